@@ -1,0 +1,22 @@
+-- Trades, single (`trade`) and aggregate (`aggTrade`). `m` is "the buyer is the maker", so true means
+-- that the seller was the aggressor.
+-- `X` names what caused a single trade: MARKET, else it becomes a condition (INSURANCE_FUND …), for such
+-- prints can lie far from the market. NA is a place holder with price 0 and no trade: see control.sql.
+-- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
+-- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
+-- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+SELECT seq, recv_ts, venue, f[2] AS symbol,
+       make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
+       IF(f[1] = 'aggTrade', 'a' || f[5], f[4]) AS trade_id,
+       f[6]::DOUBLE AS price, f[7]::DOUBLE AS size,
+       CASE f[8]::BOOLEAN WHEN true THEN 'sell' WHEN false THEN 'buy' ELSE 'unknown' END AS side,
+       CASE WHEN f[1] = 'aggTrade' THEN ['aggregate']
+            WHEN f[9] <> 'MARKET' THEN [f[9]] END AS conditions
+FROM (
+    SELECT seq, recv_ts, venue, unnest([IF(contains(payload, 'stream"'),
+               json_extract_string(payload, ['$.data.e', '$.data.s', '$.data.T', '$.data.t', '$.data.a', '$.data.p',
+                                             '$.data.q', '$.data.m', '$.data.X']),
+               json_extract_string(payload, ['$.e', '$.s', '$.T', '$.t', '$.a', '$.p', '$.q', '$.m', '$.X']))]) AS f
+    FROM raw WHERE contains(payload, 'rade"')
+)
+WHERE f[1] IN ('trade', 'aggTrade') AND f[9] IS DISTINCT FROM 'NA'

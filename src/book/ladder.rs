@@ -1,0 +1,110 @@
+//! One side of a book: price levels, the best at the end.
+
+use serde::{Deserialize, Serialize};
+
+/// A side of the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Side {
+    /// Orders to buy; the highest price is the best.
+    Bid,
+    /// Orders to sell; the lowest price is the best.
+    Ask,
+}
+
+/// A price and the total size resting at it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// In the quote currency.
+    pub price: f64,
+    /// In the venue's unit of size; never zero in a ladder.
+    pub size: f64,
+}
+
+/// The levels of one side in a sorted vector, worst first: nearly all changes happen near the best
+/// price, so little is moved, and nothing is allocated once it has grown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ladder {
+    side: Side,
+    levels: Vec<Level>,
+}
+
+impl Ladder {
+    pub(super) fn new(side: Side) -> Self {
+        Self {
+            side,
+            levels: Vec::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.levels.clear();
+    }
+
+    /// Sets the size at a price; zero removes the level.
+    pub(super) fn set(&mut self, price: f64, size: f64) {
+        let worse = |level: &Level| match self.side {
+            Side::Bid => level.price < price,
+            Side::Ask => level.price > price,
+        };
+        let at = self.levels.partition_point(worse);
+        let here = self
+            .levels
+            .get(at)
+            .is_some_and(|level| level.price.total_cmp(&price).is_eq());
+        match (here, size == 0.0) {
+            (true, true) => {
+                self.levels.remove(at);
+            }
+            (true, false) => self.levels[at].size = size,
+            (false, false) => self.levels.insert(at, Level { price, size }),
+            (false, true) => {}
+        }
+    }
+
+    /// The best level.
+    pub fn best(&self) -> Option<Level> {
+        self.levels.last().copied()
+    }
+
+    /// Levels from the best on.
+    pub fn iter(&self) -> impl Iterator<Item = Level> + '_ {
+        self.levels.iter().rev().copied()
+    }
+
+    /// Number of levels.
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Whether there is no level.
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn a_ladder_is_a_sorted_map(changes in prop::collection::vec((0_u32..40, 0_u32..4), 0..200)) {
+            for side in [Side::Bid, Side::Ask] {
+                let mut ladder = Ladder::new(side);
+                let mut map = BTreeMap::new();
+                for &(price, size) in &changes {
+                    ladder.set(f64::from(price) / 10.0, f64::from(size));
+                    if size == 0 { map.remove(&price); } else { map.insert(price, size); }
+                }
+                let mut expected: Vec<Level> = map
+                    .iter()
+                    .map(|(&p, &s)| Level { price: f64::from(p) / 10.0, size: f64::from(s) })
+                    .collect();
+                if side == Side::Bid { expected.reverse(); }
+                prop_assert_eq!(ladder.iter().collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `mdb load`: files into the database.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::progress::{bar, grouped};
+use super::{Outcome, open_store, outcome, stop_flag};
+use crate::config::Settings;
+use crate::sources::capture::Capture;
+use crate::store::{Load, Loaded, Store, Written};
+
+/// What files may hold.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Dialect {
+    /// Lines `<receive time, ns> <message as received>`, plain, gzip or zstd
+    Capture,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What the files hold
+    #[arg(long = "as", value_enum, value_name = "DIALECT")]
+    dialect: Dialect,
+    /// The venue whose messages they are: a folder of sql/venues/
+    #[arg(long)]
+    venue: String,
+    /// The instrument, for messages that do not name it
+    #[arg(long)]
+    symbol: Option<String>,
+    /// The files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// A load's files, one after the other; a file that fails does not keep the others from being loaded.
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
+    let Dialect::Capture = args.dialect;
+    let stop = stop_flag()?;
+    let mut store = open_store(settings)?;
+    let mut total = Written::default();
+    let mut failed = None;
+    let start = Instant::now();
+    for file in &args.files {
+        let load = Load {
+            venue: &args.venue,
+            symbol: args.symbol.as_deref(),
+            file,
+        };
+        match load_one(&mut store, &load, &stop, &mut total) {
+            Ok(()) => {}
+            Err(error) if failed.is_none() => failed = Some(error),
+            Err(error) => failed = failed.map(|first| first.context(format!("{error:#}"))),
+        }
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    summary(&total, start.elapsed().as_secs_f64())?;
+    store.close()?;
+    failed.map_or(Ok(outcome(&stop)), Err)
+}
+
+/// Loads one capture, with a progress bar.
+pub(super) fn load_one(
+    store: &mut Store,
+    load: &Load<'_>,
+    stop: &AtomicBool,
+    total: &mut Written,
+) -> anyhow::Result<()> {
+    let name = load.file.display().to_string();
+    let capture = Capture::open(load.file)?;
+    let template = if capture.bytes().is_some() {
+        "{msg} {wide_bar} {percent}% · {prefix} · {eta} left"
+    } else {
+        "{msg} {spinner} {bytes} · {prefix} · {elapsed}"
+    };
+    let bar = bar(capture.bytes(), &name, template);
+    let read = capture.progress();
+    let start = Instant::now();
+    let mut so_far = Written::default();
+    let result = store.load(load, capture, stop, |loaded: &Loaded| {
+        so_far = loaded.written.clone();
+        let rate = loaded.written.messages as f64 / start.elapsed().as_secs_f64();
+        bar.set_prefix(format!("{} messages/s", grouped(rate as u64)));
+        bar.set_position(read.load(Ordering::Relaxed));
+    });
+    bar.finish_and_clear();
+    total.add(&so_far);
+    let loaded = result.with_context(|| format!("loading {name}"))?;
+    let mut out = std::io::stdout();
+    if loaded.known_lines > 0 && so_far == Written::default() {
+        writeln!(out, "{name}: already loaded, nothing added")?;
+    } else if loaded.known_lines > 0 {
+        writeln!(
+            out,
+            "{name}: {} lines were loaded before",
+            grouped(loaded.known_lines)
+        )?;
+    }
+    if loaded.stopped {
+        writeln!(out, "{name}: stopped; the same command goes on from here")?;
+    }
+    Ok(())
+}
+
+/// What was done, a figure a line.
+pub(super) fn summary(written: &Written, seconds: f64) -> std::io::Result<()> {
+    let mut lines = vec![("messages".to_owned(), grouped(written.messages))];
+    for (table, count) in &written.tables {
+        lines.push((
+            table.clone(),
+            format!("{} new, {} known", grouped(count.new), grouped(count.known)),
+        ));
+    }
+    lines.push(("book_tops".to_owned(), grouped(written.book_tops)));
+    lines.push(("dead letters".to_owned(), grouped(written.dead_letters)));
+    lines.push(("gaps".to_owned(), grouped(written.gaps)));
+    lines.push(("seconds".to_owned(), format!("{seconds:.2}")));
+    lines.push((
+        "messages/s".to_owned(),
+        grouped((written.messages as f64 / seconds) as u64),
+    ));
+    let mut out = std::io::stdout().lock();
+    for (name, value) in lines {
+        writeln!(out, "{name:<13} {value}")?;
+    }
+    Ok(())
+}

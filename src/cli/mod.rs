@@ -1,0 +1,156 @@
+//! The command line: one file a subcommand; this one dispatches, and turns errors into a line on stderr and
+//! an exit code.
+
+mod demo;
+mod doctor;
+mod load;
+mod progress;
+mod rebuild;
+mod seal;
+mod sql;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+use crate::store;
+
+/// A market database in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "mdb", version, about, long_about = None, after_help = "Without a command: the shell.")]
+struct Cli {
+    /// The database's directory.
+    #[arg(
+        long,
+        global = true,
+        env = "MDB_DB",
+        default_value = "data",
+        value_name = "DIR"
+    )]
+    db: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask questions in SQL
+    Sql(sql::Args),
+    /// Load files
+    Load(load::Args),
+    /// Move finished dates from the database file to the Parquet lake
+    Seal(seal::Args),
+    /// Make canonical tables again from the raw messages
+    Rebuild(rebuild::Args),
+    /// Verify the database and its lake
+    Doctor(doctor::Args),
+    /// Load the built-in sample into a database of its own, seal it, and show what is in it
+    Demo(demo::Args),
+}
+
+/// Exit code after Ctrl-C: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It did what it was asked to.
+    Done,
+    /// It ran, and what it found is bad: it has said so.
+    Bad,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match Settings::load(&cli.db) {
+        Ok(settings) => run(cli.command, &settings),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            if is_broken_pipe(&error) {
+                return ExitCode::SUCCESS;
+            }
+            report(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let outcome = match command {
+        None => return sql::shell(settings),
+        Some(Command::Sql(args)) => return sql::run(&args, settings),
+        Some(Command::Load(args)) => load::run(&args, settings),
+        Some(Command::Seal(args)) => seal::run(&args, settings),
+        Some(Command::Rebuild(args)) => rebuild::run(args, settings),
+        Some(Command::Doctor(args)) => doctor::run(&args, settings),
+        Some(Command::Demo(args)) => return demo::run(&args, settings),
+    }?;
+    Ok(match outcome {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::Bad => ExitCode::FAILURE,
+        Outcome::Interrupted => ExitCode::from(INTERRUPTED),
+    })
+}
+
+/// The one place that prints an error.
+#[expect(clippy::print_stderr, reason = "this is where errors go")]
+fn report(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Causes that the message above holds already would only repeat it.
+        if !text.contains(cause.trim()) {
+            text.push_str(if text.is_empty() {
+                "error: "
+            } else {
+                "\n  caused by: "
+            });
+            text.push_str(&cause);
+        }
+    }
+    if text.contains("/date=") && text.contains(".parquet") && !text.contains("hint:") {
+        text.push_str("\n  hint: a file of the lake is missing or damaged; `mdb doctor` says which and what to do");
+    }
+    eprintln!("{text}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// A flag that Ctrl-C and SIGTERM set. The second Ctrl-C ends the process at once.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn outcome(stop: &AtomicBool) -> Outcome {
+    if stop.load(Ordering::Relaxed) {
+        Outcome::Interrupted
+    } else {
+        Outcome::Done
+    }
+}
+
+/// Opens the database for a command that writes.
+fn open_store(settings: &Settings) -> store::Result<store::Store> {
+    store::Store::open(settings, store::Purpose::Ingest)
+}

@@ -1,0 +1,59 @@
+//! `mdb seal`: finished dates go to the lake.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::progress::grouped;
+use super::{Outcome, open_store, outcome, stop_flag};
+use crate::config::Settings;
+use crate::store::{SealedFile, Which};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Every date, finished or not
+    #[arg(long, conflicts_with = "before")]
+    all: bool,
+    /// The UTC dates before this one
+    #[arg(long, value_name = "DATE")]
+    before: Option<Date>,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
+    let which = match args.before {
+        _ if args.all => Which::All,
+        Some(date) => Which::Before(date),
+        None => {
+            let now = Timestamp::try_from(SystemTime::now() - settings.seal.lateness)
+                .context("this machine's clock is out of range")?;
+            Which::Before(TimeZone::UTC.to_datetime(now).date())
+        }
+    };
+    let stop = stop_flag()?;
+    let mut store = open_store(settings)?;
+    let mut files = 0;
+    let mut out = std::io::stdout();
+    let mut told = Ok(());
+    store.seal(which, |file: &SealedFile| {
+        files += 1;
+        told = writeln!(
+            out,
+            "{:<55} {:>12} rows {:>12} bytes {:>7.2} bytes/row",
+            file.path,
+            grouped(file.rows),
+            grouped(file.bytes),
+            file.bytes as f64 / file.rows as f64
+        );
+        told.is_ok() && outcome(&stop) == Outcome::Done
+    })?;
+    if files == 0 {
+        writeln!(out, "nothing to seal")?;
+    }
+    store.close()?;
+    told?;
+    Ok(outcome(&stop))
+}

@@ -1,0 +1,237 @@
+//! `mdb sql`: answers to a program or a file.
+
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use tempfile::NamedTempFile;
+
+use super::INTERRUPTED;
+use crate::config::Settings;
+use crate::output::{Format, Layout};
+use crate::query::{Session, Source};
+use crate::shell::{self, Failure, Printer};
+use crate::store;
+
+/// Bytes gathered for one write.
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// Runs SQL and writes its results
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The query, or several with `;` between them; without it and without -f, standard input
+    #[arg(conflicts_with = "file")]
+    query: Option<String>,
+
+    /// Runs the statements of a file; may be given again, in order
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// How results are written; by default as the output file's name says, else a table
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Writes to a file, which is complete or not there at all
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Allows changes to the database; COPY … TO a file is always allowed
+    #[arg(long)]
+    write: bool,
+}
+
+/// Runs `mdb sql`. An error in a statement is reported here, with its place; its exit code is 1.
+///
+/// # Errors
+/// If a file cannot be read or written, or the database not opened.
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let Some(scripts) = scripts(args)? else {
+        writeln!(
+            io::stderr(),
+            "error: no query given\nhint: mdb sql 'SELECT …', mdb sql -f FILE, or a script on standard input"
+        )?;
+        return Ok(ExitCode::from(2));
+    };
+    let mut session = Session::new(store::open_reader(settings, args.write)?, args.write);
+    session
+        .interrupter()
+        .on_ctrl_c()
+        .context("cannot listen for Ctrl-C")?;
+
+    let of_name = args.output.as_deref().and_then(Format::of_path);
+    let format = args.format.or(of_name).unwrap_or(Format::Table);
+    let result = match &args.output {
+        Some(path) => to_file(path, format, &mut session, &scripts)?,
+        None => to_stdout(format, &mut session, &scripts)?,
+    };
+    exit_code(result)
+}
+
+/// Runs the shell on the database.
+pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let session = Session::new(store::open_reader(settings, false)?, false);
+    let banner = format!(
+        "mdb {} · {} · .help for help",
+        env!("CARGO_PKG_VERSION"),
+        settings.db.display()
+    );
+    exit_code(shell::run(
+        session,
+        &shell::Options {
+            banner: Some(banner),
+        },
+    ))
+}
+
+/// Says what ended a script, and with which code.
+fn exit_code(result: Result<(), Failure>) -> anyhow::Result<ExitCode> {
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Failure::Output(error)) if error.is_broken_pipe() => Ok(ExitCode::SUCCESS),
+        Err(Failure::Output(error)) => Err(error.into()),
+        Err(Failure::Interrupted) => {
+            writeln!(io::stderr(), "interrupted")?;
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Err(Failure::Report(report)) => {
+            io::stderr().write_all(report.as_bytes())?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A text to run and the name of its file.
+type Script = (Option<String>, String);
+
+/// What is to be run; `None` if nothing was given.
+fn scripts(args: &Args) -> anyhow::Result<Option<Vec<Script>>> {
+    if let Some(query) = &args.query {
+        return Ok(Some(vec![(None, query.clone())]));
+    }
+    if args.file.is_empty() {
+        if io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+        return Ok(Some(vec![(Some("<stdin>".into()), text)]));
+    }
+    let read = |path: &PathBuf| {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        Ok((Some(name), text))
+    };
+    args.file
+        .iter()
+        .map(read)
+        .collect::<anyhow::Result<_>>()
+        .map(Some)
+}
+
+fn run_all(
+    printer: &mut Printer<'_>,
+    session: &mut Session,
+    scripts: &[Script],
+) -> Result<(), Failure> {
+    scripts.iter().try_for_each(|(name, text)| {
+        printer.script(
+            session,
+            Source {
+                name: name.as_deref(),
+                text,
+            },
+        )
+    })
+}
+
+fn to_stdout(
+    format: Format,
+    session: &mut Session,
+    scripts: &[Script],
+) -> anyhow::Result<Result<(), Failure>> {
+    if format.is_binary() && io::stdout().is_terminal() {
+        bail!(
+            "{} is not for a terminal; give -o FILE, or pipe it",
+            format.name()
+        );
+    }
+    let out = shell::stdout().context("cannot use standard output")?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+    let mut printer = Printer::new(format, shell::layout(), &mut out);
+    Ok(run_all(&mut printer, session, scripts))
+}
+
+/// Writes beside `path` and renames at the end, so that no reader ever sees a part. What is no regular file, such
+/// as `/dev/null` or a named pipe, is written to directly.
+fn to_file(
+    path: &Path,
+    format: Format,
+    session: &mut Session,
+    scripts: &[Script],
+) -> anyhow::Result<Result<(), Failure>> {
+    let cannot = || format!("cannot write {}", path.display());
+    // A link's target is replaced, not the link.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let known = target.metadata().ok();
+    let layout = Layout {
+        file: true,
+        ..Layout::default()
+    };
+    if known.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+        bail!("{}: it is a directory", cannot());
+    }
+    if known.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        let file = File::options()
+            .write(true)
+            .open(&target)
+            .with_context(cannot)?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+        return Ok(run_all(
+            &mut Printer::new(format, layout, &mut out),
+            session,
+            scripts,
+        ));
+    }
+    let directory = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        bail!(
+            "{}: there is no directory {}",
+            cannot(),
+            directory.display()
+        );
+    }
+    // What a new file would get, less the umask, unless there is one to take the place of.
+    let permissions = known.map_or(Permissions::from_mode(0o666), |metadata| {
+        metadata.permissions()
+    });
+    let temporary: NamedTempFile = tempfile::Builder::new()
+        .prefix(".mdb-")
+        .permissions(permissions)
+        .tempfile_in(directory)
+        .with_context(cannot)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, temporary);
+    let result = run_all(
+        &mut Printer::new(format, layout, &mut out),
+        session,
+        scripts,
+    );
+    if result.is_ok() {
+        let temporary = out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .with_context(cannot)?;
+        temporary
+            .persist(&target)
+            .map_err(|error| error.error)
+            .with_context(cannot)?;
+    }
+    Ok(result)
+}

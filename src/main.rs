@@ -1,0 +1,5 @@
+//! The `mdb` command.
+
+fn main() -> std::process::ExitCode {
+    mdb::cli::main()
+}

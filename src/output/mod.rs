@@ -1,0 +1,268 @@
+//! Query results as bytes: one encoder a format, on Arrow batches only, none with I/O beyond the `Write` it is given.
+//!
+//! Every encoder but the table holds one batch at a time. The table holds its first and last rows, or,
+//! where nothing may be left out, a page.
+
+mod cells;
+mod csv;
+mod ipc;
+mod json;
+mod json_value;
+mod line;
+mod markdown;
+mod number;
+mod parquet_file;
+mod table;
+mod text;
+mod time;
+mod types;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+use cells::Cells;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A table for people; fitted to the terminal, whole when piped.
+    Table,
+    /// Comma-separated, with a header; NULL is empty.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// One object a line.
+    Ndjson,
+    /// A table for documents.
+    Markdown,
+    /// One column a line.
+    Line,
+    /// Arrow IPC: the stream format to a pipe, the file format (Feather) to a file.
+    Arrow,
+    /// Parquet, zstd compressed.
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file's name asks for.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "json" => Some(Self::Json),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            "md" => Some(Self::Markdown),
+            "arrow" | "feather" | "ipc" | "arrows" => Some(Self::Arrow),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+
+    /// The word for it on the command line.
+    #[must_use]
+    pub fn name(self) -> String {
+        use clap::ValueEnum as _;
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// Whether it is for programs that read Arrow types, and holds one result only.
+    #[must_use]
+    pub fn is_binary(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
+    }
+}
+
+/// Where a result will stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Columns of the terminal; `None` where nothing may be left out.
+    pub width: Option<usize>,
+    /// Rows shown at most; `None` for all.
+    pub rows: Option<usize>,
+    /// Whether escape codes may be used.
+    pub color: bool,
+    /// Whether the output is a file that can be read from its end.
+    pub file: bool,
+}
+
+/// Why a result could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The output failed.
+    #[error("cannot write the result: {0}")]
+    Io(io::Error),
+    /// A column's type has no place in the format.
+    #[error(
+        "column \"{column}\" is of type {type_name}, which cannot be written; cast it, for example to VARCHAR"
+    )]
+    Unsupported {
+        /// The column.
+        column: String,
+        /// Its type.
+        type_name: String,
+    },
+    /// A format that holds one result was given another.
+    #[error("the {} format holds one result, and the script gives more; choose another format, or give one query", .0.name())]
+    OneResult(Format),
+    /// Arrow refuses the result.
+    #[error("cannot write the result as Arrow: {0}")]
+    Arrow(ArrowError),
+    /// Parquet refuses the result.
+    #[error("cannot write the result as Parquet: {0}")]
+    Parquet(ParquetError),
+}
+
+impl Error {
+    fn unsupported(field: &Field, data_type: &DataType) -> Self {
+        Self::Unsupported {
+            column: field.name().clone(),
+            type_name: data_type.to_string(),
+        }
+    }
+
+    /// Whether the reader has gone away, which is no error: it has seen enough.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::IoError(_, error) => Self::Io(error),
+            error => Self::Arrow(error),
+        }
+    }
+}
+
+impl From<ParquetError> for Error {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<io::Error>() {
+                Ok(error) => Self::Io(*error),
+                Err(error) => Self::Parquet(ParquetError::External(error)),
+            },
+            error => Self::Parquet(error),
+        }
+    }
+}
+
+/// What encoders write to.
+pub type Out<'w> = &'w mut (dyn Write + Send);
+
+/// Writes one result.
+trait Encoder {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), Error>;
+
+    fn finish(&mut self) -> Result<(), Error>;
+}
+
+/// Writes `batches` to `out` and returns the number of rows. The output is not flushed.
+///
+/// # Errors
+/// The first error of a batch, as it is; else an [`Error`] of the encoder.
+pub fn encode<E: From<Error>>(
+    format: Format,
+    layout: Layout,
+    schema: &SchemaRef,
+    batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    out: Out<'_>,
+) -> Result<u64, E> {
+    let mut encoder = encoder(format, layout, schema, out)?;
+    let mut rows = 0;
+    for batch in batches {
+        let batch = batch?;
+        if batch.num_rows() > 0 {
+            encoder.batch(&batch)?;
+            rows += batch.num_rows() as u64;
+        }
+    }
+    encoder.finish()?;
+    Ok(rows)
+}
+
+fn encoder<'w>(
+    format: Format,
+    layout: Layout,
+    schema: &SchemaRef,
+    out: Out<'w>,
+) -> Result<Box<dyn Encoder + 'w>, Error> {
+    let schema = SchemaRef::clone(schema);
+    Ok(match format {
+        Format::Table => Box::new(table::Table::new(schema, layout, out)),
+        Format::Csv => Box::new(csv::Csv::new(schema, out)),
+        Format::Json => Box::new(json::Json::new(schema, true, out)),
+        Format::Ndjson => Box::new(json::Json::new(schema, false, out)),
+        Format::Markdown => Box::new(markdown::Markdown::new(schema, out)),
+        Format::Line => Box::new(line::Lines::new(schema, out)),
+        Format::Arrow => Box::new(ipc::Ipc::new(&schema, layout.file, out)?),
+        Format::Parquet => Box::new(parquet_file::Parquet::new(&schema, out)?),
+    })
+}
+
+type Builder = for<'a> fn(&Field, &'a arrow::array::ArrayRef) -> Result<Cells<'a>, Error>;
+
+/// The columns of a batch, ready to be written.
+fn cells<'a>(
+    schema: &Schema,
+    batch: &'a RecordBatch,
+    build: Builder,
+) -> Result<Vec<Cells<'a>>, Error> {
+    schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, array)| build(field, array))
+        .collect()
+}
+
+fn drain(buffer: &mut Vec<u8>, out: Out<'_>) -> Result<(), Error> {
+    out.write_all(buffer)?;
+    buffer.clear();
+    Ok(())
+}
+
+/// The columns' names, later ones of a name numbered as DuckDB's COPY does: `a`, `a_1`, `a_2`.
+fn unique_names(schema: &Schema) -> Vec<String> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut names = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let mut name = field.name().clone();
+        while let Some(count) = seen.get_mut(&name.to_lowercase()) {
+            *count += 1;
+            name = format!("{name}_{count}");
+        }
+        seen.insert(name.to_lowercase(), 0);
+        names.push(name);
+    }
+    names
+}
+
+/// `schema` with names that differ, for formats that address columns by name.
+fn with_unique_names(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().zip(unique_names(schema));
+    SchemaRef::new(Schema::new(
+        fields
+            .map(|(field, name)| field.as_ref().clone().with_name(name))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

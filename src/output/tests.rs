@@ -1,0 +1,477 @@
+use super::*;
+use arrow::array::RecordBatch;
+use duckdb::Connection;
+
+/// Runs `sql` as the shell would and encodes its rows.
+fn encoded(sql: &str, format: Format, layout: Layout) -> String {
+    String::from_utf8(encoded_bytes(sql, format, layout)).unwrap()
+}
+
+fn encoded_bytes(sql: &str, format: Format, layout: Layout) -> Vec<u8> {
+    encoded_on(&Connection::open_in_memory().unwrap(), sql, format, layout)
+}
+
+fn encoded_on(connection: &Connection, sql: &str, format: Format, layout: Layout) -> Vec<u8> {
+    connection
+        .execute_batch(&format!(
+            "SET arrow_lossless_conversion = {}",
+            !format.is_binary()
+        ))
+        .unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let batches: Vec<_> = statement.stream_arrow([]).unwrap().collect();
+    let schema = statement.schema();
+    let mut out = Vec::new();
+    let batches = batches
+        .into_iter()
+        .map(|batch| Ok::<RecordBatch, Error>(batch.unwrap()));
+    encode(format, layout, &schema, batches, &mut out).unwrap();
+    out
+}
+
+/// What DuckDB's COPY writes for the same query.
+fn copied_on(connection: &Connection, sql: &str, options: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    connection
+        .execute_batch(&format!("COPY ({sql}) TO '{}' ({options})", path.display()))
+        .unwrap();
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Equal texts, or the first lines that differ.
+fn assert_same(ours: &str, copys: &str, what: &str) {
+    for (a, b) in ours.lines().zip(copys.lines()) {
+        assert_eq!(a, b, "{what}");
+    }
+    assert_eq!(ours.len(), copys.len(), "{what}");
+}
+
+/// Checks that a query's rows come out as DuckDB's COPY writes them.
+fn same(sql: &str, format: Format, options: &str) {
+    let connection = Connection::open_in_memory().unwrap();
+    let ours = String::from_utf8(encoded_on(&connection, sql, format, Layout::default())).unwrap();
+    assert_same(
+        &ours,
+        &copied_on(&connection, sql, options),
+        &format!("{format:?}"),
+    );
+}
+
+/// Every type DuckDB can send, with values at the edges; one expression each.
+const ODD: &[&str] = &[
+    "null",
+    "true",
+    "1::tinyint",
+    "(-32768)::smallint",
+    "2147483647",
+    "9223372036854775807",
+    "18446744073709551615::ubigint",
+    "170141183460469231731687303715884105727::hugeint",
+    "340282366920938463463374607431768211455::uhugeint",
+    "-1::hugeint",
+    "1.0::double",
+    "1e-7::double",
+    "0.1::double",
+    "1e15::double",
+    "1e16::double",
+    "123456789012345680::double",
+    "1e21::double",
+    "1.5e300::double",
+    "'-0.0'::double",
+    "5e-324::double",
+    "0.0001::double",
+    "0.00001234::double",
+    "61685.99::double",
+    "0.1::float",
+    "16777216::float",
+    "3.4e38::float",
+    "1e10::float",
+    "1e15::float",
+    "1e-5::float",
+    "1.5::decimal(5,2)",
+    "(-0.05)::decimal(5,2)",
+    "0::decimal(4,4)",
+    "(-0.0005)::decimal(4,4)",
+    "-1.5::decimal(15,2)",
+    "1.5::decimal(16,2)",
+    "0::decimal(38,10)",
+    "12345678901234567890.123::decimal(38,3)",
+    "date '2020-02-29'",
+    "date '0044-03-15 (BC)'",
+    "date '12020-01-01'",
+    "'infinity'::date",
+    "'-infinity'::date",
+    "date '1969-12-31'",
+    "time '10:00'",
+    "time '10:00:00.5'",
+    "time '23:59:59.000001'",
+    "'10:00:00.123456789'::time_ns",
+    "'10:00:00.5'::time_ns",
+    "'10:00:00+01'::timetz",
+    "'10:00:00-05:30'::timetz",
+    "'10:00:00.25+15:59:59'::timetz",
+    "timestamp '2020-01-01'",
+    "timestamp '2020-01-01 10:00:00.5'",
+    "timestamp '1969-12-31 23:59:59.999999'",
+    "'2020-01-01 10:00:00'::timestamp_s",
+    "'2020-01-01 10:00:00.120'::timestamp_ms",
+    "'2020-01-01 10:00:00.123456789'::timestamp_ns",
+    "'2020-01-01 10:00:00.120000000'::timestamp_ns",
+    "'1969-12-31 23:59:59.999999999'::timestamp_ns",
+    "'infinity'::timestamp",
+    "'-infinity'::timestamp",
+    "'infinity'::timestamp_ns",
+    "timestamp '12020-01-01'",
+    "timestamptz '2020-01-01 10:00:00.5+00'",
+    "interval '1 day'",
+    "interval '1 year 2 months -3 days 04:05:06.789'",
+    "interval '0 seconds'",
+    "interval '-1 month 2 hours'",
+    "interval '-00:00:01.5'",
+    "interval '120 hours'",
+    "interval '-14 months'",
+    "uuid '4ac7a9e9-607c-4c8a-84f3-843f0191e3fd'",
+    "'abc'",
+    "''",
+    "'a,b'",
+    "'a\"b'",
+    "'a\nb'",
+    "'a\rb'",
+    "' a '",
+    "'NULL'",
+    "'é日本'",
+    "chr(1) || chr(9) || '/\\' || chr(31) || chr(127) || chr(8) || chr(12)",
+    "'# c'",
+    "'x\"y'::blob",
+    "'\\xAA\\x00'::blob",
+    "'101'::bit",
+    "'0000000011'::bit",
+    "'{\"a\": [1, \"x y\\\" \"]}'::json",
+    "'null'::json",
+    "'\"x\"'::json",
+    "[1,2]",
+    "[]::int[]",
+    "[null,1]",
+    "['a','b,c','d e','','NULL','null','it''s','\"q\"','\\b',' lead','trail ',null,'{y','a:b','a=b','(z','1;2']",
+    "[[1],[],null]",
+    "{'a':1,'b':'x y'}",
+    "{'a b':1,'it''s':'x','d\"':null}",
+    "row(1,'x')",
+    "row('a,b')",
+    "map{'a':1,'b c':2,'d,e':null}",
+    "map{}",
+    "map{1:[1]}",
+    "map{date '2020-01-01':{'x':true}}",
+    "[1,2]::int[2]",
+    "[[1,2],null]::int[2][]",
+    "union_value(a:=1)",
+    "union_value(s:='x, y')",
+    "[union_value(k:='a,b')]",
+    "'a b'::enum('a b','c')",
+    "[{'a':'x,y','b':[1.5]}]",
+    "[date '2020-01-01']",
+    "[timestamp '2020-01-01 10:00:00']",
+    "[1.0::double]",
+    "[1.50::decimal(4,2)]",
+    "[true,false,null]",
+    "['x\"'::blob]",
+    "[interval '1 day', interval '10:00:00']",
+    "['{\"a\": 1}'::json]",
+    "['c'::enum('a b','c')]",
+    "[uuid '4ac7a9e9-607c-4c8a-84f3-843f0191e3fd']",
+    "[1::hugeint]",
+    "['10:00:00+01'::timetz]",
+    "['101'::bit]",
+    "{'k':{'j':'a,b'}}",
+    "['2020-01-01'::timestamp_ns]",
+];
+
+#[test]
+fn every_type_is_written_as_copy_writes_it() {
+    let connection = Connection::open_in_memory().unwrap();
+    for value in ODD {
+        let sql = format!("select {value} as \"x,y\", null as n, 'end' as e");
+        let check = |format, options: &str| {
+            let ours = String::from_utf8(encoded_on(&connection, &sql, format, Layout::default()))
+                .unwrap();
+            assert_same(
+                &ours,
+                &copied_on(&connection, &sql, options),
+                &format!("{format:?} of {value}"),
+            );
+        };
+        check(Format::Csv, "FORMAT csv");
+        check(Format::Ndjson, "FORMAT json");
+        check(Format::Json, "FORMAT json, ARRAY true");
+    }
+}
+
+#[test]
+fn many_rows_with_nulls_are_written_as_copy_writes_them() {
+    let sql = "select i, if(i % 7 = 0, null, i * 0.1) as price, if(i % 5 = 0, null, 'n' || i) as name, \
+               make_timestamp_ns(1723075200000000000 + i * 977777777) as ts, i % 3 = 0 as flag, \
+               sqrt(i) as root, sqrt(i)::float as short, (i * 1.5)::decimal(18, 4) as exact, [i, null] as list, \
+               if(i % 2 = 0, 'even', null)::enum('even', 'odd') as kind \
+               from range(10000) t(i)";
+    same(sql, Format::Csv, "FORMAT csv");
+    same(sql, Format::Ndjson, "FORMAT json");
+}
+
+#[test]
+fn doubles_and_floats_of_all_sizes_are_written_as_copy_writes_them() {
+    // No setseed: with several threads it does not give the same numbers twice.
+    let sql = "select x, (x * 1000)::float as f, x::float::double as g, round(x, 3) as r from \
+               (select (hash(i) % 1000000007 / 1e9 - 0.5) * 10 ** ((hash(i + 7) % 60)::int - 30) as x \
+               from range(20000) t(i))";
+    same(sql, Format::Csv, "FORMAT csv");
+    same(sql, Format::Ndjson, "FORMAT json");
+}
+
+#[test]
+fn json_has_no_nan() {
+    let sql = "select 'nan'::double as a, 'inf'::float as b, ['-inf'::double] as c";
+    assert_eq!(
+        encoded(sql, Format::Ndjson, Layout::default()),
+        "{\"a\":null,\"b\":null,\"c\":[null]}\n"
+    );
+}
+
+#[test]
+fn an_empty_result_is_written_as_copy_writes_it() {
+    let sql = "select 1 as a, 'x' as b where false";
+    same(sql, Format::Csv, "FORMAT csv");
+    same(sql, Format::Ndjson, "FORMAT json");
+    same(sql, Format::Json, "FORMAT json, ARRAY true");
+}
+
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let sql = "select 1 a, 2 a, 3 \"A\", 4 a_1";
+    same(sql, Format::Csv, "FORMAT csv");
+    same(sql, Format::Ndjson, "FORMAT json");
+    for format in [Format::Arrow, Format::Parquet] {
+        assert!(!encoded_bytes(sql, format, Layout::default()).is_empty());
+    }
+}
+
+/// What comes back from a binary file, as CSV.
+fn read_back(sql: &str, format: Format) -> String {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&encoded_bytes(
+        sql,
+        format,
+        Layout {
+            file: true,
+            ..Layout::default()
+        },
+    ))
+    .unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let batches: Vec<RecordBatch> = if format == Format::Parquet {
+        let reader =
+            parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 1000).unwrap();
+        reader.map(Result::unwrap).collect()
+    } else {
+        let reader = arrow::ipc::reader::FileReader::try_new(file, None).unwrap();
+        reader.map(Result::unwrap).collect()
+    };
+    let schema = batches[0].schema();
+    let mut out = Vec::new();
+    encode(
+        Format::Csv,
+        Layout::default(),
+        &schema,
+        batches.into_iter().map(Ok::<_, Error>),
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn binary_files_give_back_what_was_written() {
+    let sql = "select i as a, i * 0.1::double as a, 'n' || i as name, [i, null] as list, true as flag, \
+               make_timestamp_ns(1723075200000000000 + i) as ts, 'x'::enum('x', 'y') as kind, \
+               170141183460469231731687303715884105::hugeint as huge, {'k': date '2020-01-01'} as s, \
+               uuid '4ac7a9e9-607c-4c8a-84f3-843f0191e3fd' as id from range(200000) t(i)";
+    let csv = encoded(sql, Format::Csv, Layout::default());
+    assert_eq!(read_back(sql, Format::Arrow), csv);
+    assert_eq!(read_back(sql, Format::Parquet), csv);
+}
+
+#[test]
+fn a_column_that_parquet_lacks_is_named() {
+    let connection = Connection::open_in_memory().unwrap();
+    let mut statement = connection
+        .prepare("select 1 as one, interval '1 day' as gap")
+        .unwrap();
+    drop(statement.stream_arrow([]).unwrap());
+    let none = std::iter::empty::<Result<RecordBatch, Error>>();
+    let error = encode(
+        Format::Parquet,
+        Layout::default(),
+        &statement.schema(),
+        none,
+        &mut Vec::new(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column \"gap\" is of type INTERVAL, which cannot be written; cast it, for example to VARCHAR"
+    );
+}
+
+const TRADES: &str = "select i as id, 'BTCUSDT' as symbol, 61685.99 + i / 100 as price, \
+                      if(i % 2 = 0, 'buy', null) as side, make_timestamp_ns(1723075200000000000 + i * 1000000) as ts \
+                      from range(ROWS) t(i)";
+
+fn terminal(width: usize, rows: usize) -> Layout {
+    Layout {
+        width: Some(width),
+        rows: Some(rows),
+        ..Layout::default()
+    }
+}
+
+#[test]
+fn a_table_shows_types_nulls_and_numbers_at_the_right() {
+    insta::assert_snapshot!(encoded(
+        &TRADES.replace("ROWS", "3"),
+        Format::Table,
+        terminal(100, 10)
+    ));
+}
+
+#[test]
+fn a_long_table_shows_its_ends() {
+    insta::assert_snapshot!(encoded(
+        &TRADES.replace("ROWS", "12345"),
+        Format::Table,
+        terminal(100, 6)
+    ));
+}
+
+#[test]
+fn head_and_tail_are_right_for_every_number_of_rows() {
+    for rows in [
+        0, 1, 5, 6, 7, 8, 11, 12, 13, 2047, 2048, 2049, 2051, 4096, 5000,
+    ] {
+        let sql = format!("select i from range({rows}) t(i)");
+        let text = encoded(&sql, Format::Table, terminal(80, 6));
+        let shown: Vec<usize> = text
+            .lines()
+            .filter_map(|line| line.trim_matches(['│', ' ']).parse().ok())
+            .collect();
+        let expected: Vec<usize> = if rows <= 6 {
+            (0..rows).collect()
+        } else {
+            (0..3).chain(rows - 3..rows).collect()
+        };
+        assert_eq!(shown, expected, "{rows} rows");
+        let gap = format!("… {} rows", table::grouped(rows.saturating_sub(6)));
+        assert_eq!(text.contains(&gap), rows > 6, "{rows} rows:\n{text}");
+    }
+}
+
+#[test]
+fn a_wide_table_leaves_whole_columns_out_and_names_them() {
+    insta::assert_snapshot!(encoded(
+        &TRADES.replace("ROWS", "2"),
+        Format::Table,
+        terminal(40, 10)
+    ));
+}
+
+#[test]
+fn a_table_never_exceeds_the_terminal() {
+    use unicode_width::UnicodeWidthStr;
+    let sql = "select repeat('日本', 50) as wide, 'e' || chr(27) || '[31m' as codes, 'two' || chr(10) || 'lines' as l, \
+               repeat('x', 300) as long, 1 as one";
+    for width in 12..140 {
+        let text = encoded(sql, Format::Table, terminal(width, 10));
+        for line in text.lines().filter(|line| !line.starts_with("1 row")) {
+            assert!(line.width() <= width, "{} > {width}: {line}", line.width());
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn a_piped_table_is_whole() {
+    let sql = "select i, repeat('x', i // 100) as x from range(10000) t(i)";
+    let text = encoded(sql, Format::Table, Layout::default());
+    assert_eq!(text.lines().count(), 10_000 + 5);
+    let last = text.lines().nth(10_003).unwrap();
+    assert!(
+        last.contains("9999") && last.contains(&"x".repeat(99)),
+        "{last}"
+    );
+    assert!(!text.contains('…') && !text.contains('\u{1b}'));
+    insta::assert_snapshot!(encoded(
+        "select 1 as a, null as b, 'x|y' as c",
+        Format::Table,
+        Layout::default()
+    ));
+}
+
+#[test]
+fn markdown_and_lines() {
+    let sql = "select 1 as id, 'a|b' as name, null as nothing, 'two' || chr(10) || 'lines' as text from range(2)";
+    insta::assert_snapshot!(encoded(sql, Format::Markdown, Layout::default()));
+    insta::assert_snapshot!(encoded(sql, Format::Line, Layout::default()));
+}
+
+#[test]
+fn a_plan_is_shown_as_it_is_drawn() {
+    let text = encoded("explain select 42", Format::Table, terminal(80, 10));
+    assert!(
+        text.contains("│") && !text.contains("\\n") && !text.contains("explain_value"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_told_from_other_failures() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let connection = Connection::open_in_memory().unwrap();
+    for format in <Format as clap::ValueEnum>::value_variants() {
+        let mut statement = connection
+            .prepare("select i from range(300000) t(i)")
+            .unwrap();
+        let batches: Vec<_> = statement
+            .stream_arrow([])
+            .unwrap()
+            .map(|batch| Ok(batch.unwrap()))
+            .collect();
+        let error = encode::<Error>(
+            *format,
+            Layout::default(),
+            &statement.schema(),
+            batches,
+            &mut Closed,
+        )
+        .unwrap_err();
+        assert!(error.is_broken_pipe(), "{format:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_file_name_asks_for_its_format() {
+    for (path, format) in [
+        ("a.csv", Some(Format::Csv)),
+        ("x/B.PARQUET", Some(Format::Parquet)),
+        ("a.txt", None),
+        ("csv", None),
+    ] {
+        assert_eq!(Format::of_path(Path::new(path)), format, "{path}");
+    }
+}

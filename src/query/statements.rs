@@ -1,0 +1,383 @@
+//! Where one SQL statement ends and the next begins: a pure scanner over text, which never asks a parser.
+//!
+//! It knows the lexical shape of DuckDB's SQL (quotes, `E''`, dollar quotes, nested comments, brackets,
+//! `;`) and nothing of its grammar. A `;` ends a statement wherever it is no part of a quote or a
+//! comment, also inside brackets: no valid statement holds one there, and a forgotten `)` should give an
+//! error, not a prompt that never returns.
+
+use std::ops::Range;
+
+/// One statement of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// The statement from its first token on, without the closing `;` and the space around it.
+    pub text: &'a str,
+    /// Byte offset of `text` in the script.
+    pub offset: usize,
+    /// Line of `text`'s first byte in the script, from 1.
+    pub line: usize,
+}
+
+/// What keeps a text from being complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// A statement that no `;` has ended.
+    Statement,
+    /// A string: `'…`.
+    Quote,
+    /// A quoted name: `"…`.
+    Name,
+    /// A dollar-quoted string: `$$…` or `$tag$…`.
+    Dollar,
+    /// A comment: `/* …`.
+    Comment,
+    /// A bracket, as it was written: `(`, `[` or `{`.
+    Bracket(char),
+}
+
+/// Cuts `text` into pieces that end with a `;` (or with the text), and says what the last one leaves open.
+///
+/// Put together again, the pieces are the text. A piece may hold no statement at all.
+#[derive(Debug, Clone)]
+pub struct Pieces<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+    open: Option<Open>,
+}
+
+/// A stretch of a script with at most one statement in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Where the piece stands in the script.
+    pub span: Range<usize>,
+    /// The statement in it, if there is more than space, comments and a `;`.
+    pub statement: Option<Statement<'a>>,
+}
+
+impl<'a> Pieces<'a> {
+    /// Starts at the beginning of `text`.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            open: None,
+        }
+    }
+
+    /// What is open at the end of the text. Only known once the iterator is exhausted.
+    #[must_use]
+    pub fn open(&self) -> Option<Open> {
+        self.open
+    }
+
+    /// Byte offset of the next piece.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on behind the next line break: for a line that is no SQL.
+    pub fn skip_line(&mut self) -> &'a str {
+        let rest = &self.text[self.at..];
+        let length = rest.find('\n').map_or(rest.len(), |i| i + 1);
+        self.at += length;
+        self.line += usize::from(rest[..length].ends_with('\n'));
+        &rest[..length]
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.at >= self.text.len() {
+            return None;
+        }
+        let start = self.at;
+        let scan = Scan::run(&self.text.as_bytes()[start..]);
+        let piece = &self.text[start..start + scan.end];
+        let body = piece[..piece.len() - usize::from(scan.ended)].trim_end();
+        let statement = scan
+            .first_token
+            .filter(|&i| i < body.len())
+            .map(|i| Statement {
+                text: &body[i..],
+                offset: start + i,
+                line: self.line + count_lines(&body[..i]),
+            });
+        self.line += count_lines(piece);
+        self.at += scan.end;
+        self.open = match scan.open {
+            Some(open) => Some(open),
+            None if scan.ended || statement.is_none() => None,
+            None => Some(Open::Statement),
+        };
+        Some(Piece {
+            span: start..self.at,
+            statement,
+        })
+    }
+}
+
+/// The statements of a script, in order.
+pub fn statements(text: &str) -> impl Iterator<Item = Statement<'_>> {
+    Pieces::new(text).filter_map(|piece| piece.statement)
+}
+
+/// What is open at the end of `text`; `None` if it can be run as it stands.
+#[must_use]
+pub fn open_at_end(text: &str) -> Option<Open> {
+    let mut pieces = Pieces::new(text);
+    pieces.by_ref().for_each(drop);
+    pieces.open()
+}
+
+/// The first word of a statement in lower case: `select`, `insert`, … Empty if it begins with no word.
+#[must_use]
+pub fn first_word(statement: &str) -> String {
+    let end = statement
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(statement.len());
+    statement[..end].to_ascii_lowercase()
+}
+
+fn count_lines(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count()
+}
+
+/// One pass over the bytes up to the `;` that ends a statement.
+struct Scan {
+    /// Length of the piece.
+    end: usize,
+    /// Whether it ends with a `;`.
+    ended: bool,
+    /// First byte that is neither space nor comment.
+    first_token: Option<usize>,
+    open: Option<Open>,
+}
+
+impl Scan {
+    fn run(bytes: &[u8]) -> Self {
+        let mut first_token = None;
+        let mut brackets: Vec<char> = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let (length, unclosed) = match rest {
+                [b'-', b'-', ..] => (memchr::memchr(b'\n', rest).unwrap_or(rest.len()), None),
+                [b'/', b'*', ..] => closed(comment_length(rest), rest, Open::Comment),
+                [space, ..] if space.is_ascii_whitespace() => (1, None),
+                [b';', ..] => {
+                    let end = at + 1;
+                    return Self {
+                        end,
+                        ended: true,
+                        first_token,
+                        open: None,
+                    };
+                }
+                [byte, ..] => {
+                    first_token = first_token.or(Some(at));
+                    match byte {
+                        b'\'' if is_escape_string(&bytes[..at]) => {
+                            closed(escape_length(rest), rest, Open::Quote)
+                        }
+                        b'\'' => closed(quote_length(rest), rest, Open::Quote),
+                        b'"' => closed(quote_length(rest), rest, Open::Name),
+                        b'$' if !ends_with_name(&bytes[..at]) => dollar(rest),
+                        b'(' | b'[' | b'{' => {
+                            brackets.push(char::from(*byte));
+                            (1, None)
+                        }
+                        b')' | b']' | b'}' => {
+                            brackets.pop();
+                            (1, None)
+                        }
+                        _ => (1, None),
+                    }
+                }
+                [] => break,
+            };
+            at += length;
+            if unclosed.is_some() {
+                return Self {
+                    end: at,
+                    ended: false,
+                    first_token,
+                    open: unclosed,
+                };
+            }
+        }
+        Self {
+            end: at,
+            ended: false,
+            first_token,
+            open: brackets.last().map(|&c| Open::Bracket(c)),
+        }
+    }
+}
+
+fn closed(length: Option<usize>, rest: &[u8], open: Open) -> (usize, Option<Open>) {
+    length.map_or((rest.len(), Some(open)), |n| (n, None))
+}
+
+/// Length of `'…'` or `"…"`. A doubled quote needs no care: it closes one quote and opens the next.
+fn quote_length(rest: &[u8]) -> Option<usize> {
+    memchr::memchr(rest[0], &rest[1..]).map(|i| i + 2)
+}
+
+/// Length of `'…'` in which a backslash takes the next byte along.
+fn escape_length(rest: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            b'\\' => at += 2,
+            b'\'' => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Length of a comment; comments nest.
+fn comment_length(rest: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (2, 1);
+    while depth > 0 {
+        at += memchr::memchr2(b'*', b'/', rest.get(at..)?)?;
+        match rest[at..] {
+            [b'*', b'/', ..] => (at, depth) = (at + 2, depth - 1),
+            [b'/', b'*', ..] => (at, depth) = (at + 2, depth + 1),
+            _ => at += 1,
+        }
+    }
+    Some(at)
+}
+
+/// A dollar quote, or a lone `$` (a parameter such as `$1`).
+fn dollar(rest: &[u8]) -> (usize, Option<Open>) {
+    let tag = rest[1..].iter().take_while(|b| is_name_byte(**b)).count();
+    if rest.get(tag + 1) != Some(&b'$') || rest[1].is_ascii_digit() {
+        return (1, None);
+    }
+    let mark = &rest[..tag + 2];
+    let end = memchr::memmem::find(&rest[mark.len()..], mark).map(|i| i + 2 * mark.len());
+    closed(end, rest, Open::Dollar)
+}
+
+/// Whether a quote behind `before` belongs to an `E'…'` string.
+fn is_escape_string(before: &[u8]) -> bool {
+    matches!(before, [rest @ .., b'e' | b'E'] if !ends_with_name(rest))
+}
+
+fn ends_with_name(before: &[u8]) -> bool {
+    before
+        .last()
+        .is_some_and(|b| is_name_byte(*b) || *b == b'$')
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(script: &str) -> Vec<&str> {
+        statements(script).map(|s| s.text).collect()
+    }
+
+    #[test]
+    fn a_semicolon_ends_a_statement_only_outside_quotes_and_comments() {
+        assert_eq!(texts("select 1; select 2"), ["select 1", "select 2"]);
+        assert_eq!(texts("select ';', \";\" ; x"), ["select ';', \";\"", "x"]);
+        assert_eq!(texts("select 'it''s;'; x"), ["select 'it''s;'", "x"]);
+        assert_eq!(texts(r"select E'it\'s;'; x"), [r"select E'it\'s;'", "x"]);
+        assert_eq!(texts(r"select 'back\'; x"), [r"select 'back\'", "x"]);
+        assert_eq!(
+            texts("select 1 -- ; no\n, 2; x"),
+            ["select 1 -- ; no\n, 2", "x"]
+        );
+        assert_eq!(
+            texts("select /* ; /* ; */ ; */ 1; x"),
+            ["select /* ; /* ; */ ; */ 1", "x"]
+        );
+        assert_eq!(texts("select $$a;b$$; x"), ["select $$a;b$$", "x"]);
+        assert_eq!(texts("select $t$a;$$;$t$; x"), ["select $t$a;$$;$t$", "x"]);
+        assert_eq!(
+            texts("select $1; select a$b$; x"),
+            ["select $1", "select a$b$", "x"]
+        );
+        assert_eq!(texts("select (1; x"), ["select (1", "x"]);
+    }
+
+    #[test]
+    fn a_name_that_ends_in_e_does_not_make_an_escape_string() {
+        assert_eq!(texts(r"select date'\'; x"), [r"select date'\'", "x"]);
+    }
+
+    #[test]
+    fn statements_know_their_place() {
+        let script = "-- head\n\nselect 1;\n  /* c */ select\n 2;\n;;\n-- tail\n";
+        let found: Vec<_> = statements(script)
+            .map(|s| (s.text, s.offset, s.line))
+            .collect();
+        assert_eq!(found, [("select 1", 9, 3), ("select\n 2", 29, 4)]);
+        for s in statements(script) {
+            assert!(script[s.offset..].starts_with(s.text));
+        }
+    }
+
+    #[test]
+    fn an_open_end_is_named() {
+        let check = |text: &str, open| assert_eq!(open_at_end(text), open, "{text:?}");
+        check("", None);
+        check("  -- nothing\n", None);
+        check("select 1;", None);
+        check("select 1; -- done", None);
+        check("select 1", Some(Open::Statement));
+        check("select 1; select", Some(Open::Statement));
+        check("select 'a", Some(Open::Quote));
+        check("select e'a\\'", Some(Open::Quote));
+        check("select \"a", Some(Open::Name));
+        check("select $q$ $$ ", Some(Open::Dollar));
+        check("select /* /* */ ", Some(Open::Comment));
+        check("/* only", Some(Open::Comment));
+        check("/*", Some(Open::Comment));
+        check("select (1, [2", Some(Open::Bracket('[')));
+        check("select (1, [2]", Some(Open::Bracket('(')));
+        check("select (1, [2]);", None);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_put_together_are_the_text(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "select", " ", "\n", ";", "'", "''", "\"", "e'", "\\", "--", "/*", "*/", "$$", "$a$", "$1", "(", ")",
+                "[", "]", "é", "x", "日",
+            ]), 0..40),
+        ) {
+            let text = parts.concat();
+            let mut pieces = Pieces::new(&text);
+            let spans: Vec<_> = pieces.by_ref().collect();
+            prop_assert_eq!(spans.iter().map(|p| &text[p.span.clone()]).collect::<String>(), text.as_str());
+            for piece in &spans[..spans.len().saturating_sub(1)] {
+                prop_assert!(text[piece.span.clone()].ends_with(';'));
+            }
+            for statement in spans.iter().filter_map(|p| p.statement) {
+                prop_assert_eq!(&text[statement.offset..statement.offset + statement.text.len()], statement.text);
+                prop_assert_eq!(statement.line, 1 + count_lines(&text[..statement.offset]));
+                prop_assert!(!statement.text.is_empty());
+            }
+        }
+
+        #[test]
+        fn a_text_that_is_closed_with_a_semicolon_is_complete(text in "[a-z (),.=]{0,40}") {
+            prop_assert_eq!(open_at_end(&format!("{text};")), None);
+        }
+    }
+}

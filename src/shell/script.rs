@@ -1,0 +1,148 @@
+//! Statements one after the other, their results to one output: what the shell, `mdb sql` and a script on
+//! standard input have in common.
+
+use crate::output::{self, Format, Layout, Out};
+use crate::query::{self, Kind, Session, Source, Statement, Types, statements};
+
+/// Why a statement or script did not run to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A report for a person, which names the place and ends with a line break.
+    #[error("{}", .0.trim_end())]
+    Report(String),
+    /// Someone pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The results cannot be written.
+    #[error(transparent)]
+    Output(#[from] output::Error),
+}
+
+/// What came of one statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Rows were written, so many.
+    Rows(u64),
+    /// Rows were changed, so many.
+    Changed(i64),
+    /// It answers nothing.
+    Nothing,
+}
+
+/// Writes results one after the other.
+pub struct Printer<'w> {
+    /// The format of the results that follow.
+    pub format: Format,
+    /// Where they will stand.
+    pub layout: Layout,
+    out: Out<'w>,
+    results: usize,
+}
+
+impl<'w> Printer<'w> {
+    /// A printer on `out`.
+    pub fn new(format: Format, layout: Layout, out: Out<'w>) -> Self {
+        Self {
+            format,
+            layout,
+            out,
+            results: 0,
+        }
+    }
+
+    /// Runs all statements of a script and stops at the first that fails.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn script(&mut self, session: &mut Session, source: Source<'_>) -> Result<(), Failure> {
+        for statement in statements(source.text) {
+            self.statement(session, source, statement)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one statement of a script and writes its rows.
+    ///
+    /// # Errors
+    /// If the statement fails, with its place in `source`, or the output does.
+    pub fn statement(
+        &mut self,
+        session: &mut Session,
+        source: Source<'_>,
+        statement: Statement<'_>,
+    ) -> Result<Outcome, Failure> {
+        let types = if self.format.is_binary() {
+            Types::Plain
+        } else {
+            Types::Exact
+        };
+        let outcome = session
+            .run(statement.text, types)
+            .map_err(Stop::Query)
+            .and_then(|rows| match rows.kind() {
+                Kind::Answer => self.answer(rows),
+                Kind::Changes => Ok(rows
+                    .finish()
+                    .map_err(Stop::Query)?
+                    .map_or(Outcome::Nothing, Outcome::Changed)),
+                Kind::Nothing => {
+                    rows.finish().map_err(Stop::Query)?;
+                    Ok(Outcome::Nothing)
+                }
+            });
+        outcome.map_err(|stop| match stop {
+            Stop::Query(query::Error::Interrupted) => Failure::Interrupted,
+            Stop::Query(error) => Failure::Report(error.report(source, statement)),
+            Stop::Output(error) => Failure::Output(error),
+        })
+    }
+
+    /// Writes plain text among the results.
+    ///
+    /// # Errors
+    /// If the output fails.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush())
+            .map_err(output::Error::from)?;
+        Ok(())
+    }
+
+    fn answer(&mut self, rows: query::Rows<'_>) -> Result<Outcome, Stop> {
+        self.separate()?;
+        let schema = rows.schema();
+        let rows = rows.map(|batch| batch.map_err(Stop::Query));
+        let count = output::encode(self.format, self.layout, &schema, rows, self.out)?;
+        self.out.flush().map_err(output::Error::from)?;
+        Ok(Outcome::Rows(count))
+    }
+
+    fn separate(&mut self) -> Result<(), output::Error> {
+        self.results += 1;
+        if self.results == 1 {
+            return Ok(());
+        }
+        if self.format.is_binary() {
+            return Err(output::Error::OneResult(self.format));
+        }
+        if self.layout.width.is_none()
+            && matches!(self.format, Format::Table | Format::Markdown | Format::Line)
+        {
+            self.out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
+
+enum Stop {
+    Query(query::Error),
+    Output(output::Error),
+}
+
+impl From<output::Error> for Stop {
+    fn from(error: output::Error) -> Self {
+        Self::Output(error)
+    }
+}

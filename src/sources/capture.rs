@@ -1,0 +1,332 @@
+//! Raw captures: one message a line, `<receive time, ns since 1970 UTC> <message as received>`, plain,
+//! gzip or zstd.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{StringArray, StringBuilder};
+
+use super::Error;
+use super::lines::{Line, Lines};
+
+/// A batch ends once it holds this many lines …
+const BATCH_LINES: usize = 32_768;
+/// … or this many bytes of payload, so that memory is bounded whatever the messages are.
+const BATCH_BYTES: usize = 8 << 20;
+/// The first batch is smaller, and each next one twice as large, so that all threads have work soon.
+const FIRST_BATCH_BYTES: usize = 1 << 20;
+/// Of a line that is no message this much is kept; the rest stands in the file.
+const REJECTED_BYTES: usize = 4096;
+
+/// Messages of a capture, in the file's order.
+#[derive(Debug)]
+pub struct Batch {
+    /// Receive time of each message, ns since 1970 UTC.
+    pub recv_ns: Vec<i64>,
+    /// Each message, verbatim.
+    pub payloads: StringArray,
+    /// The line each message stands on, from 1.
+    pub message_lines: Vec<u64>,
+    /// Lines that are no message.
+    pub rejected: Vec<Rejected>,
+    /// Lines read from the file up to the end of this batch.
+    pub lines: u64,
+    /// Hash of the (decompressed) file up to the end of this batch: what tells known content.
+    pub mark: String,
+}
+
+/// A line that is no message.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Its number in the file, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its beginning; bytes that are no UTF-8 are replaced.
+    pub text: String,
+}
+
+/// Reads a capture batch by batch.
+pub struct Capture {
+    path: PathBuf,
+    lines: Lines<Box<dyn Read + Send>>,
+    line: u64,
+    batch_bytes: usize,
+    /// Found while a batch was under way: reported after it.
+    broken: Option<io::Error>,
+    done: bool,
+    read: Arc<AtomicU64>,
+    bytes: Option<u64>,
+}
+
+impl Capture {
+    /// Opens a file; `-` is standard input. The compression is told from the content.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let read = Arc::new(AtomicU64::new(0));
+        let (input, bytes): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
+            (Box::new(io::stdin()), None)
+        } else {
+            let file = File::open(path).map_err(failed)?;
+            let meta = file.metadata().map_err(failed)?;
+            if meta.is_dir() {
+                return Err(failed(io::Error::other(
+                    "it is a directory; name the files in it",
+                )));
+            }
+            (Box::new(file), meta.is_file().then_some(meta.len()))
+        };
+        let counted = Counted {
+            input,
+            read: Arc::clone(&read),
+        };
+        let reader = decompressed(counted).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            lines: Lines::new(reader),
+            line: 0,
+            batch_bytes: FIRST_BATCH_BYTES,
+            broken: None,
+            done: false,
+            read,
+            bytes,
+        })
+    }
+
+    /// Size of the file in bytes, if known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.bytes
+    }
+
+    /// Counts the bytes of the file that have been read; may be kept and watched.
+    pub fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
+    }
+
+    /// The next batch, `None` at the end.
+    ///
+    /// # Errors
+    /// When the file breaks off. All whole lines before that have been handed out.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, Error> {
+        if self.done {
+            return self.broken.take().map_or(Ok(None), |source| {
+                Err(Error::Read {
+                    path: self.path.clone(),
+                    line: self.line,
+                    source,
+                })
+            });
+        }
+        let mut recv_ns = Vec::with_capacity(BATCH_LINES);
+        let mut payloads =
+            StringBuilder::with_capacity(BATCH_LINES, self.batch_bytes + (self.batch_bytes >> 2));
+        let mut message_lines = Vec::with_capacity(BATCH_LINES);
+        let mut rejected = Vec::new();
+        let mut bytes = 0;
+        let first = self.line;
+        while (self.line - first) < BATCH_LINES as u64 && bytes < self.batch_bytes {
+            let line = match self.lines.next_line() {
+                Ok(Some(line)) => line,
+                Ok(None) => {
+                    self.done = true;
+                    break;
+                }
+                Err(source) => {
+                    self.broken = Some(source);
+                    self.done = true;
+                    break;
+                }
+            };
+            self.line += 1;
+            match parse(&line) {
+                Ok(Some((ns, payload))) => {
+                    bytes += payload.len();
+                    recv_ns.push(ns);
+                    message_lines.push(self.line);
+                    payloads.append_value(payload);
+                }
+                Ok(None) => {}
+                Err((reason, text)) => {
+                    let text = String::from_utf8_lossy(&text[..text.len().min(REJECTED_BYTES)])
+                        .into_owned();
+                    bytes += text.len();
+                    rejected.push(Rejected {
+                        line: self.line,
+                        reason,
+                        text,
+                    });
+                }
+            }
+        }
+        if self.line == first {
+            return self.next_batch();
+        }
+        self.batch_bytes = (self.batch_bytes * 2).min(BATCH_BYTES);
+        let mark = self.lines.hash().to_hex().to_string();
+        Ok(Some(Batch {
+            recv_ns,
+            payloads: payloads.finish(),
+            message_lines,
+            rejected,
+            lines: self.line,
+            mark,
+        }))
+    }
+}
+
+/// Receive time and text.
+type Message<'a> = (i64, &'a str);
+/// Why not, and what stands there.
+type Refused<'a> = (String, &'a [u8]);
+
+/// The message of a line; `None` for an empty one.
+fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
+    let bytes = match *line {
+        Line::Whole(bytes) => bytes,
+        Line::TooLong { head, bytes } => {
+            let limit = super::MAX_LINE_BYTES;
+            return Err((
+                format!("a line of {bytes} bytes; a message has at most {limit}"),
+                head,
+            ));
+        }
+    };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        (
+            format!("not UTF-8 from byte {} of the line on", e.valid_up_to()),
+            bytes,
+        )
+    })?;
+    let (time, payload) = text.split_once(' ').ok_or_else(|| {
+        (
+            "no '<receive time, ns> ' before the message".to_owned(),
+            bytes,
+        )
+    })?;
+    let ns = time.parse::<i64>().map_err(|_| {
+        (
+            format!("'{}' is no receive time in ns", abridged(time)),
+            bytes,
+        )
+    })?;
+    Ok(Some((ns, payload)))
+}
+
+fn abridged(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// Wraps the reader by what its first bytes say.
+fn decompressed(input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut input = BufReader::with_capacity(256 << 10, input);
+    let mut magic = [0; 4];
+    let mut have = 0;
+    while have < magic.len() {
+        match input.read(&mut magic[have..]) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let whole = io::Cursor::new(magic).take(have as u64).chain(input);
+    Ok(match magic {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(
+            BufReader::with_capacity(256 << 10, whole),
+        )),
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(whole)?),
+        _ => Box::new(whole),
+    })
+}
+
+/// Counts what is read through it.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Array;
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+
+    fn capture(bytes: &[u8]) -> Capture {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c");
+        std::fs::write(&path, bytes).unwrap();
+        Capture::open(&path).unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn plain_gzip_and_zstd_are_one_content() {
+        let text = b"1 {\"a\":1}\n2 {\"b\":2}\nnonsense\n\n3 x y";
+        let zstd = zstd::encode_all(&text[..], 1).unwrap();
+        let marks: Vec<String> = [text.to_vec(), gzip(text), zstd]
+            .iter()
+            .map(|bytes| {
+                let mut capture = capture(bytes);
+                let batch = capture.next_batch().unwrap().unwrap();
+                assert_eq!(batch.recv_ns, [1, 2, 3]);
+                assert_eq!(batch.payloads.value(2), "x y");
+                assert_eq!(batch.rejected.len(), 1);
+                assert_eq!(batch.rejected[0].line, 3);
+                assert_eq!(batch.lines, 5);
+                assert!(capture.next_batch().unwrap().is_none());
+                batch.mark
+            })
+            .collect();
+        assert!(marks.iter().all(|m| *m == marks[0]));
+    }
+
+    #[test]
+    fn a_truncated_gzip_gives_its_whole_lines_and_then_the_error() {
+        let mut text = String::new();
+        for i in 0..50_000 {
+            writeln!(text, "{i} message {}", i * 7919 % 1000).unwrap();
+        }
+        let mut bytes = gzip(text.as_bytes());
+        bytes.truncate(bytes.len() / 2);
+        let mut capture = capture(&bytes);
+        let mut messages = 0;
+        let error = loop {
+            match capture.next_batch() {
+                Ok(Some(batch)) => messages += batch.payloads.len(),
+                Ok(None) => panic!("no error"),
+                Err(e) => break e,
+            }
+        };
+        assert!(messages > 10_000 && messages < 50_000);
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("after line {messages}:")),
+            "{error}"
+        );
+        assert!(capture.next_batch().unwrap().is_none());
+    }
+}

@@ -1,0 +1,224 @@
+//! The SQL tree: what mdb is, apart from its engine. The built-in files stand in the binary; the
+//! database's own `sql/` adds to them or, under the same relative path, takes their place.
+
+mod header;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+pub use header::Header;
+
+static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
+
+/// What was wrong with a file of the tree.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder of the database's own `sql/` cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A comment block says something mdb does not understand.
+    #[error("{file}:{line}: {message}")]
+    Header {
+        /// The file, as the user knows it.
+        file: String,
+        /// Line in it, from 1.
+        line: usize,
+        /// What is wrong and what is allowed.
+        message: String,
+    },
+}
+
+/// One file of the tree.
+#[derive(Debug, Clone)]
+pub struct SqlFile {
+    /// Where it stands, for messages: `sql/views/ticks.sql`, or the full path of a user's own file.
+    pub origin: String,
+    /// The file's stem: the name of the object that it defines.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+    /// What its comment block says.
+    pub header: Header,
+}
+
+/// All files by their path below `sql/`, and a hash that changes whenever one of them does.
+#[derive(Debug, Clone)]
+pub struct SqlTree {
+    sql: BTreeMap<String, SqlFile>,
+    toml: BTreeMap<String, (String, String)>,
+    hash: String,
+}
+
+impl SqlTree {
+    /// Reads the built-in files and then `<db>/sql`, if it is there.
+    pub fn load(db: &Path) -> Result<Self, Error> {
+        let mut texts = BTreeMap::new();
+        collect_built_in(&BUILT_IN, &mut texts);
+        let own = db.join("sql");
+        if own.is_dir() {
+            collect_own(&own, &own, &mut texts)?;
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+        let mut tree = Self {
+            sql: BTreeMap::new(),
+            toml: BTreeMap::new(),
+            hash: String::new(),
+        };
+        for (path, (origin, text)) in texts {
+            for part in [&path, &text] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+            let file = Path::new(&path);
+            match file.extension().and_then(|e| e.to_str()) {
+                Some("sql") => {
+                    let name = file
+                        .file_stem()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned();
+                    let header = header::parse(&origin, &text)?;
+                    tree.sql.insert(
+                        path,
+                        SqlFile {
+                            origin,
+                            name,
+                            text,
+                            header,
+                        },
+                    );
+                }
+                Some("toml") => {
+                    tree.toml.insert(path, (origin, text));
+                }
+                _ => {}
+            }
+        }
+        tree.hash = hasher.finalize().to_hex().to_string();
+        Ok(tree)
+    }
+
+    /// Changes whenever a file, or mdb's version, does.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The SQL files directly in `folder` (e.g. `views` or `venues/<venue>`), by name.
+    pub fn folder(&self, folder: &str) -> impl Iterator<Item = &SqlFile> {
+        self.sql.iter().filter_map(move |(path, file)| {
+            let (parent, _) = path.rsplit_once('/')?;
+            (parent == folder).then_some(file)
+        })
+    }
+
+    /// The names of the folders directly below `parent` that hold at least one file.
+    pub fn subfolders(&self, parent: &str) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .sql
+            .keys()
+            .chain(self.toml.keys())
+            .filter_map(|path| {
+                path.strip_prefix(parent)?
+                    .strip_prefix('/')?
+                    .split_once('/')
+            })
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Origin and text of a TOML file of the tree.
+    pub fn toml(&self, path: &str) -> Option<(&str, &str)> {
+        self.toml
+            .get(path)
+            .map(|(origin, text)| (origin.as_str(), text.as_str()))
+    }
+}
+
+type Texts = BTreeMap<String, (String, String)>;
+
+fn collect_built_in(dir: &Dir<'_>, texts: &mut Texts) {
+    for file in dir.files() {
+        if let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) {
+            texts.insert(
+                path.replace('\\', "/"),
+                (format!("sql/{path}"), text.to_owned()),
+            );
+        }
+    }
+    for sub in dir.dirs() {
+        collect_built_in(sub, texts);
+    }
+}
+
+fn collect_own(root: &Path, dir: &Path, texts: &mut Texts) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Read { path, source }
+    };
+    for entry in std::fs::read_dir(dir).map_err(failed(dir))? {
+        let path = entry.map_err(failed(dir))?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            collect_own(root, &path, texts)?;
+        } else if path.extension().is_some_and(|e| e == "sql" || e == "toml") {
+            let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+            let relative = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .replace('\\', "/");
+            texts.insert(relative, (path.display().to_string(), text));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_files_add_and_replace_by_name_and_change_the_hash() {
+        let db = tempfile::tempdir().unwrap();
+        let plain = SqlTree::load(db.path()).unwrap();
+        assert!(plain.folder("views").any(|f| f.name == "ticks"));
+
+        let views = db.path().join("sql/views");
+        std::fs::create_dir_all(&views).unwrap();
+        std::fs::write(
+            views.join("ticks.sql"),
+            "-- Mine.\nCREATE OR REPLACE VIEW ticks AS SELECT 1;\n",
+        )
+        .unwrap();
+        std::fs::write(
+            views.join("other.sql"),
+            "-- Mine.\nCREATE OR REPLACE VIEW other AS SELECT 2;\n",
+        )
+        .unwrap();
+        std::fs::write(views.join(".ticks.sql.swp"), [0xff, 0xfe]).unwrap();
+        let own = SqlTree::load(db.path()).unwrap();
+        assert_ne!(plain.hash(), own.hash());
+        assert_eq!(
+            own.folder("views").count(),
+            plain.folder("views").count() + 1
+        );
+        let ticks = own.folder("views").find(|f| f.name == "ticks").unwrap();
+        assert!(ticks.text.contains("SELECT 1") && ticks.origin.ends_with("sql/views/ticks.sql"));
+    }
+}

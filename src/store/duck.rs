@@ -1,0 +1,108 @@
+//! Opening DuckDB: the one place that sets its settings.
+
+use std::path::Path;
+
+use duckdb::{AccessMode, Config, Connection};
+
+use super::error::{Doing, Error, Result};
+use crate::config::StoreSettings;
+
+/// The database file in a database's directory.
+pub const FILE: &str = "market.duckdb";
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Writing ticks and files: a small, fixed memory, whatever the input.
+    Ingest,
+    /// Questions, with the right to change.
+    Write,
+    /// Questions.
+    Read,
+}
+
+/// A write-ahead log of this size is written into the file; so long a replay takes about a second.
+const CHECKPOINT_BYTES: &str = "256MB";
+/// Buffer memory while writing, so that a load of any size stays under 400 MB in all.
+const INGEST_MEMORY: &str = "160MB";
+
+/// Opens `<db>/market.duckdb`, creating it unless the purpose is reading.
+pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Result<Connection> {
+    let mode = match purpose {
+        Purpose::Read => AccessMode::ReadOnly,
+        Purpose::Ingest | Purpose::Write => AccessMode::ReadWrite,
+    };
+    let memory = settings
+        .memory_limit
+        .clone()
+        .unwrap_or_else(|| match purpose {
+            Purpose::Ingest => INGEST_MEMORY.to_owned(),
+            Purpose::Write | Purpose::Read => format!("{}KB", machine_memory_bytes() / 2 / 1000),
+        });
+    let mut config = Config::default();
+    let mut set = vec![
+        ("memory_limit", memory),
+        ("checkpoint_threshold", CHECKPOINT_BYTES.to_owned()),
+        // Nothing is fetched from a network.
+        ("autoinstall_known_extensions", "false".to_owned()),
+        ("autoload_known_extensions", "false".to_owned()),
+        // Below this estimate DuckDB joins ASOF by a nested loop, and its estimates are wrong on Parquet.
+        ("asof_loop_join_threshold", "0".to_owned()),
+    ];
+    if let Some(threads) = settings.threads {
+        set.push(("threads", threads.to_string()));
+    }
+    for (key, value) in set {
+        config = config.with(key, value).doing(format!("setting {key}"))?;
+    }
+    let config = config.access_mode(mode).doing("setting the access mode")?;
+    let file = db.join(FILE);
+    let conn = Connection::open_with_flags(&file, config).map_err(|source| refused(db, source))?;
+    // Views name lake files relative to the directory, so that it can be moved.
+    let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
+    let directory = directory.display().to_string().replace('\'', "''");
+    conn.execute_batch(&format!(
+        "SET GLOBAL file_search_path = '{directory}'; SET GLOBAL parquet_metadata_cache = true;"
+    ))
+    .doing("setting file_search_path")?;
+    Ok(conn)
+}
+
+/// Why a database did not open, in a user's words.
+fn refused(db: &Path, source: duckdb::Error) -> Error {
+    let text = source.to_string();
+    if text.contains("Could not set lock") || text.contains("Conflicting lock") {
+        let holder = text
+            .split_once("Conflicting lock is held in ")
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map_or(String::new(), |(who, _)| format!(" by {who})"));
+        return Error::InUse {
+            db: db.to_owned(),
+            holder,
+        };
+    }
+    let lower = text.to_lowercase();
+    if lower.contains("wal")
+        && (lower.contains("checksum") || lower.contains("replay") || lower.contains("corrupt"))
+    {
+        return Error::CorruptWal {
+            db: db.to_owned(),
+            message: text,
+        };
+    }
+    Error::Duck {
+        doing: format!("cannot open {}", db.join(FILE).display()),
+        error: source,
+    }
+}
+
+/// The memory this process may use: the machine's, or the control group's if that is less.
+fn machine_memory_bytes() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let total = machine.totalram as u64 * u64::from(machine.mem_unit.max(1));
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok())
+        .unwrap_or(u64::MAX);
+    total.min(group)
+}

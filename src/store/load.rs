@@ -1,0 +1,207 @@
+//! Loading a capture: reading, normalizing and writing on a thread each, joined by short bounded queues.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use duckdb::{Connection, OptionalExt, params};
+
+use super::Store;
+use super::error::{Doing, Error, Result};
+use super::normalize::{Derived, Normalizers};
+use super::raw::{DeadLetter, LoadMark, RawBatch};
+use super::writer::{Target, Writer, Written};
+use crate::sources::capture::{Batch, Capture};
+use crate::venues::{self, Venue};
+
+/// Batches waiting between two threads.
+const QUEUE: usize = 1;
+
+/// What to load.
+pub struct Load<'a> {
+    /// The venue whose messages they are.
+    pub venue: &'a str,
+    /// The instrument, for messages that do not name it.
+    pub symbol: Option<&'a str>,
+    /// The file, for records and messages; `-` is standard input.
+    pub file: &'a Path,
+}
+
+/// What a load did.
+#[derive(Debug, Default, Clone)]
+pub struct Loaded {
+    /// What was written.
+    pub written: Written,
+    /// Messages and lines whose content was loaded before, and so passed over.
+    pub known_lines: u64,
+    /// Whether it was stopped before the end.
+    pub stopped: bool,
+}
+
+impl Store {
+    /// Loads a capture. What is committed stays whatever happens later; the same content is not loaded
+    /// twice, and a load that was cut off goes on where it was.
+    ///
+    /// `stop` ends it after the batch under way; `progress` is told of every commit.
+    ///
+    /// # Errors
+    /// If the file breaks off or the database refuses: what came before is committed.
+    pub fn load(
+        &mut self,
+        load: &Load<'_>,
+        capture: Capture,
+        stop: &AtomicBool,
+        mut progress: impl FnMut(&Loaded),
+    ) -> Result<Loaded> {
+        let venue = venues::load(&self.tree, load.venue)?;
+        let normalizers = Normalizers::new(self.clone_connection()?, &venue, &self.catalog, None)?;
+        let mut writer = Writer::new(
+            self.clone_connection()?,
+            Arc::clone(&self.catalog),
+            Target::hot(),
+        );
+        writer.open_venue(&venue, normalizers.tables())?;
+        let mut front = Front {
+            conn: self.clone_connection()?,
+            normalizers,
+            venue,
+            symbol: load.symbol.map(str::to_owned),
+            source: load.file.display().to_string(),
+            next_seq: self.next_seq()?,
+            known: true,
+        };
+        let mut loaded = Loaded::default();
+        std::thread::scope(|scope| {
+            let (read_to, read_from) = sync_channel(QUEUE);
+            let (derived_to, derived_from) = sync_channel(QUEUE);
+            let reader = scope.spawn(move || read(capture, stop, &read_to));
+            let middle = scope.spawn(move || front.run(read_from, &derived_to));
+            let written = write(&mut writer, derived_from, &mut loaded, &mut progress);
+            let middle = middle.join().map_err(|_| Error::Panicked)?;
+            let reader = reader.join().map_err(|_| Error::Panicked)?;
+            // The writer's error is the cause when the others only found their queue closed.
+            written.and(middle).and(reader)
+        })?;
+        loaded.stopped = stop.load(Ordering::Relaxed);
+        writer.store_books()?;
+        Ok(loaded)
+    }
+}
+
+fn read(mut capture: Capture, stop: &AtomicBool, to: &SyncSender<Batch>) -> Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        let Some(batch) = capture.next_batch()? else {
+            break;
+        };
+        if to.send(batch).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+enum Item {
+    Known { lines: u64 },
+    New(Box<Derived>),
+}
+
+fn write(
+    writer: &mut Writer,
+    from: Receiver<Item>,
+    loaded: &mut Loaded,
+    progress: &mut impl FnMut(&Loaded),
+) -> Result<()> {
+    let mut from = from.into_iter();
+    while let Some(item) = from.next() {
+        match item {
+            Item::Known { lines } => loaded.known_lines = lines,
+            Item::New(first) => {
+                let mut next = Some(first);
+                // Content that is not known is followed by such only.
+                let more = || match next.take().map(Item::New).or_else(|| from.next())? {
+                    Item::New(derived) => Some(*derived),
+                    Item::Known { .. } => None,
+                };
+                loaded.written.add(&writer.commit(more)?);
+            }
+        }
+        progress(loaded);
+    }
+    Ok(())
+}
+
+/// Numbers and normalizes what was read.
+struct Front {
+    conn: Connection,
+    normalizers: Normalizers,
+    venue: Venue,
+    symbol: Option<String>,
+    source: String,
+    next_seq: u64,
+    /// All so far has been loaded before. Content that is not known can only be followed by such.
+    known: bool,
+}
+
+impl Front {
+    fn run(&mut self, from: Receiver<Batch>, to: &SyncSender<Item>) -> Result<()> {
+        for batch in from {
+            self.known = self.known && self.is_known(&batch.mark)?;
+            let item = if self.known {
+                Item::Known { lines: batch.lines }
+            } else {
+                Item::New(Box::new(self.derive(batch)?))
+            };
+            if to.send(item).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, mark: &str) -> Result<bool> {
+        self.conn
+            .query_row(
+                "SELECT 1 FROM ops.loads WHERE venue = ? AND symbol IS NOT DISTINCT FROM ? AND mark = ?",
+                params![self.venue.name, self.symbol, mark],
+                |_| Ok(()),
+            )
+            .optional()
+            .doing("reading ops.loads")
+            .map(|found| found.is_some())
+    }
+
+    fn derive(&mut self, batch: Batch) -> Result<Derived> {
+        let first_seq = self.next_seq;
+        let symbol = self.symbol.as_deref();
+        let raw = RawBatch::new(
+            self.next_seq,
+            &self.venue.name,
+            "capture",
+            symbol,
+            batch.recv_ns,
+            batch.payloads,
+        )?;
+        self.next_seq += raw.seqs().len() as u64;
+        let mut derived = self.normalizers.run(raw)?;
+        for letter in &mut derived.dead {
+            let at = letter
+                .seq
+                .and_then(|seq| usize::try_from(seq - first_seq).ok());
+            letter.source = Some(self.source.clone());
+            letter.line = at.and_then(|at| batch.message_lines.get(at).copied());
+        }
+        let rejected = batch
+            .rejected
+            .into_iter()
+            .map(|line| DeadLetter::line(&self.source, symbol, line));
+        derived.dead.extend(rejected);
+        derived.load = Some(LoadMark {
+            symbol: self.symbol.clone(),
+            mark: batch.mark,
+            source: self.source.clone(),
+            lines: batch.lines,
+        });
+        Ok(derived)
+    }
+}

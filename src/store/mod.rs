@@ -1,0 +1,118 @@
+//! The store: the only module that writes a database's files. One database is one directory with a
+//! DuckDB file, which holds what is new, and a lake of Parquet files, which holds what is finished.
+
+mod books;
+mod catalog;
+mod doctor;
+mod duck;
+mod error;
+mod insert;
+mod keys;
+mod lake;
+mod load;
+mod normalize;
+mod raw;
+mod rebuild;
+mod schema;
+mod seal;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use duckdb::Connection;
+
+use crate::config::Settings;
+use crate::sqltree::SqlTree;
+use catalog::Catalog;
+pub use doctor::{Finding, doctor};
+pub use duck::{FILE, Purpose};
+use error::{At, Doing};
+pub use error::{Error, Result};
+pub use load::{Load, Loaded};
+pub use rebuild::{Rebuild, Rebuilt};
+pub use seal::{SealedFile, Which};
+pub use writer::{RowCount, Written};
+
+/// A database that is open for writing. Only one process has it at a time.
+pub struct Store {
+    dir: PathBuf,
+    conn: Connection,
+    tree: SqlTree,
+    catalog: Arc<Catalog>,
+}
+
+impl Store {
+    /// Opens the database in the settings' directory, creating it on first use, and makes it hold what
+    /// the SQL tree says. What a crash left half-done is cleared away.
+    pub fn open(settings: &Settings, purpose: Purpose) -> Result<Self> {
+        let dir = settings.db.clone();
+        std::fs::create_dir_all(&dir).at("create", &dir)?;
+        let tree = SqlTree::load(&dir)?;
+        let mut conn = duck::open(&dir, purpose, &settings.store)?;
+        if !schema::is_current(&conn, &tree)? {
+            schema::apply(&mut conn, &tree)?;
+        }
+        insert::register(&conn)?;
+        lake::sweep(&dir, &conn)?;
+        let catalog = Arc::new(Catalog::load(&conn, &tree)?);
+        Ok(Self {
+            dir,
+            conn,
+            tree,
+            catalog,
+        })
+    }
+
+    /// The database's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Ends the use of the database: everything is in the file then, and no log is left to replay.
+    pub fn close(self) -> Result<()> {
+        self.conn
+            .execute_batch("CHECKPOINT")
+            .doing("writing the database file")?;
+        self.conn.close().map_err(|(_, error)| Error::Duck {
+            doing: "closing the database".to_owned(),
+            error,
+        })
+    }
+
+    fn clone_connection(&self) -> Result<Connection> {
+        self.conn.try_clone().doing("opening a connection")
+    }
+
+    /// One more than any seq that was ever committed.
+    fn next_seq(&self) -> Result<u64> {
+        self.conn
+            .query_row(
+                "SELECT greatest(
+                     (SELECT coalesce(max(seq), 0) FROM hot.raw_messages),
+                     (SELECT coalesce(max(last_seq), 0) FROM ops.manifest),
+                     (SELECT coalesce(max(seq), 0) FROM ops.progress)) + 1",
+                [],
+                |row| row.get(0),
+            )
+            .doing("reading the last seq")
+    }
+}
+
+/// A connection for questions, with the right to change the database if `write`. A database that does not
+/// exist yet, or whose SQL tree has changed, is made or brought up to date first.
+pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
+    if write {
+        return Ok(Store::open(settings, Purpose::Write)?.conn);
+    }
+    let dir = &settings.db;
+    if dir.join(FILE).exists() {
+        let tree = SqlTree::load(dir)?;
+        let conn = duck::open(dir, Purpose::Read, &settings.store)?;
+        if schema::is_current(&conn, &tree)? {
+            return Ok(conn);
+        }
+    }
+    Store::open(settings, Purpose::Write)?.close()?;
+    duck::open(dir, Purpose::Read, &settings.store)
+}

@@ -1,0 +1,137 @@
+//! Raw rows on their way in.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::error::Result;
+use crate::sources::capture::Rejected;
+
+/// Raw messages of one venue by rising seq. The rows have the columns of [`schema`].
+pub(super) struct RawBatch {
+    pub(super) venue: String,
+    pub(super) rows: RecordBatch,
+}
+
+/// Columns of `raw_messages` without the venue.
+pub(super) fn schema() -> SchemaRef {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    Arc::new(Schema::new(vec![
+        Field::new("seq", DataType::UInt64, false),
+        Field::new(
+            "recv_ts",
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            false,
+        ),
+        text("channel", true),
+        text("symbol", true),
+        text("payload", false),
+    ]))
+}
+
+impl RawBatch {
+    /// Numbers the messages from `first_seq` on.
+    pub(super) fn new(
+        first_seq: u64,
+        venue: &str,
+        channel: &str,
+        symbol: Option<&str>,
+        recv_ns: Vec<i64>,
+        payloads: StringArray,
+    ) -> Result<Self> {
+        let rows = recv_ns.len();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new((first_seq..first_seq + rows as u64).collect::<UInt64Array>()),
+            Arc::new(TimestampNanosecondArray::from(recv_ns)),
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                channel, rows,
+            ))),
+            Arc::new(std::iter::repeat_n(symbol, rows).collect::<StringArray>()),
+            Arc::new(payloads),
+        ];
+        Ok(Self {
+            venue: venue.to_owned(),
+            rows: RecordBatch::try_new(schema(), columns)?,
+        })
+    }
+
+    fn column<A: 'static>(&self, index: usize) -> Option<&A> {
+        self.rows.column(index).as_any().downcast_ref()
+    }
+
+    /// The seq of each row, rising.
+    pub(super) fn seqs(&self) -> &[u64] {
+        self.column::<UInt64Array>(0).map_or(&[], |a| a.values())
+    }
+
+    fn recv_ns(&self) -> &[i64] {
+        self.column::<TimestampNanosecondArray>(1)
+            .map_or(&[], |a| a.values())
+    }
+
+    fn symbol(&self, row: usize) -> Option<&str> {
+        self.column::<StringArray>(3)
+            .filter(|a| a.is_valid(row))
+            .map(|a| a.value(row))
+    }
+
+    fn payload(&self, row: usize) -> &str {
+        self.column::<StringArray>(4).map_or("", |a| a.value(row))
+    }
+}
+
+/// Where raw rows came from, for content that is loaded from a file.
+pub(super) struct LoadMark {
+    pub(super) symbol: Option<String>,
+    /// Hash of the content up to the end of the batch.
+    pub(super) mark: String,
+    /// The file.
+    pub(super) source: String,
+    /// Its lines up to the end of the batch.
+    pub(super) lines: u64,
+}
+
+/// A record that no table takes.
+pub(super) struct DeadLetter {
+    pub(super) seq: Option<u64>,
+    pub(super) symbol: Option<String>,
+    pub(super) recv_ns: Option<i64>,
+    pub(super) target: Option<String>,
+    pub(super) reason: String,
+    pub(super) payload: String,
+    pub(super) source: Option<String>,
+    pub(super) line: Option<u64>,
+}
+
+impl DeadLetter {
+    /// A row of `raw`, meant for the table `target` if that is known.
+    pub(super) fn of(raw: &RawBatch, row: usize, target: Option<&str>, reason: String) -> Self {
+        Self {
+            seq: Some(raw.seqs()[row]),
+            symbol: raw.symbol(row).map(str::to_owned),
+            recv_ns: Some(raw.recv_ns()[row]),
+            target: target.map(str::to_owned),
+            reason,
+            payload: raw.payload(row).to_owned(),
+            source: None,
+            line: None,
+        }
+    }
+
+    /// A line of a file that is no message.
+    pub(super) fn line(source: &str, symbol: Option<&str>, line: Rejected) -> Self {
+        Self {
+            seq: None,
+            symbol: symbol.map(str::to_owned),
+            recv_ns: None,
+            target: None,
+            reason: line.reason,
+            payload: line.text,
+            source: Some(source.to_owned()),
+            line: Some(line.line),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Rebuilding: canonical tables are made again from raw, hot and sealed, by the same path that made them,
+//! beside the old ones; then one transaction puts them in their place.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+use duckdb::Connection;
+use jiff::civil::Date;
+
+use super::books::CHANNEL;
+use super::catalog::Table;
+use super::error::{At, Doing, Error, Result};
+use super::normalize::Normalizers;
+use super::raw::{self, RawBatch};
+use super::writer::{Target, Writer, Written};
+use super::{Store, schema};
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS};
+use crate::venues::{self, Venue};
+
+/// Rows of raw that are sorted by seq at a time, by their numbers.
+const WINDOW_SEQS: u64 = 1_000_000;
+/// A batch ends once it holds this many messages or bytes.
+const BATCH_ROWS: usize = 32_768;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// What to rebuild.
+#[derive(Debug, Default, Clone)]
+pub struct Rebuild {
+    /// Only this venue's rows.
+    pub venue: Option<String>,
+    /// Only this table, or the tables that come with it: deltas, tops and gaps of books are one.
+    pub table: Option<String>,
+}
+
+/// What a rebuild did.
+#[derive(Debug, Default, Clone)]
+pub struct Rebuilt {
+    /// What was made.
+    pub written: Written,
+    /// Messages to read in all.
+    pub messages: u64,
+    /// Whether it was stopped, so that nothing was changed.
+    pub stopped: bool,
+}
+
+impl Store {
+    /// Makes canonical rows again. Until the end nothing of the old changes.
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub fn rebuild(
+        &mut self,
+        what: &Rebuild,
+        stop: &AtomicBool,
+        mut progress: impl FnMut(&Rebuilt),
+    ) -> Result<Rebuilt> {
+        let names = self.venues_of_raw(what.venue.as_deref())?;
+        let venues = names
+            .iter()
+            .map(|v| venues::load(&self.tree, v))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tables = self.tables_to_rebuild(what.table.as_deref(), &venues)?;
+        let only: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
+        self.create_beside(&tables)?;
+
+        let target = Target {
+            schema: "rebuild",
+            raw: false,
+            only: Some(only.clone()),
+        };
+        let mut writer = Writer::new(self.clone_connection()?, Arc::clone(&self.catalog), target);
+        let mut rebuilt = Rebuilt {
+            messages: self.count_raw(&names)?,
+            ..Rebuilt::default()
+        };
+        for venue in &venues {
+            let normalizers =
+                Normalizers::new(self.clone_connection()?, venue, &self.catalog, Some(&only))?;
+            writer.open_venue(venue, std::iter::empty())?;
+            self.replay(venue, normalizers, &mut writer, stop, &mut |written| {
+                rebuilt.written.add(written);
+                progress(&rebuilt);
+            })?;
+            if stop.load(Ordering::Relaxed) {
+                rebuilt.stopped = true;
+                self.drop_beside()?;
+                return Ok(rebuilt);
+            }
+        }
+        self.keep_others(&tables, &venues)?;
+        let sealed = self.put_in_place(&tables, &names, writer)?;
+        for (table, date) in sealed {
+            self.seal_date(&table, date)?;
+        }
+        Ok(rebuilt)
+    }
+
+    fn venues_of_raw(&self, only: Option<&str>) -> Result<Vec<String>> {
+        if let Some(name) = only {
+            return Ok(vec![name.to_owned()]);
+        }
+        self.conn
+            .prepare("SELECT DISTINCT venue FROM raw_messages ORDER BY venue")
+            .and_then(|mut s| {
+                s.query_map([], |row| row.get(0))
+                    .and_then(Iterator::collect)
+            })
+            .doing("reading raw_messages")
+    }
+
+    fn count_raw(&self, venues: &[String]) -> Result<u64> {
+        let mut sum = 0;
+        for venue in venues {
+            sum += self
+                .conn
+                .query_row(
+                    "SELECT count(*) FROM raw_messages WHERE venue = ?",
+                    [venue],
+                    |row| row.get::<_, u64>(0),
+                )
+                .doing("reading raw_messages")?;
+        }
+        Ok(sum)
+    }
+
+    /// The tables that raw fills, or the ones that come with `only`.
+    fn tables_to_rebuild(&self, only: Option<&str>, venues: &[Venue]) -> Result<Vec<Arc<Table>>> {
+        let mut derived: BTreeSet<&str> = venues
+            .iter()
+            .flat_map(|v| &v.normalizers)
+            .map(|f| f.name.as_str())
+            .collect();
+        derived.extend([BOOK_TOPS, FEED_EVENTS, DEAD_LETTERS]);
+        let names: BTreeSet<&str> = match only {
+            None | Some(DEAD_LETTERS) => derived,
+            Some(BOOK_DELTAS | BOOK_TOPS | FEED_EVENTS) => {
+                [BOOK_DELTAS, BOOK_TOPS, FEED_EVENTS].into()
+            }
+            Some(name) if derived.contains(name) => [name].into(),
+            Some(name) => {
+                return Err(Error::Model {
+                    file: format!("table '{name}'"),
+                    message: format!(
+                        "it is not made from raw by these venues; these are: {}",
+                        derived.into_iter().collect::<Vec<_>>().join(", ")
+                    ),
+                });
+            }
+        };
+        names
+            .into_iter()
+            .map(|name| self.catalog.own(name).cloned())
+            .collect()
+    }
+
+    fn create_beside(&self, tables: &[Arc<Table>]) -> Result<()> {
+        self.drop_beside()?;
+        self.conn
+            .execute_batch("CREATE SCHEMA rebuild")
+            .doing("preparing the rebuild")?;
+        for table in tables {
+            self.conn
+                .execute_batch(&format!(
+                    "CREATE TABLE rebuild.{0} AS FROM hot.{0} LIMIT 0",
+                    table.name
+                ))
+                .doing("preparing the rebuild")?;
+        }
+        Ok(())
+    }
+
+    fn drop_beside(&self) -> Result<()> {
+        self.conn
+            .execute_batch("DROP SCHEMA IF EXISTS rebuild CASCADE")
+            .doing("clearing an earlier rebuild")
+    }
+
+    /// Sends a venue's raw rows through its normalizers, in the order of their seq.
+    fn replay(
+        &self,
+        venue: &Venue,
+        mut normalizers: Normalizers,
+        writer: &mut Writer,
+        stop: &AtomicBool,
+        committed: &mut impl FnMut(&Written),
+    ) -> Result<()> {
+        let reader = self.clone_connection()?;
+        let end = self.next_seq()?;
+        let mut from = 0;
+        while from < end && !stop.load(Ordering::Relaxed) {
+            let to = from.saturating_add(WINDOW_SEQS);
+            for_batches(&reader, &venue.name, from, to, |rows| {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let raw = RawBatch {
+                    venue: venue.name.clone(),
+                    rows,
+                };
+                let mut derived = Some(normalizers.run(raw)?);
+                committed(&writer.commit(|| derived.take())?);
+                Ok(())
+            })?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Copies the rows that are not made from these venues' raw rows.
+    fn keep_others(&self, tables: &[Arc<Table>], venues: &[Venue]) -> Result<()> {
+        for table in tables {
+            let fills = |v: &&Venue| {
+                v.normalizers.iter().any(|f| f.name == table.name)
+                    || [BOOK_TOPS, FEED_EVENTS, DEAD_LETTERS].contains(&table.name.as_str())
+            };
+            let made: Vec<String> = venues
+                .iter()
+                .filter(fills)
+                .map(|v| format!("'{}'", v.name.replace('\'', "''")))
+                .collect();
+            let made = if made.is_empty() {
+                "false".to_owned()
+            } else {
+                format!("venue IN ({})", made.join(", "))
+            };
+            let made = match table.name.as_str() {
+                FEED_EVENTS => format!("{made} AND channel = '{CHANNEL}'"),
+                DEAD_LETTERS => format!("{made} AND seq IS NOT NULL"),
+                _ => made,
+            };
+            let sql = format!(
+                "INSERT INTO rebuild.{0} FROM main.{0} WHERE NOT coalesce({made}, false)",
+                table.name
+            );
+            self.conn
+                .execute_batch(&sql)
+                .doing(format!("keeping other rows of {}", table.name))?;
+        }
+        if tables.iter().any(|t| t.name == DEAD_LETTERS) {
+            // Raw does not know which file and line it came from.
+            self.conn
+                .execute_batch(
+                    "UPDATE rebuild.dead_letters n SET source = o.source, line = o.line
+                     FROM main.dead_letters o WHERE o.seq = n.seq AND o.source IS NOT NULL",
+                )
+                .doing("keeping where dead letters came from")?;
+        }
+        Ok(())
+    }
+
+    /// Swaps old for new. Returns the tables and dates that were sealed, to be sealed again.
+    fn put_in_place(
+        &self,
+        tables: &[Arc<Table>],
+        venues: &[String],
+        mut writer: Writer,
+    ) -> Result<Vec<(Arc<Table>, Date)>> {
+        let mut sealed = Vec::new();
+        let mut files = Vec::new();
+        writer.in_transaction(|conn, books| {
+            for table in tables {
+                for (path, date) in manifest_of(conn, &table.name)? {
+                    files.push(path);
+                    if !sealed
+                        .iter()
+                        .any(|(t, d): &(Arc<Table>, Date)| t.name == table.name && *d == date)
+                    {
+                        sealed.push((Arc::clone(table), date));
+                    }
+                }
+                let name = &table.name;
+                conn.execute_batch(&format!(
+                    "DELETE FROM hot.{name};
+                     INSERT INTO hot.{name} FROM rebuild.{name};
+                     DELETE FROM ops.manifest WHERE table_name = '{name}';"
+                ))
+                .doing(format!("putting {name} in place"))?;
+                schema::replace_view(conn, table)?;
+            }
+            if tables.iter().any(|t| t.name == BOOK_DELTAS) {
+                for venue in venues {
+                    conn.execute("DELETE FROM ops.books WHERE venue = ?", [venue])
+                        .doing("writing ops.books")?;
+                }
+                for books in books {
+                    books.store(conn, true)?;
+                }
+            }
+            conn.execute_batch("DROP SCHEMA rebuild CASCADE")
+                .doing("ending the rebuild")
+        })?;
+        for file in files {
+            let path = self.dir.join(file);
+            if path.exists() {
+                std::fs::remove_file(&path).at("remove", &path)?;
+            }
+        }
+        sealed.retain(|(table, date)| {
+            self.hot_dates(table)
+                .is_ok_and(|dates| dates.contains(date))
+        });
+        Ok(sealed)
+    }
+}
+
+fn manifest_of(conn: &Connection, table: &str) -> Result<Vec<(String, Date)>> {
+    let rows: Vec<(String, String)> = conn
+        .prepare("SELECT path, date::VARCHAR FROM ops.manifest WHERE table_name = ?")
+        .and_then(|mut s| {
+            s.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
+                .and_then(Iterator::collect)
+        })
+        .doing("reading the manifest")?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(path, date)| Some((path, date.parse().ok()?)))
+        .collect())
+}
+
+/// Raw rows of a venue with `from <= seq < to` in batches of bounded size, by rising seq.
+fn for_batches(
+    conn: &Connection,
+    venue: &str,
+    from: u64,
+    to: u64,
+    mut take: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT seq, recv_ts, channel, symbol, payload FROM raw_messages
+             WHERE venue = ? AND seq >= ? AND seq < ? ORDER BY seq",
+        )
+        .doing("reading raw_messages")?;
+    let stream = statement
+        .stream_arrow(duckdb::params![venue, from, to])
+        .doing("reading raw_messages")?;
+    let (mut waiting, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    for batch in stream {
+        let batch = RecordBatch::try_new(
+            raw::schema(),
+            batch.doing("reading raw_messages")?.columns().to_vec(),
+        )?;
+        rows += batch.num_rows();
+        bytes += batch
+            .column(4)
+            .as_any()
+            .downcast_ref()
+            .map_or(0, |a: &StringArray| a.value_data().len());
+        waiting.push(batch);
+        if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
+            take(concat_batches(&raw::schema(), &waiting)?)?;
+            waiting.clear();
+            (rows, bytes) = (0, 0);
+        }
+    }
+    if waiting.is_empty() {
+        Ok(())
+    } else {
+        take(concat_batches(&raw::schema(), &waiting)?)
+    }
+}

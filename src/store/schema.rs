@@ -1,0 +1,223 @@
+//! What the database file holds: mdb's own records, the hot tables, and the views that users query.
+
+use duckdb::{Connection, OptionalExt};
+
+use super::catalog::{Catalog, Table};
+use super::error::{Doing, Error, Result, in_file};
+use crate::sqltree::{SqlFile, SqlTree};
+
+/// mdb's own records.
+const OPS: &str = "
+    CREATE SCHEMA IF NOT EXISTS hot;
+    CREATE SCHEMA IF NOT EXISTS ops;
+    -- One row: which SQL tree the objects were made from.
+    CREATE TABLE IF NOT EXISTS ops.meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+    -- The lake: one row a file that is part of it.
+    CREATE TABLE IF NOT EXISTS ops.manifest (
+        table_name VARCHAR NOT NULL, date DATE NOT NULL, path VARCHAR NOT NULL, first_seq UBIGINT, last_seq UBIGINT,
+        rows UBIGINT NOT NULL, bytes UBIGINT NOT NULL, min_ts TIMESTAMP_NS NOT NULL, max_ts TIMESTAMP_NS NOT NULL,
+        blake3 VARCHAR NOT NULL);
+    -- How far each normalizer has read raw.
+    CREATE TABLE IF NOT EXISTS ops.progress (venue VARCHAR NOT NULL, normalizer VARCHAR NOT NULL, seq UBIGINT NOT NULL);
+    -- Content that was loaded: a hash of each file up to each commit.
+    CREATE TABLE IF NOT EXISTS ops.loads (
+        venue VARCHAR NOT NULL, symbol VARCHAR, mark VARCHAR NOT NULL, source VARCHAR NOT NULL, lines UBIGINT NOT NULL,
+        last_seq UBIGINT);
+    -- Order books, so that a new process takes them up; the deltas after seq are applied on top.
+    CREATE TABLE IF NOT EXISTS ops.books (
+        venue VARCHAR NOT NULL, symbol VARCHAR NOT NULL, seq UBIGINT NOT NULL, state BLOB NOT NULL);
+    -- Views of the tree's views/ folder, so that one whose file is gone is dropped.
+    CREATE TABLE IF NOT EXISTS ops.views (name VARCHAR NOT NULL);
+";
+
+/// Whether mdb's own tables are there; false for a new database.
+pub(super) fn is_made(conn: &Connection) -> Result<bool> {
+    let made = conn
+        .query_row(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'meta'",
+            [],
+            |_| Ok(()),
+        )
+        .optional()
+        .doing("reading the catalog")?;
+    Ok(made.is_some())
+}
+
+/// Whether the database holds what the tree says.
+pub(super) fn is_current(conn: &Connection, tree: &SqlTree) -> Result<bool> {
+    if !is_made(conn)? {
+        return Ok(false);
+    }
+    let hash: Option<String> = conn
+        .query_row(
+            "SELECT value FROM ops.meta WHERE key = 'sql_tree'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .doing("reading ops.meta")?;
+    Ok(hash.as_deref() == Some(tree.hash()))
+}
+
+/// Makes the database hold what the tree says, in one transaction.
+pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
+    let tx = conn.transaction().doing("applying the SQL tree")?;
+    tx.execute_batch(OPS).doing("creating mdb's own tables")?;
+    for file in tree.folder("tables") {
+        tx.execute_batch(&file.text)
+            .map_err(|e| in_file(&file.origin, 0, &e))?;
+    }
+    let catalog = Catalog::load(&tx, tree)?;
+    for table in catalog.iter() {
+        replace_view(&tx, table)?;
+    }
+    drop_views_of_old(&tx)?;
+    create_views(&tx, tree, &catalog)?;
+    comment(&tx, tree)?;
+    tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
+        .doing("writing ops.meta")?;
+    tx.execute("INSERT INTO ops.meta VALUES ('sql_tree', ?)", [tree.hash()])
+        .doing("writing ops.meta")?;
+    tx.commit().doing("applying the SQL tree")?;
+    // In the file, so that even a damaged log leaves a database.
+    conn.execute_batch("CHECKPOINT")
+        .doing("writing the database file")
+}
+
+/// The relation users query: hot rows, and the lake's files if there are any.
+pub(super) fn replace_view(conn: &Connection, table: &Table) -> Result<()> {
+    let columns = table.select_list();
+    let files: Vec<String> = conn
+        .prepare_cached("SELECT path FROM ops.manifest WHERE table_name = ? ORDER BY path")
+        .and_then(|mut s| {
+            s.query_map([&table.name], |row| row.get::<_, String>(0))
+                .and_then(Iterator::collect)
+        })
+        .doing("reading the manifest")?;
+    let mut body = format!("SELECT {columns} FROM hot.{}", table.name);
+    if !files.is_empty() {
+        let files: Vec<String> = files
+            .iter()
+            .map(|f| format!("'{}'", f.replace('\'', "''")))
+            .collect();
+        let files = files.join(", ");
+        body = format!(
+            "{body} UNION ALL SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"
+        );
+    }
+    if table.latest {
+        body = format!(
+            "SELECT * FROM ({body}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
+            table.key_list()
+        );
+    }
+    conn.execute_batch(&format!(
+        "CREATE OR REPLACE VIEW main.{} AS {body}",
+        table.name
+    ))
+    .doing(format!("replacing the view {}", table.name))
+}
+
+fn drop_views_of_old(conn: &Connection) -> Result<()> {
+    let names: Vec<String> = conn
+        .prepare("SELECT name FROM ops.views")
+        .and_then(|mut s| {
+            s.query_map([], |row| row.get(0))
+                .and_then(Iterator::collect)
+        })
+        .doing("reading ops.views")?;
+    for name in names {
+        conn.execute_batch(&format!("DROP VIEW IF EXISTS main.\"{name}\""))
+            .doing(format!("dropping the view {name}"))?;
+    }
+    conn.execute_batch("DELETE FROM ops.views")
+        .doing("writing ops.views")
+}
+
+/// Views may build on one another: those that fail are tried again as long as others succeed.
+fn create_views(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
+    let mut waiting: Vec<&SqlFile> = tree.folder("views").collect();
+    if let Some(file) = waiting.iter().find(|f| catalog.get(&f.name).is_some()) {
+        return Err(Error::Model {
+            file: file.origin.clone(),
+            message: format!(
+                "'{}' is a canonical table; name the file, and so the view, otherwise",
+                file.name
+            ),
+        });
+    }
+    while !waiting.is_empty() {
+        let mut failed = Vec::new();
+        for file in &waiting {
+            // A failed statement ends the transaction: try each where it may fail.
+            match creatable(conn, file) {
+                Ok(()) => create_view(conn, file)?,
+                Err(error) => failed.push((*file, error)),
+            }
+        }
+        if failed.len() == waiting.len() {
+            let (file, error) = &failed[0];
+            return Err(in_file(&file.origin, 0, error));
+        }
+        waiting = failed.into_iter().map(|(file, _)| file).collect();
+    }
+    Ok(())
+}
+
+/// Binds the file's statement without running it.
+fn creatable(conn: &Connection, file: &SqlFile) -> Result<(), duckdb::Error> {
+    conn.prepare(&file.text).map(|_| ())
+}
+
+fn create_view(conn: &Connection, file: &SqlFile) -> Result<()> {
+    conn.execute_batch(&file.text)
+        .map_err(|e| in_file(&file.origin, 0, &e))?;
+    let made = conn
+        .query_row(
+            "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND view_name = ?",
+            [&file.name],
+            |_| Ok(()),
+        )
+        .optional()
+        .doing("reading the catalog")?;
+    if made.is_none() {
+        return Err(Error::Model {
+            file: file.origin.clone(),
+            message: format!(
+                "does not create the view '{}' that it is named after",
+                file.name
+            ),
+        });
+    }
+    conn.execute("INSERT INTO ops.views VALUES (?)", [&file.name])
+        .doing("writing ops.views")?;
+    Ok(())
+}
+
+/// The files' own words become the objects' comments, for `.schema` and any tool that shows them.
+fn comment(conn: &Connection, tree: &SqlTree) -> Result<()> {
+    for (folder, kind) in [("tables", "TABLE hot."), ("views", "VIEW main.")] {
+        for file in tree.folder(folder) {
+            let text = file.header.description.replace('\'', "''");
+            conn.execute_batch(&format!("COMMENT ON {kind}{} IS '{text}'", file.name))
+                .doing("writing comments")?;
+        }
+    }
+    for file in tree.folder("tables") {
+        for line in file.text.lines() {
+            let Some((definition, text)) = line.split_once(" -- ") else {
+                continue;
+            };
+            let Some(column) = definition.split_whitespace().next() else {
+                continue;
+            };
+            let text = text.trim().replace('\'', "''");
+            conn.execute_batch(&format!(
+                "COMMENT ON COLUMN hot.{}.{column} IS '{text}'",
+                file.name
+            ))
+            .doing("writing comments")?;
+        }
+    }
+    Ok(())
+}

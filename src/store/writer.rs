@@ -1,0 +1,418 @@
+//! The writer: a batch's raw rows, what its normalizers made of them, what the books said and the progress
+//! mark are committed together or not at all.
+
+use std::collections::hash_map::{Entry, ValuesMut};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
+};
+use arrow::compute::filter_record_batch;
+use duckdb::{Connection, params};
+
+use super::books::{BookRows, Books};
+use super::catalog::{Catalog, Table};
+use super::error::{Doing, Error, Result};
+use super::insert::insert;
+use super::keys::Keys;
+use super::normalize::{Derived, Rows};
+use super::raw::{DeadLetter, LoadMark};
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
+use crate::venues::Venue;
+
+/// A commit ends once it holds this much raw: what a crash may cost, and what the log takes at once.
+const COMMIT_BYTES: usize = 32 << 20;
+
+/// What was written, by table.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Raw messages.
+    pub messages: u64,
+    /// Rows of each normalized table.
+    pub tables: BTreeMap<String, RowCount>,
+    /// Rows of `book_tops`.
+    pub book_tops: u64,
+    /// Records that no table took.
+    pub dead_letters: u64,
+    /// Gaps in order books.
+    pub gaps: u64,
+}
+
+/// Rows that were new, and rows whose key was known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct RowCount {
+    /// Written.
+    pub new: u64,
+    /// Not written: their key was there.
+    pub known: u64,
+}
+
+impl Written {
+    /// Adds another commit's figures.
+    pub fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.book_tops += other.book_tops;
+        self.dead_letters += other.dead_letters;
+        self.gaps += other.gaps;
+        for (table, count) in &other.tables {
+            let sum = self.tables.entry(table.clone()).or_default();
+            sum.new += count.new;
+            sum.known += count.known;
+        }
+    }
+}
+
+/// Where a writer writes.
+pub(super) struct Target {
+    /// The schema of the tables.
+    pub(super) schema: &'static str,
+    /// Whether the raw rows are written too, and whatever else is the past's when they are there already.
+    pub(super) raw: bool,
+    /// The tables written; all if `None`.
+    pub(super) only: Option<Vec<String>>,
+}
+
+impl Target {
+    /// New messages, into the hot tables.
+    pub(super) fn hot() -> Self {
+        Self {
+            schema: "hot",
+            raw: true,
+            only: None,
+        }
+    }
+
+    fn writes(&self, table: &str) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.iter().any(|name| name == table))
+    }
+
+    /// The relation that holds all rows of a table, so that new ones can be compared with them.
+    fn relation(&self, table: &str) -> String {
+        if self.raw {
+            format!("main.{table}")
+        } else {
+            format!("{}.{table}", self.schema)
+        }
+    }
+}
+
+/// Owns the connection that writes.
+pub(super) struct Writer {
+    conn: Connection,
+    catalog: Arc<Catalog>,
+    target: Target,
+    /// By venue and table.
+    keys: HashMap<(String, String), Keys>,
+    books: HashMap<String, Books>,
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, catalog: Arc<Catalog>, target: Target) -> Self {
+        Self {
+            conn,
+            catalog,
+            target,
+            keys: HashMap::new(),
+            books: HashMap::new(),
+        }
+    }
+
+    /// Makes ready for a venue's messages.
+    pub(super) fn open_venue<'a>(
+        &mut self,
+        venue: &Venue,
+        normalizers: impl Iterator<Item = &'a str>,
+    ) -> Result<()> {
+        if let Some(book) = &venue.feed.book {
+            let deltas = self.target.raw.then(|| self.target.relation(BOOK_DELTAS));
+            self.books.insert(
+                venue.name.clone(),
+                Books::new(&venue.name, book.rule, deltas),
+            );
+        }
+        for normalizer in normalizers.filter(|_| self.target.raw) {
+            self.conn
+                .execute(
+                    "INSERT INTO ops.progress SELECT $1, $2, 0
+                     WHERE NOT EXISTS (FROM ops.progress WHERE venue = $1 AND normalizer = $2)",
+                    [venue.name.as_str(), normalizer],
+                )
+                .doing("writing ops.progress")?;
+        }
+        Ok(())
+    }
+
+    /// Commits batches with all that was made of them, as long as more are at hand, up to a bound.
+    ///
+    /// # Errors
+    /// Nothing of these batches is written then, and the writer is not to be used again: what it knows of
+    /// keys and books may be ahead of the database.
+    pub(super) fn commit(&mut self, mut more: impl FnMut() -> Option<Derived>) -> Result<Written> {
+        self.begin()?;
+        let mut written = Written::default();
+        let mut bytes = 0;
+        let result = (|| {
+            while bytes < COMMIT_BYTES
+                && let Some(derived) = more()
+            {
+                bytes += derived.raw.rows.get_array_memory_size();
+                written.add(&self.write(derived)?);
+            }
+            Ok(())
+        })();
+        self.end(result).map(|()| written)
+    }
+
+    /// Stores the state of all books.
+    pub(super) fn store_books(&mut self) -> Result<()> {
+        self.in_transaction(|conn, books| {
+            for books in books {
+                books.store(conn, true)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Does something else in one transaction.
+    pub(super) fn in_transaction(
+        &mut self,
+        work: impl FnOnce(&Connection, ValuesMut<'_, String, Books>) -> Result<()>,
+    ) -> Result<()> {
+        self.begin()?;
+        let result = work(&self.conn, self.books.values_mut());
+        self.end(result)
+    }
+
+    fn begin(&self) -> Result<()> {
+        self.conn.execute_batch("BEGIN").doing("beginning a commit")
+    }
+
+    fn end<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Ok(value) => self
+                .conn
+                .execute_batch("COMMIT")
+                .doing("committing")
+                .map(|()| value),
+            Err(error) => {
+                // The first error is the one to tell; a transaction that DuckDB itself ended needs no rollback.
+                let _ = self.conn.execute_batch("ROLLBACK");
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&mut self, derived: Derived) -> Result<Written> {
+        let mut written = Written {
+            messages: derived.raw.rows.num_rows() as u64,
+            ..Written::default()
+        };
+        let venue = &derived.raw.venue;
+        if self.target.raw {
+            self.insert(RAW_MESSAGES, venue, &derived.raw.rows)?;
+        }
+        for rows in derived.tables {
+            let name = rows.table.name.clone();
+            let count = self.write_rows(venue, rows, &mut written)?;
+            written.tables.insert(name, count);
+        }
+        written.dead_letters = derived.dead.len() as u64;
+        if !derived.dead.is_empty() && self.target.writes(DEAD_LETTERS) {
+            let letters = self.dead_letter_rows(&derived.dead)?;
+            self.insert(DEAD_LETTERS, venue, &letters)?;
+        }
+        if self.target.raw {
+            if let Some(last_seq) = derived.raw.seqs().last() {
+                self.conn
+                    .prepare_cached("UPDATE ops.progress SET seq = ? WHERE venue = ?")
+                    .and_then(|mut s| s.execute(params![last_seq, venue]))
+                    .doing("writing ops.progress")?;
+            }
+            if let Some(load) = &derived.load {
+                self.mark(venue, load, derived.raw.seqs().last().copied())?;
+            }
+            for books in self.books.values_mut() {
+                books.store(&self.conn, false)?;
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_rows(&mut self, venue: &str, rows: Rows, written: &mut Written) -> Result<RowCount> {
+        let (table, batch) = (rows.table, rows.batch);
+        let total = batch.num_rows();
+        if total == 0 {
+            return Ok(RowCount::default());
+        }
+        if table.latest {
+            return self.replace(&table, venue, &batch);
+        }
+        let batch = if table.key.is_empty() {
+            batch
+        } else {
+            self.only_new(&table, venue, batch)?
+        };
+        // Columns that only the book engine sees end here.
+        let own: Vec<usize> = (0..table.carried().count()).collect();
+        let stored = batch.project(&own)?;
+        match self.books.remove(venue) {
+            Some(mut books) if table.name == BOOK_DELTAS => {
+                books.take_up(&self.conn, &table, &batch)?;
+                // The engine reads what is being written: both at once.
+                let (inserted, said) = std::thread::scope(|scope| {
+                    let said = scope.spawn(|| books.apply(&table, &batch));
+                    (
+                        self.insert(&table.name, venue, &stored),
+                        said.join().map_err(|_| Error::Panicked),
+                    )
+                });
+                inserted?;
+                self.write_said(venue, said?, written)?;
+                self.books.insert(venue.to_owned(), books);
+            }
+            books => {
+                self.insert(&table.name, venue, &stored)?;
+                self.books
+                    .extend(books.map(|books| (venue.to_owned(), books)));
+            }
+        }
+        let new = batch.num_rows();
+        Ok(RowCount {
+            new: new as u64,
+            known: (total - new) as u64,
+        })
+    }
+
+    fn write_said(&self, venue: &str, said: BookRows, written: &mut Written) -> Result<()> {
+        written.gaps += said.gaps;
+        let tops = RecordBatch::try_new(self.catalog.own(BOOK_TOPS)?.carried_schema(), said.tops)?;
+        let events =
+            RecordBatch::try_new(self.catalog.own(FEED_EVENTS)?.carried_schema(), said.events)?;
+        written.book_tops += tops.num_rows() as u64;
+        self.insert(BOOK_TOPS, venue, &tops)?;
+        self.insert(FEED_EVENTS, venue, &events)
+    }
+
+    /// Leaves out rows whose key is known, stored or earlier in the batch.
+    fn only_new(&mut self, table: &Table, venue: &str, batch: RecordBatch) -> Result<RecordBatch> {
+        let keys = match self.keys.entry((venue.to_owned(), table.name.clone())) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Keys::new(
+                &self.conn,
+                table,
+                &self.target.relation(&table.name),
+                venue,
+            )?),
+        };
+        let new = keys.admit(&self.conn, table, &batch)?;
+        if new.iter().all(|&new| new) {
+            return Ok(batch);
+        }
+        Ok(filter_record_batch(&batch, &BooleanArray::from(new))?)
+    }
+
+    /// Of rows with one key only the one received last stays.
+    fn replace(&mut self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<RowCount> {
+        let (schema, name) = (self.target.schema, &table.name);
+        if !self.target.writes(name) {
+            return Ok(RowCount::default());
+        }
+        let doing = || format!("writing {name}");
+        let same = |a: &str, b: &str| {
+            table
+                .key
+                .iter()
+                .map(|c| format!("{a}.\"{c}\" = {b}.\"{c}\""))
+                .collect::<Vec<_>>()
+                .join(" AND ")
+        };
+        self.conn
+            .execute_batch(&format!(
+                "CREATE OR REPLACE TEMP TABLE incoming AS FROM {schema}.{name} LIMIT 0"
+            ))
+            .doing(doing())?;
+        insert(&self.conn, "temp.incoming", venue, batch)?;
+        self.conn
+            .execute_batch(&format!(
+                "DELETE FROM {schema}.{name} t USING temp.incoming i
+                     WHERE {} AND (t.recv_ts, t.seq) < (i.recv_ts, i.seq)",
+                same("t", "i")
+            ))
+            .doing(doing())?;
+        let new = self
+            .conn
+            .execute(
+                &format!(
+                    "INSERT INTO {schema}.{name} FROM temp.incoming i
+                     WHERE NOT EXISTS (FROM {schema}.{name} t WHERE {})
+                     QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
+                    same("t", "i"),
+                    table.key_list()
+                ),
+                [],
+            )
+            .doing(doing())?;
+        Ok(RowCount {
+            new: new as u64,
+            known: (batch.num_rows() - new) as u64,
+        })
+    }
+
+    fn insert(&self, table: &str, venue: &str, batch: &RecordBatch) -> Result<()> {
+        if !self.target.writes(table) {
+            return Ok(());
+        }
+        insert(
+            &self.conn,
+            &format!("{}.{table}", self.target.schema),
+            venue,
+            batch,
+        )
+    }
+
+    fn mark(&self, venue: &str, load: &LoadMark, last_seq: Option<u64>) -> Result<()> {
+        self.conn
+            .execute(
+                "INSERT INTO ops.loads VALUES (?, ?, ?, ?, ?, ?)",
+                params![
+                    venue,
+                    load.symbol,
+                    load.mark,
+                    load.source,
+                    load.lines,
+                    last_seq
+                ],
+            )
+            .doing("writing ops.loads")
+            .map(|_| ())
+    }
+
+    fn dead_letter_rows(&self, dead: &[DeadLetter]) -> Result<RecordBatch> {
+        let recv = Arc::new(
+            dead.iter()
+                .map(|d| d.recv_ns)
+                .collect::<TimestampNanosecondArray>(),
+        );
+        let text = |of: fn(&DeadLetter) -> Option<&str>| -> ArrayRef {
+            Arc::new(dead.iter().map(of).collect::<StringArray>())
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(dead.iter().map(|d| d.seq).collect::<UInt64Array>()),
+            text(|d| d.symbol.as_deref()),
+            recv.clone(),
+            recv,
+            text(|d| d.target.as_deref()),
+            text(|d| Some(&d.reason)),
+            text(|d| Some(&d.payload)),
+            text(|d| d.source.as_deref()),
+            Arc::new(dead.iter().map(|d| d.line).collect::<UInt64Array>()),
+        ];
+        Ok(RecordBatch::try_new(
+            self.catalog.own(DEAD_LETTERS)?.carried_schema(),
+            columns,
+        )?)
+    }
+}

@@ -1,0 +1,515 @@
+//! What a person or a script sees of `mdb sql` and of the command line as a whole.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use arrow::ipc::reader::{FileReader, StreamReader};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::harness::{Db, Live, Run, poll};
+use crate::synthetic;
+
+const SMALL: &str = "SELECT * FROM (VALUES (1, 'x', 1.5::DOUBLE), (2, NULL, NULL), (3, 'a,\"b\"', 0.1::DOUBLE)) t(id, name, price)";
+
+fn formatted(db: &Db, format: &str) -> String {
+    let run = db.run(["sql", "--format", format, SMALL]).ok();
+    assert_eq!(
+        run.stderr, "",
+        "data goes to stdout, and nothing else is to be said"
+    );
+    assert!(
+        !run.stdout.contains('\x1b'),
+        "no colour where there is no terminal: {:?}",
+        run.stdout
+    );
+    run.stdout
+}
+
+/// JSON without the spaces that an encoder is free to put; no text of these tests holds one.
+fn dense(json: &str) -> String {
+    json.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn csv_quotes_what_must_be_quoted_and_leaves_nulls_empty() {
+    let db = Db::new();
+    assert_eq!(
+        formatted(&db, "csv"),
+        "id,name,price\n1,x,1.5\n2,,\n3,\"a,\"\"b\"\"\",0.1\n"
+    );
+}
+
+#[test]
+fn json_is_one_array_of_objects() {
+    let db = Db::new();
+    assert_eq!(
+        dense(&formatted(&db, "json")),
+        r#"[{"id":1,"name":"x","price":1.5},{"id":2,"name":null,"price":null},{"id":3,"name":"a,\"b\"","price":0.1}]"#
+    );
+    let empty = db
+        .run(["sql", "--format", "json", "SELECT 1 AS a WHERE false"])
+        .ok();
+    assert_eq!(dense(&empty.stdout), "[]");
+}
+
+#[test]
+fn ndjson_is_one_object_a_line() {
+    let db = Db::new();
+    let lines: Vec<String> = formatted(&db, "ndjson").lines().map(dense).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"{"id":1,"name":"x","price":1.5}"#,
+            r#"{"id":2,"name":null,"price":null}"#,
+            r#"{"id":3,"name":"a,\"b\"","price":0.1}"#,
+        ]
+    );
+    let empty = db
+        .run(["sql", "--format", "ndjson", "SELECT 1 AS a WHERE false"])
+        .ok();
+    assert_eq!(empty.stdout, "");
+}
+
+#[test]
+fn markdown_is_a_table_that_renders() {
+    let db = Db::new();
+    let text = formatted(&db, "markdown");
+    let cells = |line: &str| -> Vec<String> {
+        let inner = line
+            .strip_prefix('|')
+            .and_then(|line| line.strip_suffix('|'));
+        let inner = inner.unwrap_or_else(|| panic!("no table row: {line:?}"));
+        inner
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert_eq!(cells(lines[0]), ["id", "name", "price"]);
+    for rule in cells(lines[1]) {
+        assert!(
+            rule.contains("--") && rule.chars().all(|c| "-:".contains(c)),
+            "no rule below the header: {text}"
+        );
+    }
+    assert_eq!(cells(lines[2]), ["1", "x", "1.5"]);
+    assert_eq!(cells(lines[4]), ["3", "a,\"b\"", "0.1"]);
+    // A bar in a value must not make another column.
+    let barred = db
+        .run(["sql", "--format", "markdown", "SELECT 'a|b' AS c"])
+        .ok();
+    assert!(barred.stdout.contains(r"a\|b"), "{barred}");
+}
+
+#[test]
+fn line_is_one_value_a_line() {
+    let db = Db::new();
+    let text = formatted(&db, "line");
+    let pairs: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .collect();
+    assert_eq!(pairs.len(), 9, "{text}");
+    assert_eq!(pairs[..3], [("id", "1"), ("name", "x"), ("price", "1.5")]);
+    assert_eq!(pairs[7], ("name", "a,\"b\""));
+}
+
+#[test]
+fn table_shows_header_and_values() {
+    let db = Db::new();
+    let text = formatted(&db, "table");
+    let header = text.lines().find(|line| line.contains("price")).unwrap();
+    assert!(header.contains("id") && header.contains("name"), "{text}");
+    for value in ["1.5", "x", "a,\"b\"", "0.1"] {
+        assert!(text.contains(value), "{value} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn arrow_and_parquet_files_are_read_back_by_their_own_libraries() {
+    let db = Db::new();
+    let query = "SELECT range AS n, 'row ' || range AS name, make_timestamp_ns(1723161600000000001 + range) AS ts FROM range(100000)";
+    let file = |format: &str| {
+        let path = db.beside(&format!("out.{format}"));
+        let run = db
+            .run([
+                "sql",
+                "--format",
+                format,
+                "-o",
+                path.to_str().unwrap(),
+                query,
+            ])
+            .ok();
+        assert_eq!(run.stdout, "", "the data went to the file");
+        path
+    };
+    let parquet = fs::File::open(file("parquet")).unwrap();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(parquet)
+        .unwrap()
+        .build()
+        .unwrap();
+    let rows: usize = batches.map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 100_000);
+
+    let bytes = fs::read(file("arrow")).unwrap();
+    let rows: usize = if bytes.starts_with(b"ARROW1") {
+        let reader = FileReader::try_new(std::io::Cursor::new(bytes), None).unwrap();
+        reader.map(|batch| batch.unwrap().num_rows()).sum()
+    } else {
+        let reader = StreamReader::try_new(&bytes[..], None).unwrap();
+        reader.map(|batch| batch.unwrap().num_rows()).sum()
+    };
+    assert_eq!(rows, 100_000);
+}
+
+#[test]
+fn times_keep_their_nanoseconds_in_every_text_format() {
+    let db = Db::new();
+    for format in ["csv", "json", "ndjson", "markdown", "line", "table"] {
+        let query = "SELECT make_timestamp_ns(1723161253937085768) AS ts";
+        let run = db.run(["sql", "--format", format, query]).ok();
+        assert!(run.stdout.contains("23:54:13.937085768"), "{format}: {run}");
+    }
+}
+
+/// The caret's line, and what stands above the caret.
+fn assert_caret(run: &Run, word: &str) {
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let caret = lines.iter().position(|line| {
+        line.contains('^')
+            && line
+                .chars()
+                .all(|c| c == '^' || c == '~' || c.is_whitespace() || c == '|')
+    });
+    let Some(caret) = caret.filter(|at| *at > 0) else {
+        panic!("no caret\n{run}");
+    };
+    let column = lines[caret].chars().position(|c| c == '^').unwrap();
+    let above: String = lines[caret - 1].chars().skip(column).collect();
+    assert!(
+        above.starts_with(word),
+        "the caret points at {above:?}, not {word:?}\n{run}"
+    );
+}
+
+#[test]
+fn an_error_has_a_caret_at_its_place() {
+    let db = Db::new();
+    let run = db.run(["sql", "SELECT price, sise FROM trades"]).exits(1);
+    assert_eq!(run.stdout, "");
+    assert_caret(&run, "sise");
+    let run = db
+        .run([
+            "sql",
+            "SELECT price\nFROM trades\nWHERE symbol == 'A' ORDER price",
+        ])
+        .exits(1);
+    assert_caret(&run, "price");
+    let run = db
+        .run(["sql", "SELECT * FROM no_such_table"])
+        .fails_naming(&["no_such_table"]);
+    assert_caret(&run, "no_such_table");
+    // Letters of several bytes before the place must not move the caret.
+    let run = db
+        .run(["sql", "SELECT 'äöü€' AS größe, sise FROM trades"])
+        .exits(1);
+    assert_caret(&run, "sise");
+}
+
+#[test]
+fn a_file_of_statements_runs_in_order_and_an_error_names_file_and_line() {
+    let db = Db::new();
+    let good = db.write(
+        "good.sql",
+        b"-- two answers; one comment\nSELECT 1 AS one;\n\nSELECT 'a;b' AS two;\n",
+    );
+    let run = db
+        .run(["sql", "--format", "csv", "-f", good.to_str().unwrap()])
+        .ok();
+    let (first, second) = (run.stdout.find("one\n1"), run.stdout.find("two\na;b"));
+    assert!(first.is_some() && first < second, "{run}");
+
+    let bad = db.write(
+        "bad.sql",
+        b"SELECT 1 AS one;\n\nSELECT\n  nope\nFROM trades;\nSELECT 2 AS two;\n",
+    );
+    let run = db.run(["sql", "--format", "csv", "-f", bad.to_str().unwrap()]);
+    let run = run.fails_naming(&["bad.sql:4", "nope"]);
+    assert!(
+        !run.stdout.contains("two"),
+        "a script stops at its first error\n{run}"
+    );
+
+    let unreadable = db.write("unreadable.sql", b"SELECT 1;\nSELEC 2;\n");
+    db.run(["sql", "-f", unreadable.to_str().unwrap()])
+        .fails_naming(&["unreadable.sql:2"]);
+    db.run(["sql", "-f", "no_such_file.sql"])
+        .fails_naming(&["no_such_file.sql"]);
+}
+
+#[test]
+fn statements_come_from_stdin_too() {
+    use std::io::Write as _;
+    let db = Db::new();
+    let mut command = db.command();
+    command.args(["sql", "--format", "csv"]);
+    let (live, mut stdin) = Live::spawn_fed(command);
+    stdin.write_all(b"SELECT 40 + 2 AS answer;\n").unwrap();
+    drop(stdin);
+    assert_eq!(live.finish().ok().stdout, "answer\n42\n");
+}
+
+#[test]
+fn writing_needs_to_be_asked_for() {
+    let db = Db::new();
+    let capture = synthetic::capture(41, 300);
+    let file = db.write("few.txt", &capture.bytes());
+    db.load(synthetic::VENUE, synthetic::SYMBOL, [&file]).ok();
+    let before = db.checksums();
+    for statement in [
+        "INSERT INTO hot.trades SELECT * FROM hot.trades",
+        "DELETE FROM hot.trades",
+        "CREATE TABLE mine AS SELECT 1 AS a",
+        "DROP VIEW trades",
+        "WITH gone AS (DELETE FROM hot.trades RETURNING *) SELECT count(*) FROM gone",
+    ] {
+        db.run(["sql", statement]).exits(1).says(&["--write"]);
+    }
+    // COPY changes no database: it may write where the user says.
+    let copy = db.beside("copy.csv");
+    let statement = format!("COPY (SELECT 1 AS a) TO '{}'", copy.display());
+    db.run(["sql", &statement]).ok();
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), "a\n1\n");
+    assert_eq!(db.checksums(), before);
+
+    db.run(["sql", "--write", "CREATE TABLE mine AS SELECT 7 AS a"])
+        .ok();
+    assert_eq!(db.value("SELECT a FROM mine"), "7");
+}
+
+#[test]
+fn a_failed_query_leaves_no_output_file() {
+    let db = Db::new();
+    let out = db.beside("out.csv");
+    // Fails after many rows have been written.
+    let query = "SELECT if(range = 3000000, error('boom'), 'row') AS a FROM range(4000000)";
+    for format in ["csv", "parquet"] {
+        let before = listing(db.dir().parent().unwrap());
+        let run = db.run([
+            "sql",
+            "--format",
+            format,
+            "-o",
+            out.to_str().unwrap(),
+            query,
+        ]);
+        run.fails_naming(&["boom"]);
+        assert!(!out.exists(), "{format}: half a file");
+        let left: Vec<_> = listing(db.dir().parent().unwrap());
+        let new: Vec<_> = left
+            .iter()
+            .filter(|name| !before.contains(name) && *name != "db")
+            .collect();
+        assert!(new.is_empty(), "{format}: left behind {new:?}");
+    }
+    fs::write(&out, "yesterday's answer").unwrap();
+    db.run(["sql", "--format", "csv", "-o", out.to_str().unwrap(), query])
+        .exits(1);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "yesterday's answer");
+    db.run([
+        "sql",
+        "--format",
+        "csv",
+        "-o",
+        out.to_str().unwrap(),
+        "SELECT 1 AS a",
+    ])
+    .ok();
+    assert_eq!(fs::read_to_string(&out).unwrap(), "a\n1\n");
+
+    let nowhere = db.beside("no_such_directory/out.csv");
+    db.run(["sql", "-o", nowhere.to_str().unwrap(), "SELECT 1"])
+        .fails_naming(&["no_such_directory"]);
+}
+
+/// The names in a directory, without the state a shell would keep.
+fn listing(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name != "state" && name != "config")
+        .collect()
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let db = Db::new();
+    for format in ["csv", "ndjson"] {
+        let mut command = db.command();
+        command.args(["sql", "--format", format, "SELECT * FROM range(1000000000)"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert!(first.contains("range"), "{first:?}");
+        // The reader is gone with that statement, as with `| head -1`.
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
+        assert_eq!(output.status.code(), Some(0), "{format}");
+    }
+}
+
+/// Processor time a process has used, in clock ticks; 0 where the system does not tell.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn an_interrupt_ends_a_query_soon() {
+    let db = Db::new();
+    db.sql("SELECT 1");
+    let start = |query: &str| {
+        let mut command = db.command();
+        command.args(["sql", "--format", "csv", query]);
+        Live::spawn(command)
+    };
+    // One that streams rows …
+    let streaming = start("SELECT range, hash(range) AS h FROM range(100000000000)");
+    streaming.await_output();
+    let interrupted = std::time::Instant::now();
+    streaming.interrupt();
+    streaming.finish().exits(130);
+    assert!(interrupted.elapsed().as_secs() < 5);
+    // … and one that is still computing its only row.
+    if !Path::new("/proc/self/stat").exists() {
+        eprintln!("skipped: no /proc to see that a query is running");
+        return;
+    }
+    let computing =
+        start("SELECT max(hash(a.range, b.range)) FROM range(1000000) a, range(1000000) b");
+    poll("the query to use the processor", || {
+        cpu_ticks(computing.pid()) > 50
+    });
+    let interrupted = std::time::Instant::now();
+    computing.interrupt();
+    let run = computing.finish().exits(130);
+    assert!(interrupted.elapsed().as_secs() < 5, "{run}");
+    assert_eq!(run.stdout, "", "no half an answer");
+    db.assert_sound();
+}
+
+#[test]
+fn the_database_is_found_by_flag_variable_and_default() {
+    let db = Db::new();
+    let by_variable = |value: &str| {
+        let mut command = db.bare_command();
+        command
+            .env("MDB_DB", value)
+            .args(["sql", "--format", "csv", "SELECT 1 AS a"]);
+        Live::spawn(command).finish().ok();
+    };
+    by_variable("from_variable");
+    assert!(db.beside("from_variable/market.duckdb").is_file());
+
+    let mut command = db.bare_command();
+    command.args(["sql", "--format", "csv", "SELECT 1 AS a"]);
+    Live::spawn(command).finish().ok();
+    assert!(
+        db.beside("data/market.duckdb").is_file(),
+        "./data by default"
+    );
+
+    // The flag stands before or after the subcommand, and beats the variable.
+    for (name, before) in [("flag_before", true), ("flag_after", false)] {
+        let mut command = db.bare_command();
+        command.env("MDB_DB", "not_this_one");
+        if before {
+            command.args(["--db", name]);
+        }
+        command.args(["sql", "SELECT 1"]);
+        if !before {
+            command.args(["--db", name]);
+        }
+        Live::spawn(command).finish().ok();
+        assert!(db.beside(&format!("{name}/market.duckdb")).is_file());
+    }
+    assert!(!db.beside("not_this_one").exists());
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let db = Db::new();
+    for args in [
+        &["no_such_command"][..],
+        &["sql", "--no-such-flag", "SELECT 1"],
+        &["sql", "--format", "papyrus", "SELECT 1"],
+        &["load"],
+    ] {
+        db.run(args).exits(2);
+    }
+    assert!(!db.dir().exists(), "a usage error makes no database");
+    let help = db.run(["--help"]).ok();
+    for command in ["load", "seal", "sql", "rebuild", "doctor", "demo"] {
+        assert!(
+            help.stdout.contains(command),
+            "--help does not name {command}\n{help}"
+        );
+    }
+    let version = db.run(["--version"]).ok();
+    assert!(
+        version.stdout.contains(env!("CARGO_PKG_VERSION")),
+        "{version}"
+    );
+}
+
+#[test]
+fn load_ends_with_a_summary_of_stable_labels() {
+    let db = Db::new();
+    let capture = synthetic::capture(42, 3_000);
+    let file = db.write("capture.txt", &capture.bytes());
+    let run = db.load(synthetic::VENUE, synthetic::SYMBOL, [&file]).ok();
+    let figure = |label: &str| {
+        let line = run
+            .stdout
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(label));
+        let line = line.unwrap_or_else(|| panic!("no line {label:?}\n{run}"));
+        let number = line.split_whitespace().next().unwrap_or_default();
+        number.replace(',', "")
+    };
+    assert_eq!(figure("messages "), "3000");
+    assert_eq!(figure("trades"), capture.trades.to_string());
+    assert_eq!(figure("quotes"), capture.quotes.to_string());
+    assert_eq!(figure("book_deltas"), capture.deltas.to_string());
+    assert_eq!(figure("dead letters"), "0");
+    assert_eq!(figure("gaps"), "0");
+    assert!(figure("seconds").parse::<f64>().unwrap() > 0.0);
+    assert!(figure("messages/s").parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn the_demo_shows_a_market_and_ends_where_no_terminal_is() {
+    let db = Db::new();
+    let run = db.run(["demo"]).ok();
+    for word in ["trades", "spread"] {
+        assert!(
+            run.stdout.to_lowercase().contains(word),
+            "the demo does not show {word}\n{run}"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! Black-box tests: every one drives the real `mdb` binary on a temporary database and looks only at
+//! what a user could see (exit codes, text, rows, files).
+//!
+//! Tests on recorded data read `../shared/real` and say that they were skipped where it is absent;
+//! all others run on a small capture made by `synthetic`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a test says on stderr what it skipped and which seed it used"
+)]
+
+mod cli;
+mod crash;
+mod harness;
+mod hostile;
+mod idempotent;
+mod imports;
+mod process;
+mod real_data;
+mod seal;
+mod surroundings;
+mod synthetic;
+mod wire;
