@@ -15,6 +15,8 @@ use pending::Pending;
 
 /// A side with more levels than this is not a book; it is reported as a gap.
 pub const MAX_LEVELS: usize = 200_000;
+/// Lower ids with a time this much later are no late update: the venue began to count anew.
+const RESTART_NS: i64 = 60_000_000_000;
 /// How many levels of each side `imbalance_5` looks at.
 const IMBALANCE_LEVELS: usize = 5;
 
@@ -100,6 +102,8 @@ pub struct Book {
     epoch: u32,
     /// Last id of the updates seen, in sync or not.
     seen_id: Option<u64>,
+    /// The venue's time of that update, ns.
+    seen_ts: i64,
     pending: Pending,
 }
 
@@ -113,6 +117,7 @@ impl Default for Book {
             fresh: false,
             epoch: 0,
             seen_id: None,
+            seen_ts: i64::MIN,
             pending: Pending::default(),
         }
     }
@@ -167,9 +172,18 @@ impl Book {
         let mut reported = false;
         if let Some(seen) = self.seen_id {
             if ids.last <= seen {
-                return; // seen before, or overtaken by a later one
-            }
-            if !ids.follows(seen) {
+                if update.ts.saturating_sub(self.seen_ts) < RESTART_NS {
+                    return; // seen before, or overtaken by a later one
+                }
+                self.lose(
+                    update,
+                    Some(seen),
+                    Some(ids.last),
+                    "the venue's ids went back",
+                    out,
+                );
+                reported = true;
+            } else if !ids.follows(seen) {
                 let (from, to) = ids.missing_after(seen);
                 out.push(Output::Gap {
                     update: *update,
@@ -182,6 +196,7 @@ impl Book {
             }
         }
         self.seen_id = Some(ids.last);
+        self.seen_ts = update.ts;
         let Some(last) = self.last_id.filter(|_| self.in_sync) else {
             self.pending.push(*update, changes);
             return;
@@ -257,6 +272,10 @@ impl Book {
             }
         });
         self.pending = waiting;
+        if rule != Sequencing::None {
+            // Ids beyond the book that nothing is left of prove nothing.
+            self.seen_id = self.seen_id.filter(|&seen| Some(seen) <= self.last_id);
+        }
     }
 
     /// Applies an update that is known to be the next.

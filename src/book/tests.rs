@@ -152,6 +152,35 @@ fn repeated_and_overtaken_updates_change_nothing() {
 }
 
 #[test]
+fn ids_that_go_back_are_a_gap_that_a_snapshot_heals() {
+    let later = |update: Update| Update {
+        ts: update.ts + 61_000_000_000,
+        ..update
+    };
+    let wild = diff(u64::MAX, u64::MAX, u64::MAX - 1);
+    let updates = [
+        snapshot(1),
+        wild,
+        diff(2, 2, 1),
+        later(snapshot(2)),
+        later(diff(3, 3, 2)),
+        later(snapshot(3)),
+        later(diff(4, 4, 3)),
+    ];
+    let (first_last, prev) = (Sequencing::FirstLast, Sequencing::Prev);
+    check(
+        first_last,
+        &updates,
+        "r1 g2-18446744073709551614 o g18446744073709551615-3 r3 t4",
+    );
+    check(
+        prev,
+        &updates,
+        "r1 g1-18446744073709551614 o g18446744073709551615-3 r3 t3 t4",
+    );
+}
+
+#[test]
 fn a_crossed_book_is_a_gap_and_never_a_top() {
     let said = said(
         Sequencing::None,

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
     let mut total = Written::default();
-    let mut failed = None;
+    let mut failures = Vec::new();
     let start = Instant::now();
     for file in &args.files {
         let load = Load {
@@ -51,18 +51,22 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
             symbol: args.symbol.as_deref(),
             file,
         };
-        match load_one(&mut store, &load, &stop, &mut total) {
-            Ok(()) => {}
-            Err(error) if failed.is_none() => failed = Some(error),
-            Err(error) => failed = failed.map(|first| first.context(format!("{error:#}"))),
-        }
+        failures.extend(load_one(&mut store, &load, &stop, &mut total).err());
         if stop.load(Ordering::Relaxed) {
             break;
         }
     }
-    summary(&total, start.elapsed().as_secs_f64())?;
-    store.close()?;
-    failed.map_or(Ok(outcome(&stop)), Err)
+    let summed = summary(&total, start.elapsed().as_secs_f64());
+    let closed = store.close();
+    // What went wrong first is what to tell; what follows from it is not.
+    let last = failures.pop();
+    failures.iter().for_each(super::report);
+    if let Some(failure) = last {
+        return Err(failure);
+    }
+    closed?;
+    summed?;
+    Ok(outcome(&stop))
 }
 
 /// Loads one capture, with a progress bar.

@@ -1,6 +1,7 @@
 //! Raw captures: one message a line, `<receive time, ns since 1970 UTC> <message as received>`, plain,
 //! gzip or zstd.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,11 +14,14 @@ use super::Error;
 use super::lines::{Line, Lines};
 
 /// A batch ends once it holds this many lines …
-const BATCH_LINES: usize = 32_768;
+const BATCH_LINES: usize = 16_384;
 /// … or this many bytes of payload, so that memory is bounded whatever the messages are.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 /// The first batch is smaller, and each next one twice as large, so that all threads have work soon.
 const FIRST_BATCH_BYTES: usize = 1 << 20;
+/// Receive times that a timestamp can hold, with room on both sides: the years 1678 to 2261.
+const RECEIVE_TIMES_NS: std::ops::Range<i64> =
+    -9_214_560_000_000_000_000..9_214_646_400_000_000_000;
 /// Of a line that is no message this much is kept; the rest stands in the file.
 const REJECTED_BYTES: usize = 4096;
 
@@ -55,6 +59,8 @@ pub struct Capture {
     lines: Lines<Box<dyn Read + Send>>,
     line: u64,
     batch_bytes: usize,
+    /// Numbers of lines after which a batch ends in any case, rising.
+    cuts: VecDeque<u64>,
     /// Found while a batch was under way: reported after it.
     broken: Option<io::Error>,
     done: bool,
@@ -92,6 +98,7 @@ impl Capture {
             lines: Lines::new(reader),
             line: 0,
             batch_bytes: FIRST_BATCH_BYTES,
+            cuts: VecDeque::new(),
             broken: None,
             done: false,
             read,
@@ -107,6 +114,13 @@ impl Capture {
     /// Counts the bytes of the file that have been read; may be kept and watched.
     pub fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.read)
+    }
+
+    /// Ends batches after these numbers of lines too: where earlier loads ended, so that the content up to there
+    /// is known again in a file that has grown.
+    pub fn cut_at(&mut self, lines: impl IntoIterator<Item = u64>) {
+        self.cuts = lines.into_iter().collect();
+        self.cuts.make_contiguous().sort_unstable();
     }
 
     /// The next batch, `None` at the end.
@@ -144,6 +158,10 @@ impl Capture {
                 }
             };
             self.line += 1;
+            while self.cuts.front().is_some_and(|&cut| cut < self.line) {
+                self.cuts.pop_front();
+            }
+            let cut = self.cuts.front() == Some(&self.line);
             match parse(&line) {
                 Ok(Some((ns, payload))) => {
                     bytes += payload.len();
@@ -162,6 +180,9 @@ impl Capture {
                         text,
                     });
                 }
+            }
+            if cut {
+                break;
             }
         }
         if self.line == first {
@@ -212,12 +233,16 @@ fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
             bytes,
         )
     })?;
-    let ns = time.parse::<i64>().map_err(|_| {
-        (
-            format!("'{}' is no receive time in ns", abridged(time)),
-            bytes,
-        )
-    })?;
+    let ns = time
+        .parse::<i64>()
+        .ok()
+        .filter(|ns| RECEIVE_TIMES_NS.contains(ns))
+        .ok_or_else(|| {
+            (
+                format!("'{}' is no receive time in ns", abridged(time)),
+                bytes,
+            )
+        })?;
     Ok(Some((ns, payload)))
 }
 

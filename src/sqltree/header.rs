@@ -9,6 +9,9 @@ pub struct Header {
     pub description: String,
     /// `@key a, b, c`: the columns that tell one row from another.
     pub key: Vec<String>,
+    /// `@match text`, once or more: only messages that hold one of these texts concern the file, so that mdb
+    /// need not show it the others. The SQL must not rely on it.
+    pub texts: Vec<String>,
     /// `@latest`: of rows with one key the one received last counts, instead of the first.
     pub latest: bool,
     /// `@delta a, b`: columns that rise in small steps; sealed as differences.
@@ -37,6 +40,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
         let (name, value) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
         match name {
             "key" => header.key = list(value),
+            "match" => header.texts.push(value.trim().to_owned()),
             "latest" => header.latest = true,
             "delta" => header.delta = list(value),
             "plain" => header.plain = list(value),
@@ -46,7 +50,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
                     file: origin.to_owned(),
                     line: index + 1,
                     message: format!(
-                        "unknown @{name}; mdb knows @key, @latest, @delta, @plain and @split"
+                        "unknown @{name}; mdb knows @key, @match, @latest, @delta, @plain and @split"
                     ),
                 });
             }
@@ -89,7 +93,7 @@ mod tests {
         let error = parse("f.sql", "-- A.\n-- @kye venue\nSELECT 1").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "f.sql:2: unknown @kye; mdb knows @key, @latest, @delta, @plain and @split"
+            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @delta, @plain and @split"
         );
         assert!(
             parse("f.sql", "SELECT 1")

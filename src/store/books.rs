@@ -18,8 +18,6 @@ use super::error::{Doing, Error, Result};
 use crate::book::{Book, Change, Level, Output, Side, Top, Update};
 use crate::model::Sequencing;
 
-/// A book's state is stored once this many levels have changed since the last time.
-const STORE_AFTER_CHANGES: usize = 500_000;
 /// What `feed_events.channel` says of events that the engine reports.
 pub(super) const CHANNEL: &str = "book";
 
@@ -40,7 +38,8 @@ struct Kept {
     book: Book,
     /// Last seq applied.
     seq: u64,
-    changes_since_stored: usize,
+    /// Since it was last stored.
+    changed: bool,
 }
 
 /// What the engine said, as rows.
@@ -128,7 +127,7 @@ impl Books {
         kept.book
             .apply(self.rule, &update, &self.changes, &mut self.out);
         kept.seq = update.seq;
-        kept.changes_since_stored += self.changes.len().max(1);
+        kept.changed = true;
         for output in self.out.drain(..) {
             match &output {
                 Output::Top(top) => tops.push(symbol, top),
@@ -152,14 +151,17 @@ impl Books {
             .doing("reading ops.books")?;
         let mut kept = Kept::default();
         if let Some((seq, state)) = stored {
-            kept.seq = seq;
-            kept.book = postcard::from_bytes(&state).map_err(|source| Error::StoredBook {
-                symbol: symbol.to_owned(),
-                source,
-            })?;
+            // A state that another version of mdb stored is made again from all deltas.
+            if let Ok(book) = postcard::from_bytes(&state) {
+                kept = Kept {
+                    book,
+                    seq,
+                    changed: false,
+                };
+            }
         }
         let sql = format!(
-            "SELECT {} FROM {relation} WHERE venue = ? AND symbol = ? AND seq > ? ORDER BY seq",
+            "SELECT {} FROM {relation} WHERE venue = ? AND symbol = ? AND seq > ? ORDER BY seq, last_id",
             table.carried_list()
         );
         let mut statement = conn.prepare(&sql).doing("reading book deltas")?;
@@ -187,15 +189,10 @@ impl Books {
         Ok(again.by_symbol.remove(symbol).unwrap_or_default())
     }
 
-    /// Stores the books that have changed: all of them, or those that have changed much.
-    pub(super) fn store(&mut self, conn: &Connection, all: bool) -> Result<()> {
+    /// Stores the books that have changed.
+    pub(super) fn store(&mut self, conn: &Connection) -> Result<()> {
         for (symbol, kept) in &mut self.by_symbol {
-            let due = if all {
-                kept.changes_since_stored > 0
-            } else {
-                kept.changes_since_stored >= STORE_AFTER_CHANGES
-            };
-            if !due {
+            if !std::mem::take(&mut kept.changed) {
                 continue;
             }
             let state = postcard::to_stdvec(&kept.book).map_err(|source| Error::StoredBook {
@@ -212,7 +209,6 @@ impl Books {
                 params![self.venue, symbol, kept.seq, state],
             )
             .doing("writing ops.books")?;
-            kept.changes_since_stored = 0;
         }
         Ok(())
     }
@@ -270,16 +266,12 @@ impl<'a> Deltas<'a> {
     /// Rows of one message stand together and differ in their level only.
     fn end_of_message(&self, start: usize) -> usize {
         let seqs = self.seq.values();
-        let (seq, is_snapshot, symbol) = (
-            seqs[start],
-            self.is_snapshot.value(start),
-            self.symbol.value(start),
-        );
-        let same = |&row: &usize| {
-            seqs[row] == seq
-                && self.is_snapshot.value(row) == is_snapshot
-                && self.symbol.value(row) == symbol
+        let message = |row: usize| {
+            let (id, symbol) = (self.last_id.value(row), self.symbol.value(row));
+            (seqs[row], id, self.is_snapshot.value(row), symbol)
         };
+        let first = message(start);
+        let same = |&row: &usize| message(row) == first;
         (start + 1..seqs.len())
             .find(|row| !same(row))
             .unwrap_or(seqs.len())

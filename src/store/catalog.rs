@@ -8,7 +8,7 @@ use duckdb::Connection;
 
 use super::error::{Doing, Error, Result};
 use crate::model::RAW_MESSAGES;
-use crate::sqltree::{Header, SqlTree};
+use crate::sqltree::{Header, SqlFile, SqlTree};
 
 /// The column that is one for all rows of a batch.
 pub(super) const VENUE: &str = "venue";
@@ -106,6 +106,54 @@ impl Table {
     }
 }
 
+/// What mdb relies on in every table, whoever wrote its file.
+fn check(file: &SqlFile, columns: &[Column]) -> Result<()> {
+    let refused = |message: String| {
+        Err(Error::Model {
+            file: file.origin.clone(),
+            message,
+        })
+    };
+    let mut needed = vec![
+        ("seq", "UBIGINT"),
+        (VENUE, "VARCHAR"),
+        ("recv_ts", "TIMESTAMP_NS"),
+    ];
+    if file.name != RAW_MESSAGES {
+        needed.extend([("symbol", "VARCHAR"), ("ts", "TIMESTAMP_NS")]);
+    }
+    for (name, sql_type) in needed {
+        if !columns
+            .iter()
+            .any(|c| c.name == name && c.sql_type == sql_type)
+        {
+            return refused(format!(
+                "the table needs a column '{name}' of type {sql_type}"
+            ));
+        }
+    }
+    if columns[0].name != "seq" {
+        return refused("the table's first column must be 'seq'".to_owned());
+    }
+    for column in columns {
+        let number =
+            ["UBIGINT", "BIGINT", "UINTEGER", "INTEGER"].contains(&column.sql_type.as_str());
+        let time = column.sql_type.starts_with("TIMESTAMP") || column.sql_type == "DATE";
+        let fits = match column.layout {
+            Layout::Dictionary | Layout::Plain => true,
+            Layout::Delta => number || time || column.sql_type == "VARCHAR",
+            Layout::Split => number || column.sql_type == "DOUBLE",
+        };
+        if !fits {
+            return refused(format!(
+                "@delta or @split does not fit the column '{}'",
+                column.name
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn layout(header: &Header, column: &str) -> Layout {
     let named = |columns: &[String]| columns.iter().any(|name| name == column);
     if named(&header.delta) {
@@ -135,27 +183,38 @@ pub(super) struct Catalog {
 impl Catalog {
     /// Reads what `hot` holds and the keys that the tree's files declare.
     pub(super) fn load(conn: &Connection, tree: &SqlTree) -> Result<Self> {
+        let mut rows: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
+        conn.prepare(
+            "SELECT table_name, column_name, data_type, NOT is_nullable FROM duckdb_columns()
+             WHERE schema_name = 'hot' ORDER BY table_name, column_index",
+        )
+        .and_then(|mut s| {
+            for row in s.query_map([], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    (row.get(1)?, row.get(2)?, row.get(3)?),
+                ))
+            })? {
+                let (table, column) = row?;
+                rows.entry(table).or_default().push(column);
+            }
+            Ok(())
+        })
+        .doing("reading the catalog")?;
         let mut tables = BTreeMap::new();
         for file in tree.folder("tables") {
-            let mut statement = conn
-                .prepare_cached(
-                    "SELECT column_name, data_type, NOT is_nullable FROM duckdb_columns()
-                     WHERE schema_name = 'hot' AND table_name = ? ORDER BY column_index",
-                )
-                .doing("reading the catalog")?;
-            let columns = statement
-                .query_map([&file.name], |row| {
-                    let name: String = row.get(0)?;
-                    let layout = layout(&file.header, &name);
-                    Ok(Column {
-                        name,
-                        sql_type: row.get(1)?,
-                        required: row.get(2)?,
-                        layout,
-                    })
+            let columns: Vec<Column> = rows
+                .remove(&file.name)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(name, sql_type, required)| Column {
+                    layout: layout(&file.header, &name),
+                    name,
+                    sql_type,
+                    required,
                 })
-                .and_then(Iterator::collect::<Result<Vec<Column>, _>>)
-                .doing("reading the catalog")?;
+                .collect();
+            check(file, &columns)?;
             let key = file
                 .header
                 .key

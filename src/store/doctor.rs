@@ -10,6 +10,7 @@ use super::catalog::Catalog;
 use super::error::{At, Doing, Error, Result};
 use super::{FILE, Purpose, duck, lake, schema};
 use crate::config::Settings;
+use crate::model::RAW_MESSAGES;
 use crate::sqltree::SqlTree;
 
 /// Something that is not as it should be.
@@ -78,18 +79,16 @@ pub fn doctor(
     let entries = manifest(&conn)?;
     for (at, entry) in entries.iter().enumerate() {
         checked(at, entries.len());
-        if let Some(what) = fault(dir, &conn, entry)? {
+        if let Some(fault) = fault(dir, &conn, entry)? {
             findings.push(if repair {
-                set_file_aside(settings, &conn, entry, what)?
+                mend(settings, &conn, entry, fault)?
             } else {
-                advise(entry, what)
+                advise(entry, fault)
             });
         }
     }
     for (_, path) in lake::unknown(dir, &conn)? {
-        let hidden = path
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let hidden = lake::is_staging(&path);
         let (what, remedy) = if hidden {
             (
                 "was left by a seal that was cut off",
@@ -129,73 +128,107 @@ fn manifest(conn: &Connection) -> Result<Vec<Entry>> {
         .doing("reading the manifest")
 }
 
-/// What is wrong with a file, if anything.
-fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<String>> {
+/// What is wrong with a file of the lake.
+enum Fault {
+    /// It is not, or not wholly, there.
+    Damaged(String),
+    /// So many of its rows are in the database file too.
+    Doubled(String),
+}
+
+fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> {
     let path = dir.join(&entry.path);
     let name = path.display();
+    let damaged = |what: String| Ok(Some(Fault::Damaged(what)));
     let Ok(meta) = fs::metadata(&path) else {
-        return Ok(Some(format!("{name} is missing")));
+        return damaged(format!("{name} is missing"));
     };
     if meta.len() != entry.bytes {
-        return Ok(Some(format!(
+        return damaged(format!(
             "{name} has {} bytes, the manifest says {}",
             meta.len(),
             entry.bytes
-        )));
+        ));
     }
     if lake::hash_of(&path)? != entry.hash {
-        return Ok(Some(format!(
+        return damaged(format!(
             "{name} is not what was written: its checksum differs"
-        )));
+        ));
     }
     let file = fs::File::open(&path).at("open", &path)?;
     let rows = match SerializedFileReader::new(file) {
         Ok(reader) => reader.metadata().file_metadata().num_rows() as u64,
-        Err(error) => return Ok(Some(format!("{name} is no Parquet file: {error}"))),
+        Err(error) => return damaged(format!("{name} is no Parquet file: {error}")),
     };
     if rows != entry.rows {
-        return Ok(Some(format!(
+        return damaged(format!(
             "{name} has {rows} rows, the manifest says {}",
             entry.rows
-        )));
+        ));
     }
-    let (Some(first), Some(last)) = (entry.first_seq, entry.last_seq) else {
-        return Ok(None);
-    };
-    if entry.table != crate::model::RAW_MESSAGES {
-        return Ok(None);
-    }
-    let both: u64 = conn
+    let doubled: u64 = conn
         .query_row(
-            &format!(
-                "SELECT count(*) FROM hot.{} WHERE seq BETWEEN ? AND ?
-                 AND seq IN (SELECT seq FROM read_parquet('{}'))",
-                entry.table,
-                entry.path.replace('\'', "''")
-            ),
-            [first, last],
+            &format!("SELECT count(*) FROM {}", hot_copies(entry)),
+            [],
             |row| row.get(0),
         )
         .doing(format!("comparing {name} with the database file"))?;
-    Ok((both > 0).then(|| format!("{both} rows of {name} are in the database file too")))
+    Ok((doubled > 0).then(|| {
+        Fault::Doubled(format!(
+            "{doubled} rows of {name} are in the database file too"
+        ))
+    }))
 }
 
-fn advise(entry: &Entry, what: String) -> Finding {
-    let remedy = format!(
-        "put the file back from a copy, or `mdb doctor --repair` takes it out of the database{}",
-        if entry.table == crate::model::RAW_MESSAGES {
-            String::new()
-        } else {
-            format!(
+/// Messages of a raw file that are hot as well. Other tables may hold several rows of one seq, apart.
+fn hot_copies(entry: &Entry) -> String {
+    let (first, last) = (entry.first_seq.unwrap_or(1), entry.last_seq.unwrap_or(0));
+    let path = entry.path.replace('\'', "''");
+    format!(
+        "hot.{0} WHERE '{0}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
+         AND seq IN (SELECT seq FROM read_parquet('{path}'))",
+        entry.table
+    )
+}
+
+fn advise(entry: &Entry, fault: Fault) -> Finding {
+    let (what, remedy) = match fault {
+        Fault::Doubled(what) => (what, "`mdb doctor --repair` removes them there".to_owned()),
+        Fault::Damaged(what) => {
+            let again = format!(
                 ", and `mdb rebuild --table {}` makes its rows again from raw",
                 entry.table
-            )
+            );
+            let again = if entry.table == RAW_MESSAGES {
+                ""
+            } else {
+                &again
+            };
+            let remedy = format!(
+                "put the file back from a copy, or `mdb doctor --repair` takes it out of the database{again}"
+            );
+            (what, remedy)
         }
-    );
+    };
     Finding {
         what,
         remedy,
         harmless: false,
+    }
+}
+
+fn mend(settings: &Settings, conn: &Connection, entry: &Entry, fault: Fault) -> Result<Finding> {
+    match fault {
+        Fault::Damaged(what) => set_file_aside(settings, conn, entry, what),
+        Fault::Doubled(what) => {
+            conn.execute_batch(&format!("DELETE FROM {}", hot_copies(entry)))
+                .doing("removing doubled rows")?;
+            Ok(Finding {
+                what,
+                remedy: "removed there".to_owned(),
+                harmless: true,
+            })
+        }
     }
 }
 
@@ -251,7 +284,7 @@ fn set_file_aside(
         let _ = conn.execute_batch("ROLLBACK");
     }
     repaired?;
-    let remedy = if entry.table == crate::model::RAW_MESSAGES {
+    let remedy = if entry.table == RAW_MESSAGES {
         format!(
             "taken out of the database; its {} messages are lost to it unless loaded again",
             entry.rows
@@ -265,6 +298,7 @@ fn set_file_aside(
     Ok(Finding {
         what,
         remedy,
-        harmless: true,
+        // What was lost with a raw file cannot be made again.
+        harmless: entry.table != RAW_MESSAGES,
     })
 }

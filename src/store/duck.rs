@@ -58,14 +58,44 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     let config = config.access_mode(mode).doing("setting the access mode")?;
     let file = db.join(FILE);
     let conn = Connection::open_with_flags(&file, config).map_err(|source| refused(db, source))?;
-    // Views name lake files relative to the directory, so that it can be moved.
     let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
+    check_place(&conn, &directory)?;
+    // Views name lake files relative to the directory, so that it can be moved.
     let directory = directory.display().to_string().replace('\'', "''");
     conn.execute_batch(&format!(
         "SET GLOBAL file_search_path = '{directory}'; SET GLOBAL parquet_metadata_cache = true;"
     ))
     .doing("setting file_search_path")?;
     Ok(conn)
+}
+
+/// Relative names are looked for in the current directory first: a lake there must not be taken for this one's.
+fn check_place(conn: &Connection, directory: &Path) -> Result<()> {
+    let refused = |message: &str| Error::Place {
+        db: directory.to_owned(),
+        message: message.to_owned(),
+    };
+    if directory.to_string_lossy().contains(',') {
+        return Err(refused(
+            "DuckDB takes a comma in its path for the end of the path; name it otherwise",
+        ));
+    }
+    let Ok(here) = std::env::current_dir() else {
+        return Ok(());
+    };
+    if here == directory || !here.join("lake").is_dir() || !super::schema::is_made(conn)? {
+        return Ok(());
+    }
+    let files: Vec<String> = conn
+        .prepare("SELECT path FROM ops.manifest")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .doing("reading the manifest")?;
+    if files.iter().any(|file| here.join(file).exists()) {
+        return Err(refused(
+            "the current directory holds a lake with files of the same names; run mdb elsewhere",
+        ));
+    }
+    Ok(())
 }
 
 /// Why a database did not open, in a user's words.
@@ -82,9 +112,8 @@ fn refused(db: &Path, source: duckdb::Error) -> Error {
         };
     }
     let lower = text.to_lowercase();
-    if lower.contains("wal")
-        && (lower.contains("checksum") || lower.contains("replay") || lower.contains("corrupt"))
-    {
+    let damaged = lower.contains("checksum") || lower.contains("corrupt");
+    if lower.contains("wal") && damaged {
         return Error::CorruptWal {
             db: db.to_owned(),
             message: text,

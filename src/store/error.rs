@@ -37,6 +37,14 @@ pub enum Error {
         /// DuckDB's words.
         message: String,
     },
+    /// The database cannot be used from here.
+    #[error("cannot use {db}: {message}")]
+    Place {
+        /// The database's directory.
+        db: PathBuf,
+        /// Why not, and what to do.
+        message: String,
+    },
     /// A file operation failed.
     #[error("cannot {doing} {path}: {source}")]
     Io {

@@ -10,18 +10,23 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray,
     TimestampNanosecondArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit, TimestampNanosecondType};
 use duckdb::{Connection, params};
 use foldhash::fast::FixedState;
 
 use super::catalog::{Table, VENUE};
 use super::error::{Doing, Result};
+use crate::model::BOOK_DELTAS;
 
-/// Keys kept for each table: some 35 MB at most.
+/// Keys kept for each venue and table, 24 bytes each and as much again while the map grows.
 const MAX_KEYS: usize = 1 << 19;
-/// Where the venue gives no time, ts is the receive time, and the same message may have been
-/// received this much earlier or later by another way.
-const SLACK_NS: i64 = 10_000_000_000;
+/// Where the venue gives no time, ts is the receive time, and the same message may have been received this
+/// much earlier or later by another way.
+const RECEIVED_SLACK_NS: i64 = 10_000_000_000;
+/// A venue's own time may come with more or fewer digits by another way.
+const VENUE_SLACK_NS: i64 = 1_000_000_000;
+/// Stands for NULL in a key: the bits of a NaN that no number column holds.
+const NULL_WORD: u64 = 0x7ff8_dead_0000_0001;
 
 /// A 128-bit hash of a key: no two different keys of any real table share one. It is seeded anew in
 /// every process, so that nobody can send keys that do.
@@ -54,15 +59,21 @@ type Map<V> = HashMap<Key, V, BuildHasherDefault<Identity>>;
 type Set = HashSet<Key, BuildHasherDefault<Identity>>;
 
 /// The keys of one venue's rows of one table.
+///
+/// A row is known if a row with its key was admitted before whose ts lies within the row's slack. That rule
+/// is the same for keys in memory and stored ones, so that what a rebuild admits does not depend on where
+/// processes and batches ended.
 pub(super) struct Keys {
-    /// ts of each stored row whose ts is `from` or later.
+    /// ts of each admitted row whose ts is `from` or later.
     recent: Map<i64>,
     from: i64,
+    /// The same of older rows of the batch before, which may not be committed yet.
+    in_flight: Map<i64>,
     seeds: Seeds,
-    /// The key's columns, without the venue.
-    columns: Vec<String>,
+    /// The key's columns, without the venue, and whether NULL is a value in them.
+    columns: Vec<(String, bool)>,
     venue: String,
-    /// SQL of those columns in a range of ts.
+    /// SQL of those columns and ts in a range of ts.
     stored: String,
 }
 
@@ -81,19 +92,24 @@ impl Keys {
                 |row| row.get(0),
             )
             .doing(format!("reading {relation}"))?;
-        let columns: Vec<String> = table.key.iter().filter(|c| *c != VENUE).cloned().collect();
-        let list = columns
+        // An update without levels has no side and price, and is one update all the same.
+        let null_is_value = |column: &str| table.name == BOOK_DELTAS && column != "last_id";
+        let columns: Vec<(String, bool)> = table
+            .key
             .iter()
-            .map(|c| format!("\"{c}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
+            .filter(|column| *column != VENUE)
+            .map(|column| (column.clone(), null_is_value(column)))
+            .collect();
+        let list: Vec<String> = columns.iter().map(|(c, _)| format!("\"{c}\"")).collect();
         let stored = format!(
-            "SELECT {list} FROM {relation}
-             WHERE venue = ? AND ts >= make_timestamp_ns(?) AND ts <= make_timestamp_ns(?)"
+            "SELECT {}, ts FROM {relation}
+             WHERE venue = ? AND ts >= make_timestamp_ns(?) AND ts <= make_timestamp_ns(?)",
+            list.join(", ")
         );
         Ok(Self {
             recent: Map::default(),
             from: newest.map_or(i64::MIN, |ns| ns.saturating_add(1)),
+            in_flight: Map::default(),
             seeds: Seeds::default(),
             columns,
             venue: venue.to_owned(),
@@ -109,61 +125,112 @@ impl Keys {
         batch: &RecordBatch,
     ) -> Result<Vec<bool>> {
         let (ts, recv_ts) = (times(batch, table, "ts"), times(batch, table, "recv_ts"));
-        let (mut low, mut high) = (i64::MAX, i64::MIN);
-        for (&ts, &recv) in ts.iter().zip(recv_ts) {
-            let slack = if ts == recv { SLACK_NS } else { 0 };
-            low = low.min(ts.saturating_sub(slack));
-            high = high.max(ts.saturating_add(slack));
-        }
-        let older = if low < self.from {
-            self.stored_keys(conn, low, high.min(self.from.saturating_sub(1)))?
-        } else {
-            Set::default()
-        };
-        let columns: Vec<ArrayRef> = self
+        let columns: Vec<KeyColumn<'_>> = self
             .columns
             .iter()
-            .filter_map(|c| table.place(c))
-            .map(|i| batch.column(i).clone())
+            .filter_map(|(name, null_is_value)| {
+                Some(KeyColumn::of(
+                    batch.column(table.place(name)?),
+                    *null_is_value,
+                ))
+            })
             .collect();
-        let row_keys = RowKeys::new(&columns, &self.seeds);
-        let mut fresh = Set::default();
-        self.recent.reserve(batch.num_rows());
-        let new = ts.iter().enumerate().map(|(row, &ts)| {
-            let Some(key) = row_keys.key(row) else {
-                return true;
+        let rows: Vec<Row> = ts
+            .iter()
+            .zip(recv_ts)
+            .enumerate()
+            .map(|(row, (&ts, &recv_ts))| Row {
+                key: self.seeds.key(&columns, row),
+                ts,
+                slack: if ts == recv_ts {
+                    RECEIVED_SLACK_NS
+                } else {
+                    VENUE_SLACK_NS
+                },
+            })
+            .collect();
+        let stored = self.stored(conn, &rows)?;
+        let mut older: Map<i64> = Map::default();
+        self.recent.reserve(rows.len());
+        let mut new = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Some(key) = row.key else {
+                new.push(true);
+                continue;
             };
-            if older.contains(&key) {
-                false
-            } else if ts >= self.from {
-                self.recent.insert(key, ts).is_none() && !fresh.contains(&key)
-            } else {
-                fresh.insert(key) && !self.recent.contains_key(&key)
+            let near = |map: &Map<i64>| map.get(&key).is_some_and(|&ts| row.near(ts));
+            let known = stored.contains(&key)
+                || near(&self.recent)
+                || near(&older)
+                || near(&self.in_flight);
+            new.push(!known);
+            if !known {
+                let map = if row.ts >= self.from {
+                    &mut self.recent
+                } else {
+                    &mut older
+                };
+                map.insert(key, row.ts);
             }
-        });
-        let new = new.collect();
+        }
         self.forget_oldest();
+        // What a query of the next batch may not see yet.
+        let admitted = rows
+            .iter()
+            .zip(&new)
+            .filter(|(row, new)| **new && row.ts < self.from);
+        self.in_flight = admitted
+            .filter_map(|(row, _)| Some((row.key?, row.ts)))
+            .collect();
         Ok(new)
     }
 
-    /// Keys of stored rows with `low <= ts <= high`.
-    fn stored_keys(&self, conn: &Connection, low: i64, high: i64) -> Result<Set> {
-        let mut keys = Set::default();
-        if low > high {
-            return Ok(keys);
+    /// Those of the rows' keys that stored rows older than `from` have.
+    fn stored(&self, conn: &Connection, rows: &[Row]) -> Result<Set> {
+        let mut known = Set::default();
+        let mut wanted: Map<&Row> = Map::default();
+        let mut times = Vec::new();
+        for row in rows {
+            let Some(key) = row
+                .key
+                .filter(|_| row.ts.saturating_sub(row.slack) < self.from)
+            else {
+                continue;
+            };
+            wanted.entry(key).or_insert(row);
+            times.push((
+                row.ts.saturating_sub(row.slack),
+                row.ts.saturating_add(row.slack),
+            ));
         }
-        let mut statement = conn
-            .prepare_cached(&self.stored)
-            .doing("reading stored keys")?;
-        for batch in statement
-            .stream_arrow(params![self.venue, low, high])
-            .doing("reading stored keys")?
-        {
-            let batch = batch.doing("reading stored keys")?;
-            let row_keys = RowKeys::new(batch.columns(), &self.seeds);
-            keys.extend((0..batch.num_rows()).filter_map(|row| row_keys.key(row)));
+        for (low, high) in ranges(times) {
+            let high = high.min(self.from.saturating_sub(1));
+            let mut statement = conn
+                .prepare_cached(&self.stored)
+                .doing("reading stored keys")?;
+            let parameters = params![self.venue, low, high];
+            for batch in statement
+                .stream_arrow(parameters)
+                .doing("reading stored keys")?
+            {
+                let batch = batch.doing("reading stored keys")?;
+                let columns = batch.columns().iter().zip(&self.columns);
+                let columns: Vec<KeyColumn<'_>> = columns
+                    .map(|(array, (_, null_is_value))| KeyColumn::of(array, *null_is_value))
+                    .collect();
+                let ts = batch
+                    .column(self.columns.len())
+                    .as_primitive::<TimestampNanosecondType>();
+                for (row, &ts) in ts.values().iter().enumerate() {
+                    if let Some(key) = self.seeds.key(&columns, row)
+                        && wanted.get(&key).is_some_and(|wanted| wanted.near(ts))
+                    {
+                        known.insert(key);
+                    }
+                }
+            }
         }
-        Ok(keys)
+        Ok(known)
     }
 
     fn forget_oldest(&mut self) {
@@ -177,14 +244,47 @@ impl Keys {
     }
 }
 
+/// What key enforcement looks at of a row.
+struct Row {
+    /// `None` if a part of it is NULL: such a row is never known.
+    key: Option<Key>,
+    ts: i64,
+    slack: i64,
+}
+
+impl Row {
+    fn near(&self, ts: i64) -> bool {
+        self.ts.abs_diff(ts) <= self.slack.unsigned_abs()
+    }
+}
+
+/// Joins ranges of time that lie near one another, so that a row far in the past does not make all between
+/// it and the others be read.
+fn ranges(mut times: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    const APART_NS: i64 = 600_000_000_000;
+    const MAX_RANGES: usize = 64;
+    times.sort_unstable();
+    let mut joined: Vec<(i64, i64)> = Vec::new();
+    for (low, high) in times {
+        match joined.last_mut() {
+            Some((_, end)) if low.saturating_sub(*end) < APART_NS => *end = high.max(*end),
+            _ => joined.push((low, high)),
+        }
+    }
+    if joined.len() > MAX_RANGES {
+        let end = joined.iter().map(|r| r.1).max().unwrap_or(i64::MAX);
+        joined = vec![(joined[0].0, end)];
+    }
+    joined
+}
+
 fn times<'a>(batch: &'a RecordBatch, table: &Table, column: &str) -> &'a [i64] {
     table
         .place(column)
         .and_then(|i| {
             batch
                 .column(i)
-                .as_any()
-                .downcast_ref::<TimestampNanosecondArray>()
+                .as_primitive_opt::<TimestampNanosecondType>()
         })
         .map_or(&[], |a| a.values())
 }
@@ -199,13 +299,24 @@ impl Default for Seeds {
     }
 }
 
-/// Hashes the key columns of rows.
-struct RowKeys<'a> {
-    columns: Vec<KeyColumn<'a>>,
-    seeds: &'a Seeds,
+impl Seeds {
+    /// `None` if a part of the key is NULL where NULL is no value.
+    fn key(&self, columns: &[KeyColumn<'_>], row: usize) -> Option<Key> {
+        let mut halves = self.0.each_ref().map(BuildHasher::build_hasher);
+        for column in columns {
+            column.hash(row, &mut halves)?;
+        }
+        Some(Key(halves.map(|half| half.finish())))
+    }
 }
 
-enum KeyColumn<'a> {
+/// A column of a key.
+struct KeyColumn<'a> {
+    values: Values<'a>,
+    null_is_value: bool,
+}
+
+enum Values<'a> {
     Text(&'a StringArray),
     Id(&'a UInt64Array),
     Number(&'a Float64Array),
@@ -214,56 +325,63 @@ enum KeyColumn<'a> {
     Other(&'a ArrayRef),
 }
 
-impl<'a> RowKeys<'a> {
-    fn new(columns: &'a [ArrayRef], seeds: &'a Seeds) -> Self {
-        let columns = columns.iter().map(KeyColumn::of).collect();
-        Self { columns, seeds }
-    }
-
-    /// `None` if a part of the key is null: such a row is never a duplicate.
-    fn key(&self, row: usize) -> Option<Key> {
-        let mut halves = self.seeds.0.each_ref().map(BuildHasher::build_hasher);
-        for column in &self.columns {
-            column.hash(row, &mut halves)?;
-        }
-        Some(Key(halves.map(|half| half.finish())))
-    }
-}
-
 impl<'a> KeyColumn<'a> {
-    fn of(array: &'a ArrayRef) -> Self {
-        match array.data_type() {
-            DataType::Utf8 => Self::Text(array.as_string()),
-            DataType::UInt64 => Self::Id(array.as_primitive()),
-            DataType::Float64 => Self::Number(array.as_primitive()),
-            DataType::Boolean => Self::Flag(array.as_boolean()),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => Self::Time(array.as_primitive()),
-            _ => Self::Other(array),
+    fn of(array: &'a ArrayRef, null_is_value: bool) -> Self {
+        let values = match array.data_type() {
+            DataType::Utf8 => Values::Text(array.as_string()),
+            DataType::UInt64 => Values::Id(array.as_primitive()),
+            DataType::Float64 => Values::Number(array.as_primitive()),
+            DataType::Boolean => Values::Flag(array.as_boolean()),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => Values::Time(array.as_primitive()),
+            _ => Values::Other(array),
+        };
+        Self {
+            values,
+            null_is_value,
         }
     }
 
     fn hash(&self, row: usize, [one, other]: &mut [impl Hasher; 2]) -> Option<()> {
-        let word = match self {
-            Self::Text(a) if a.is_valid(row) => {
+        let word = match &self.values {
+            Values::Text(a) if a.is_valid(row) => {
                 let text = a.value(row).as_bytes();
                 one.write(text);
                 other.write(text);
                 text.len() as u64
             }
-            Self::Id(a) if a.is_valid(row) => a.value(row),
-            Self::Number(a) if a.is_valid(row) => a.value(row).to_bits(),
-            Self::Flag(a) if a.is_valid(row) => u64::from(a.value(row)),
-            Self::Time(a) if a.is_valid(row) => a.value(row) as u64,
-            Self::Other(a) if a.is_valid(row) => {
+            Values::Id(a) if a.is_valid(row) => a.value(row),
+            Values::Number(a) if a.is_valid(row) => a.value(row).to_bits(),
+            Values::Flag(a) if a.is_valid(row) => u64::from(a.value(row)),
+            Values::Time(a) if a.is_valid(row) => a.value(row) as u64,
+            Values::Other(a) if a.is_valid(row) => {
                 let text = arrow::util::display::array_value_to_string(a, row).ok()?;
                 one.write(text.as_bytes());
                 other.write(text.as_bytes());
                 text.len() as u64
             }
+            _ if self.null_is_value => NULL_WORD,
             _ => return None,
         };
         one.write_u64(word);
         other.write_u64(word);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_far_apart_are_read_apart() {
+        let hour = 3_600_000_000_000;
+        let near = vec![
+            (5 * hour, 5 * hour + 1),
+            (0, 1),
+            (5 * hour + 3, 5 * hour + 4),
+        ];
+        assert_eq!(ranges(near), [(0, 1), (5 * hour, 5 * hour + 4)]);
+        let many = (0..100).map(|i| (i * hour, i * hour + 1)).collect();
+        assert_eq!(ranges(many), [(0, 99 * hour + 1)]);
     }
 }

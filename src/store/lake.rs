@@ -22,8 +22,12 @@ use crate::model::RAW_MESSAGES;
 
 /// The lake, below the database's directory.
 pub(super) const DIR: &str = "lake";
+/// How a hidden file's name ends.
+const STAGING: &str = ".staging";
 /// Rows of a row group: what a reader skips by its statistics. Smaller groups cost 9 % of size at 122,880.
 const ROW_GROUP_ROWS: usize = 1 << 19;
+/// … unless they are large ones: a row group is held in memory.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 /// Level 9 would save another 1 to 7 % and take twice as long.
 const ZSTD_LEVEL: i32 = 6;
 /// A page of text may be larger than one of numbers: it compresses better for it.
@@ -61,7 +65,7 @@ impl Staged {
     pub(super) fn create(db: &Path, table: &Table, date: Date) -> Result<Self> {
         let dir = db.join(DIR).join(&table.name).join(format!("date={date}"));
         fs::create_dir_all(&dir).at("create", &dir)?;
-        let path = dir.join(format!(".{}.staging", std::process::id()));
+        let path = dir.join(format!(".{}{STAGING}", std::process::id()));
         let file = File::create(&path).at("create", &path)?;
         let schema = with_field_ids(table);
         let writer = ArrowWriter::try_new(
@@ -202,6 +206,7 @@ fn properties(table: &Table) -> WriterProperties {
             ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default(),
         ))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(format!("mdb {}", env!("CARGO_PKG_VERSION")))
@@ -234,14 +239,17 @@ pub(super) fn sort_columns(table: &Table) -> Vec<&'static str> {
     }
 }
 
-/// Removes what a crash left: files that never got their name, and files whose rows are in the database
+/// Whether a file is one that never got its name.
+pub(super) fn is_staging(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(STAGING) && path.is_file()
+}
+
+/// Removes what a crash left: files that never got their name, and files all of whose rows are in the database
 /// still. A file that the manifest does not know and whose rows are nowhere else stays: `doctor` names it.
 pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
     for (table, path) in unknown(db, conn)? {
-        let hidden = path
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if hidden || rows_are_hot(conn, &table, &path)? {
+        if is_staging(&path) || rows_are_hot(conn, &table, &path)? {
             fs::remove_file(&path).at("remove", &path)?;
         }
     }
@@ -249,19 +257,17 @@ pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
 }
 
 fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> Result<bool> {
-    let range = path
-        .file_stem()
-        .and_then(|stem| stem.to_str()?.split_once('-'))
-        .and_then(|(first, last)| Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?)));
-    let Some((first, last)) = range else {
+    if path.extension().is_none_or(|e| e != "parquet") {
         return Ok(false);
-    };
-    conn.query_row(
-        &format!("SELECT count(*) FILTER (seq = $1) > 0 AND count(*) FILTER (seq = $2) > 0 FROM hot.\"{table}\" WHERE seq IN ($1, $2)"),
-        [first, last],
+    }
+    let file = path.display().to_string().replace('\'', "''");
+    let all = conn.query_row(
+        &format!("SELECT NOT EXISTS (FROM read_parquet('{file}', hive_partitioning = false) EXCEPT ALL FROM hot.\"{table}\")"),
+        [],
         |row| row.get(0),
-    )
-    .doing(format!("reading {table}"))
+    );
+    // A file that cannot be read is not ours to remove.
+    Ok(all.unwrap_or(false))
 }
 
 /// Files of tables in the lake that the manifest does not name.

@@ -50,12 +50,15 @@ impl Store {
     pub fn load(
         &mut self,
         load: &Load<'_>,
-        capture: Capture,
+        mut capture: Capture,
         stop: &AtomicBool,
         mut progress: impl FnMut(&Loaded),
     ) -> Result<Loaded> {
+        self.conn
+            .execute_batch("SET threads = 1")
+            .doing("setting threads")?;
         let venue = venues::load(&self.tree, load.venue)?;
-        let normalizers = Normalizers::new(self.clone_connection()?, &venue, &self.catalog, None)?;
+        let normalizers = Normalizers::new(self.connections()?, &venue, &self.catalog, None)?;
         let mut writer = Writer::new(
             self.clone_connection()?,
             Arc::clone(&self.catalog),
@@ -71,6 +74,7 @@ impl Store {
             next_seq: self.next_seq()?,
             known: true,
         };
+        capture.cut_at(front.known_ends()?);
         let mut loaded = Loaded::default();
         std::thread::scope(|scope| {
             let (read_to, read_from) = sync_channel(QUEUE);
@@ -80,6 +84,7 @@ impl Store {
             let written = write(&mut writer, derived_from, &mut loaded, &mut progress);
             let middle = middle.join().map_err(|_| Error::Panicked)?;
             let reader = reader.join().map_err(|_| Error::Panicked)?;
+            let written = written.and_then(|()| writer.settle());
             // The writer's error is the cause when the others only found their queue closed.
             written.and(middle).and(reader)
         })?;
@@ -112,19 +117,10 @@ fn write(
     loaded: &mut Loaded,
     progress: &mut impl FnMut(&Loaded),
 ) -> Result<()> {
-    let mut from = from.into_iter();
-    while let Some(item) = from.next() {
+    for item in from {
         match item {
             Item::Known { lines } => loaded.known_lines = lines,
-            Item::New(first) => {
-                let mut next = Some(first);
-                // Content that is not known is followed by such only.
-                let more = || match next.take().map(Item::New).or_else(|| from.next())? {
-                    Item::New(derived) => Some(*derived),
-                    Item::Known { .. } => None,
-                };
-                loaded.written.add(&writer.commit(more)?);
-            }
+            Item::New(derived) => loaded.written.add(&writer.commit(*derived)?),
         }
         progress(loaded);
     }
@@ -157,6 +153,18 @@ impl Front {
             }
         }
         Ok(())
+    }
+
+    /// Numbers of lines at which earlier loads of a file of this name committed.
+    fn known_ends(&self) -> Result<Vec<u64>> {
+        self.conn
+            .prepare(
+                "SELECT DISTINCT lines FROM ops.loads WHERE venue = ? AND source = ? ORDER BY lines LIMIT 1000000",
+            )
+            .and_then(|mut s| {
+                s.query_map(params![self.venue.name, self.source], |row| row.get(0))?.collect()
+            })
+            .doing("reading ops.loads")
     }
 
     fn is_known(&self, mark: &str) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! The store: the only module that writes a database's files. One database is one directory with a
 //! DuckDB file, which holds what is new, and a lake of Parquet files, which holds what is finished.
 
+mod account;
 mod books;
 mod catalog;
 mod doctor;
@@ -82,6 +83,14 @@ impl Store {
 
     fn clone_connection(&self) -> Result<Connection> {
         self.conn.try_clone().doing("opening a connection")
+    }
+
+    /// A connection for each file of a venue that is run at once.
+    fn connections(&self) -> Result<Vec<Connection>> {
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(4);
+        (0..threads).map(|_| self.clone_connection()).collect()
     }
 
     /// One more than any seq that was ever committed.

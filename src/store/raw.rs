@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -78,8 +78,8 @@ impl RawBatch {
             .map(|a| a.value(row))
     }
 
-    fn payload(&self, row: usize) -> &str {
-        self.column::<StringArray>(4).map_or("", |a| a.value(row))
+    pub(super) fn payloads(&self) -> &StringArray {
+        self.rows.column(4).as_string()
     }
 }
 
@@ -115,7 +115,7 @@ impl DeadLetter {
             recv_ns: Some(raw.recv_ns()[row]),
             target: target.map(str::to_owned),
             reason,
-            payload: raw.payload(row).to_owned(),
+            payload: raw.payloads().value(row).to_owned(),
             source: None,
             line: None,
         }

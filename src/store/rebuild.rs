@@ -78,7 +78,7 @@ impl Store {
         };
         for venue in &venues {
             let normalizers =
-                Normalizers::new(self.clone_connection()?, venue, &self.catalog, Some(&only))?;
+                Normalizers::new(self.connections()?, venue, &self.catalog, Some(&only))?;
             writer.open_venue(venue, std::iter::empty())?;
             self.replay(venue, normalizers, &mut writer, stop, &mut |written| {
                 rebuilt.written.add(written);
@@ -200,8 +200,7 @@ impl Store {
                     venue: venue.name.clone(),
                     rows,
                 };
-                let mut derived = Some(normalizers.run(raw)?);
-                committed(&writer.commit(|| derived.take())?);
+                committed(&writer.commit(normalizers.run(raw)?)?);
                 Ok(())
             })?;
             from = to;
@@ -228,9 +227,10 @@ impl Store {
             };
             let made = match table.name.as_str() {
                 FEED_EVENTS => format!("{made} AND channel = '{CHANNEL}'"),
-                DEAD_LETTERS => format!("{made} AND seq IS NOT NULL"),
                 _ => made,
             };
+            // Rows whose message is gone cannot be made again.
+            let made = format!("{made} AND seq IN (SELECT seq FROM main.raw_messages)");
             let sql = format!(
                 "INSERT INTO rebuild.{0} FROM main.{0} WHERE NOT coalesce({made}, false)",
                 table.name
@@ -286,7 +286,7 @@ impl Store {
                         .doing("writing ops.books")?;
                 }
                 for books in books {
-                    books.store(conn, true)?;
+                    books.store(conn)?;
                 }
             }
             conn.execute_batch("DROP SCHEMA rebuild CASCADE")

@@ -73,7 +73,7 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     }
     drop_views_of_old(&tx)?;
     create_views(&tx, tree, &catalog)?;
-    comment(&tx, tree)?;
+    comment(&tx, tree, &catalog)?;
     tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
         .doing("writing ops.meta")?;
     tx.execute("INSERT INTO ops.meta VALUES ('sql_tree', ?)", [tree.hash()])
@@ -195,11 +195,11 @@ fn create_view(conn: &Connection, file: &SqlFile) -> Result<()> {
 }
 
 /// The files' own words become the objects' comments, for `.schema` and any tool that shows them.
-fn comment(conn: &Connection, tree: &SqlTree) -> Result<()> {
+fn comment(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
     for (folder, kind) in [("tables", "TABLE hot."), ("views", "VIEW main.")] {
         for file in tree.folder(folder) {
             let text = file.header.description.replace('\'', "''");
-            conn.execute_batch(&format!("COMMENT ON {kind}{} IS '{text}'", file.name))
+            conn.execute_batch(&format!("COMMENT ON {kind}\"{}\" IS '{text}'", file.name))
                 .doing("writing comments")?;
         }
     }
@@ -208,12 +208,20 @@ fn comment(conn: &Connection, tree: &SqlTree) -> Result<()> {
             let Some((definition, text)) = line.split_once(" -- ") else {
                 continue;
             };
-            let Some(column) = definition.split_whitespace().next() else {
+            let column = definition
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .trim_matches('"');
+            if catalog
+                .get(&file.name)
+                .is_none_or(|table| table.position(column).is_none())
+            {
                 continue;
-            };
+            }
             let text = text.trim().replace('\'', "''");
             conn.execute_batch(&format!(
-                "COMMENT ON COLUMN hot.{}.{column} IS '{text}'",
+                "COMMENT ON COLUMN hot.\"{}\".\"{column}\" IS '{text}'",
                 file.name
             ))
             .doing("writing comments")?;

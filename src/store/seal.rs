@@ -9,7 +9,7 @@ use duckdb::{Connection, params};
 use jiff::civil::Date;
 
 use super::catalog::Table;
-use super::error::{At, Doing, Error, Result};
+use super::error::{Doing, Error, Result};
 use super::lake::{self, Facts, Staged};
 use super::{Store, schema};
 use crate::model::time::{DAY_NS, date_of, start_of};
@@ -128,19 +128,31 @@ impl Store {
 
     /// The file's name; late rows may span the same seqs as a file that is there.
     fn free_path(&self, table: &Table, date: Date, facts: &Facts) -> Result<String> {
-        let path = lake::path(&table.name, date, facts);
-        let taken: u64 = self
+        let known: u64 = self
             .conn
             .query_row(
-                "SELECT count(*) FROM ops.manifest WHERE starts_with(path, ?)",
-                [path.trim_end_matches(".parquet")],
+                "SELECT count(*) FROM ops.manifest WHERE table_name = ?",
+                [&table.name],
                 |row| row.get(0),
             )
             .doing("reading the manifest")?;
-        Ok(if taken == 0 {
-            path
-        } else {
-            path.replace(".parquet", &format!("-{}.parquet", taken + 1))
+        let path = lake::path(&table.name, date, facts);
+        for n in 2..known + 3 {
+            let candidate = if n == 2 {
+                path.clone()
+            } else {
+                path.replace(".parquet", &format!("-{}.parquet", n - 1))
+            };
+            if !self.dir.join(&candidate).exists() {
+                return Ok(candidate);
+            }
+        }
+        Err(Error::SealMismatch {
+            table: table.name.clone(),
+            date: date.to_string(),
+            message: format!(
+                "files that the manifest does not know take every name like {path}; see `mdb doctor`"
+            ),
         })
     }
 
@@ -185,15 +197,17 @@ impl Store {
                     message: format!("{deleted} rows to delete, {} sealed", facts.rows),
                 });
             }
-            schema::replace_view(&self.conn, table)?;
-            self.conn.execute_batch("COMMIT").doing(doing())
+            schema::replace_view(&self.conn, table)
         })();
-        if swapped.is_err() {
+        if let Err(error) = swapped {
             let _ = self.conn.execute_batch("ROLLBACK");
-            let file = self.dir.join(path);
-            std::fs::remove_file(&file).at("remove", &file)?;
+            // If it cannot be removed now, the next start does it.
+            let _ = std::fs::remove_file(self.dir.join(path));
+            return Err(error);
         }
-        swapped
+        // A commit that reports an error may be durable all the same, and then this file is the only place
+        // of its rows: the next start decides by the manifest.
+        self.conn.execute_batch("COMMIT").doing(doing())
     }
 }
 

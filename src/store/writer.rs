@@ -4,6 +4,7 @@
 use std::collections::hash_map::{Entry, ValuesMut};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use arrow::array::{
     ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
@@ -21,8 +22,8 @@ use super::raw::{DeadLetter, LoadMark};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::Venue;
 
-/// A commit ends once it holds this much raw: what a crash may cost, and what the log takes at once.
-const COMMIT_BYTES: usize = 32 << 20;
+/// The log is folded into the file after this much raw; so long a replay takes about a second.
+const CHECKPOINT_BYTES: usize = 64 << 20;
 
 /// What was written, by table.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -99,9 +100,19 @@ impl Target {
     }
 }
 
-/// Owns the connection that writes.
+/// A commit under way on its own thread, which gives the connection back.
+type Committing = JoinHandle<(Connection, duckdb::Result<()>)>;
+
+/// The one that writes.
+///
+/// While a batch is being committed the next one is written on a second connection. It is committed only
+/// once the one before it is, so that what is there after a crash is always a whole beginning.
 pub(super) struct Writer {
     conn: Connection,
+    spare: Option<Connection>,
+    committing: Option<Committing>,
+    /// Bytes of raw written since the log was last folded into the file.
+    logged_bytes: usize,
     catalog: Arc<Catalog>,
     target: Target,
     /// By venue and table.
@@ -113,6 +124,9 @@ impl Writer {
     pub(super) fn new(conn: Connection, catalog: Arc<Catalog>, target: Target) -> Self {
         Self {
             conn,
+            spare: None,
+            committing: None,
+            logged_bytes: 0,
             catalog,
             target,
             keys: HashMap::new(),
@@ -133,44 +147,92 @@ impl Writer {
                 Books::new(&venue.name, book.rule, deltas),
             );
         }
-        for normalizer in normalizers.filter(|_| self.target.raw) {
-            self.conn
-                .execute(
-                    "INSERT INTO ops.progress SELECT $1, $2, 0
-                     WHERE NOT EXISTS (FROM ops.progress WHERE venue = $1 AND normalizer = $2)",
-                    [venue.name.as_str(), normalizer],
-                )
-                .doing("writing ops.progress")?;
+        if !self.target.raw {
+            return Ok(());
         }
-        Ok(())
+        // Marks are only ever added while writing: two transactions under way may not change one row.
+        self.begin()?;
+        let marked = self
+            .conn
+            .execute_batch(
+                "DELETE FROM ops.progress p WHERE EXISTS (FROM ops.progress o
+                     WHERE o.venue = p.venue AND o.normalizer = p.normalizer AND o.seq > p.seq)",
+            )
+            .and_then(|()| {
+                for normalizer in normalizers {
+                    self.conn
+                        .prepare_cached(
+                            "INSERT INTO ops.progress SELECT $1, $2, 0 WHERE NOT EXISTS
+                                 (FROM ops.progress WHERE venue = $1 AND normalizer = $2)",
+                        )?
+                        .execute([venue.name.as_str(), normalizer])?;
+                }
+                Ok(())
+            })
+            .doing("writing ops.progress");
+        self.or_rollback(marked)?;
+        self.conn
+            .execute_batch("COMMIT")
+            .doing("writing ops.progress")
     }
 
-    /// Commits batches with all that was made of them, as long as more are at hand, up to a bound.
+    /// Writes a batch with all that was made of it, and commits it in the background: it is durable once
+    /// the next call, or [`Writer::settle`], has returned without an error.
     ///
     /// # Errors
-    /// Nothing of these batches is written then, and the writer is not to be used again: what it knows of
-    /// keys and books may be ahead of the database.
-    pub(super) fn commit(&mut self, mut more: impl FnMut() -> Option<Derived>) -> Result<Written> {
+    /// Of this batch nothing is written then, and the writer is not to be used again: what it knows of keys
+    /// and books may be ahead of the database.
+    pub(super) fn commit(&mut self, derived: Derived) -> Result<Written> {
+        let replaces = derived
+            .tables
+            .iter()
+            .any(|rows| rows.table.latest && rows.batch.num_rows() > 0);
+        if replaces {
+            // It must see the rows that it replaces.
+            self.settle()?;
+        }
+        self.logged_bytes += derived.raw.rows.get_array_memory_size();
         self.begin()?;
-        let mut written = Written::default();
-        let mut bytes = 0;
-        let result = (|| {
-            while bytes < COMMIT_BYTES
-                && let Some(derived) = more()
-            {
-                bytes += derived.raw.rows.get_array_memory_size();
-                written.add(&self.write(derived)?);
-            }
-            Ok(())
-        })();
-        self.end(result).map(|()| written)
+        let written = self.write(derived);
+        // First things first: this batch may be committed only after the one before it.
+        let written = written.and_then(|written| self.settle().map(|()| written));
+        let written = self.or_rollback(written)?;
+        let spare = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.conn.try_clone().doing("opening a connection")?,
+        };
+        let conn = std::mem::replace(&mut self.conn, spare);
+        self.committing = Some(std::thread::spawn(move || {
+            let result = conn.execute_batch("COMMIT");
+            (conn, result)
+        }));
+        if self.logged_bytes >= CHECKPOINT_BYTES {
+            // DuckDB does it by itself only when nobody else is writing, and here somebody always is.
+            self.settle()?;
+            self.conn
+                .execute_batch("CHECKPOINT")
+                .doing("writing the database file")?;
+            self.store_books()?;
+            self.logged_bytes = 0;
+        }
+        Ok(written)
+    }
+
+    /// Waits until everything is durable.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let Some(committing) = self.committing.take() else {
+            return Ok(());
+        };
+        let (conn, result) = committing.join().map_err(|_| Error::Panicked)?;
+        self.spare = Some(conn);
+        result.doing("committing")
     }
 
     /// Stores the state of all books.
     pub(super) fn store_books(&mut self) -> Result<()> {
         self.in_transaction(|conn, books| {
             for books in books {
-                books.store(conn, true)?;
+                books.store(conn)?;
             }
             Ok(())
         })
@@ -181,28 +243,23 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&Connection, ValuesMut<'_, String, Books>) -> Result<()>,
     ) -> Result<()> {
+        self.settle()?;
         self.begin()?;
         let result = work(&self.conn, self.books.values_mut());
-        self.end(result)
+        self.or_rollback(result)?;
+        self.conn.execute_batch("COMMIT").doing("committing")
     }
 
     fn begin(&self) -> Result<()> {
         self.conn.execute_batch("BEGIN").doing("beginning a commit")
     }
 
-    fn end<T>(&self, result: Result<T>) -> Result<T> {
-        match result {
-            Ok(value) => self
-                .conn
-                .execute_batch("COMMIT")
-                .doing("committing")
-                .map(|()| value),
-            Err(error) => {
-                // The first error is the one to tell; a transaction that DuckDB itself ended needs no rollback.
-                let _ = self.conn.execute_batch("ROLLBACK");
-                Err(error)
-            }
+    fn or_rollback<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            // The first error is the one to tell; a transaction that DuckDB itself ended needs no rollback.
+            let _ = self.conn.execute_batch("ROLLBACK");
         }
+        result
     }
 
     fn write(&mut self, derived: Derived) -> Result<Written> {
@@ -219,23 +276,23 @@ impl Writer {
             let count = self.write_rows(venue, rows, &mut written)?;
             written.tables.insert(name, count);
         }
-        written.dead_letters = derived.dead.len() as u64;
         if !derived.dead.is_empty() && self.target.writes(DEAD_LETTERS) {
+            written.dead_letters = derived.dead.len() as u64;
             let letters = self.dead_letter_rows(&derived.dead)?;
             self.insert(DEAD_LETTERS, venue, &letters)?;
         }
         if self.target.raw {
             if let Some(last_seq) = derived.raw.seqs().last() {
                 self.conn
-                    .prepare_cached("UPDATE ops.progress SET seq = ? WHERE venue = ?")
+                    .prepare_cached(
+                        "INSERT INTO ops.progress SELECT DISTINCT venue, normalizer, $1::UBIGINT
+                         FROM ops.progress WHERE venue = $2",
+                    )
                     .and_then(|mut s| s.execute(params![last_seq, venue]))
                     .doing("writing ops.progress")?;
             }
             if let Some(load) = &derived.load {
                 self.mark(venue, load, derived.raw.seqs().last().copied())?;
-            }
-            for books in self.books.values_mut() {
-                books.store(&self.conn, false)?;
             }
         }
         Ok(written)

@@ -4,6 +4,7 @@
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- @match kline"
 SELECT seq, recv_ts, venue, f[2] AS symbol,
        make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
        f[4] AS "interval",

@@ -2,6 +2,9 @@
 -- the server is about to close the connection, and the place holders that come as trades with `X` = NA, price
 -- and size 0. An error answer has no `result`, and so stays a dead letter.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
+-- @match result"
+-- @match serverShutdown"
+-- @match NA"
 SELECT seq FROM raw
 WHERE CASE
     WHEN contains(payload, 'result"')

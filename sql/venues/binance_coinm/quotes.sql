@@ -3,6 +3,7 @@
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- @match bookTicker"
 SELECT seq, recv_ts, venue, f[2] AS symbol, make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
        f[5]::DOUBLE AS bid_price, f[6]::DOUBLE AS bid_size,
        f[7]::DOUBLE AS ask_price, f[8]::DOUBLE AS ask_size, f[4]::UBIGINT AS update_id

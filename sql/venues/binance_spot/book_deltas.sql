@@ -6,6 +6,8 @@
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- @match depthUpdate"
+-- @match lastUpdateId"
 SELECT seq, recv_ts, venue, symbol, ts, first_id, last_id, prev_id, is_snapshot, side,
        l[1]::DOUBLE AS price,
        coalesce(l[2]::DOUBLE, IF(side IS NULL, NULL, error('a book level without a size'))) AS size

@@ -1,6 +1,8 @@
 -- Messages that are no market data: answers to SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS, and the notice that
 -- the server is about to close the connection. An error answer has no `result`, and so stays a dead letter.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
+-- @match result"
+-- @match serverShutdown"
 SELECT seq FROM raw
 WHERE CASE
     WHEN contains(payload, 'result"')

@@ -3,6 +3,7 @@
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- @match B"
 SELECT seq, recv_ts, venue, f[2] AS symbol, recv_ts AS ts,
        f[4]::DOUBLE AS bid_price, f[5]::DOUBLE AS bid_size,
        f[6]::DOUBLE AS ask_price, f[7]::DOUBLE AS ask_size, f[3]::UBIGINT AS update_id

@@ -4,6 +4,7 @@
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- @match rade"
 SELECT seq, recv_ts, venue, f[2] AS symbol,
        make_timestamp_ns(f[3]::BIGINT * IF(f[3]::BIGINT > 100000000000000, 1000, 1000000)) AS ts,
        IF(f[1] = 'aggTrade', 'a' || f[5], f[4]) AS trade_id,

@@ -1,0 +1,137 @@
+//! Which raw messages of a batch something has been made of, and which are refused and why.
+
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, UInt64Type};
+
+use super::catalog::Table;
+use super::error::Result;
+use super::raw::{DeadLetter, RawBatch};
+
+/// The state of each message of a batch.
+pub(super) struct Account<'a> {
+    raw: &'a RawBatch,
+    settled: Vec<bool>,
+    /// The table meant, if known, and the reason.
+    refused: Vec<Option<(Option<String>, String)>>,
+}
+
+impl<'a> Account<'a> {
+    pub(super) fn new(raw: &'a RawBatch) -> Self {
+        let rows = raw.seqs().len();
+        Self {
+            raw,
+            settled: vec![false; rows],
+            refused: vec![None; rows],
+        }
+    }
+
+    /// Adds what another one knows of the same batch.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (settled, more) in self.settled.iter_mut().zip(other.settled) {
+            *settled |= more;
+        }
+        for (refused, more) in self.refused.iter_mut().zip(other.refused) {
+            *refused = refused.take().or(more);
+        }
+    }
+
+    /// Row of the batch that has this seq.
+    fn row(&self, seq: u64) -> Option<usize> {
+        let seqs = self.raw.seqs();
+        let guess = usize::try_from(seq.checked_sub(*seqs.first()?)?).ok()?;
+        if seqs.get(guess) == Some(&seq) {
+            Some(guess)
+        } else {
+            seqs.binary_search(&seq).ok()
+        }
+    }
+
+    /// The message goes to the dead letters, whatever else is made of it.
+    pub(super) fn refuse(&mut self, seq: u64, target: Option<&str>, reason: String) {
+        if let Some(row) = self.row(seq) {
+            self.refused[row].get_or_insert((target.map(str::to_owned), reason));
+        }
+    }
+
+    fn settle(&mut self, seqs: &[u64]) {
+        // Rows of one message stand together: ask once for each message.
+        let mut last = None;
+        for &seq in seqs {
+            if last != Some(seq) {
+                last = Some(seq);
+                if let Some(row) = self.row(seq) {
+                    self.settled[row] = true;
+                }
+            }
+        }
+    }
+
+    /// Marks the messages whose seq stands in the first column as read.
+    pub(super) fn take_control(&mut self, batch: &RecordBatch) -> Result<()> {
+        let seqs = cast(batch.column(0), &DataType::UInt64)?;
+        self.settle(seqs.as_primitive::<UInt64Type>().values());
+        Ok(())
+    }
+
+    /// Marks the rows' messages as read, and keeps the rows that have all they need; the messages of the
+    /// others are refused.
+    pub(super) fn take(&mut self, table: &Table, batch: RecordBatch) -> Result<RecordBatch> {
+        let mut faults: Vec<(usize, String)> = Vec::new();
+        for (column, array) in table.carried().zip(batch.columns()) {
+            if column.required && array.null_count() > 0 {
+                let missing = (0..array.len()).filter(|&i| array.is_null(i));
+                faults.extend(missing.map(|i| (i, format!("'{}' is missing", column.name))));
+            }
+            if let Some(numbers) = array.as_any().downcast_ref::<Float64Array>()
+                && !numbers
+                    .values()
+                    .iter()
+                    .fold(true, |all, n| all & n.is_finite())
+            {
+                let bad = |&i: &usize| numbers.is_valid(i) && !numbers.value(i).is_finite();
+                let bad = (0..array.len()).filter(bad);
+                faults.extend(bad.map(|i| (i, format!("'{}' is out of range", column.name))));
+            }
+        }
+        let seqs = batch.column(0).as_primitive::<UInt64Type>();
+        self.settle(seqs.values());
+        if faults.is_empty() {
+            return Ok(batch);
+        }
+        let mut keep = vec![true; batch.num_rows()];
+        for (i, reason) in faults {
+            keep[i] = false;
+            if seqs.is_valid(i) {
+                self.refuse(seqs.value(i), Some(&table.name), reason);
+            }
+        }
+        Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
+    }
+
+    /// Leaves out all rows of messages that are refused.
+    pub(super) fn drop_refused(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        if self.refused.iter().all(Option::is_none) {
+            return Ok(batch);
+        }
+        let kept = |seq: &u64| self.row(*seq).is_none_or(|row| self.refused[row].is_none());
+        let seqs = batch.column(0).as_primitive::<UInt64Type>().values();
+        let keep: Vec<bool> = seqs.iter().map(kept).collect();
+        Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
+    }
+
+    /// What is refused, and what nothing was made of.
+    pub(super) fn dead_letters(self) -> Vec<DeadLetter> {
+        let venue = &self.raw.venue;
+        let mut dead = Vec::new();
+        for (row, (settled, refused)) in self.settled.iter().zip(self.refused).enumerate() {
+            if let Some((target, reason)) = refused {
+                dead.push(DeadLetter::of(self.raw, row, target.as_deref(), reason));
+            } else if !settled {
+                let reason = format!("no file of sql/venues/{venue} reads this message");
+                dead.push(DeadLetter::of(self.raw, row, None, reason));
+            }
+        }
+        dead
+    }
+}
