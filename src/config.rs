@@ -43,7 +43,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
-    /// DuckDB's buffer memory, e.g. "2GB"; by default half of the machine's for questions, and 160 MB
+    /// DuckDB's buffer memory, e.g. "2GB"; by default half of the machine's for questions, and 128 MB
     /// for writing.
     pub memory_limit: Option<String>,
     /// DuckDB's threads; by default one for each core.

@@ -8,12 +8,15 @@ use super::catalog::Table;
 use super::error::Result;
 use super::raw::{DeadLetter, RawBatch};
 
+/// The table meant, if known, and the reason. Of several of one message the least is kept, so that it does not
+/// depend on which file ran first.
+type Refusal = (Option<String>, String);
+
 /// The state of each message of a batch.
 pub(super) struct Account<'a> {
     raw: &'a RawBatch,
     settled: Vec<bool>,
-    /// The table meant, if known, and the reason.
-    refused: Vec<Option<(Option<String>, String)>>,
+    refused: Vec<Option<Refusal>>,
 }
 
 impl<'a> Account<'a> {
@@ -32,7 +35,7 @@ impl<'a> Account<'a> {
             *settled |= more;
         }
         for (refused, more) in self.refused.iter_mut().zip(other.refused) {
-            *refused = refused.take().or(more);
+            *refused = refused.take().into_iter().chain(more).min();
         }
     }
 
@@ -50,7 +53,9 @@ impl<'a> Account<'a> {
     /// The message goes to the dead letters, whatever else is made of it.
     pub(super) fn refuse(&mut self, seq: u64, target: Option<&str>, reason: String) {
         if let Some(row) = self.row(seq) {
-            self.refused[row].get_or_insert((target.map(str::to_owned), reason));
+            let refusal = (target.map(str::to_owned), reason);
+            let known = self.refused[row].take();
+            self.refused[row] = known.into_iter().chain([refusal]).min();
         }
     }
 

@@ -24,7 +24,7 @@ pub enum Purpose {
 /// A write-ahead log of this size is written into the file; so long a replay takes about a second.
 const CHECKPOINT_BYTES: &str = "256MB";
 /// Buffer memory while writing, so that a load of any size stays under 400 MB in all.
-const INGEST_MEMORY: &str = "160MB";
+const INGEST_MEMORY: &str = "128MB";
 
 /// Opens `<db>/market.duckdb`, creating it unless the purpose is reading.
 pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Result<Connection> {

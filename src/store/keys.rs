@@ -19,7 +19,7 @@ use super::error::{Doing, Result};
 use crate::model::BOOK_DELTAS;
 
 /// Keys kept for each venue and table, 24 bytes each and as much again while the map grows.
-const MAX_KEYS: usize = 1 << 19;
+const MAX_KEYS: usize = 1 << 18;
 /// Where the venue gives no time, ts is the receive time, and the same message may have been received this
 /// much earlier or later by another way.
 const RECEIVED_SLACK_NS: i64 = 10_000_000_000;
@@ -67,8 +67,9 @@ pub(super) struct Keys {
     /// ts of each admitted row whose ts is `from` or later.
     recent: Map<i64>,
     from: i64,
-    /// The same of older rows of the batch before, which may not be committed yet.
-    in_flight: Map<i64>,
+    /// The same of older rows, and of forgotten ones, that a query may not see yet: those of the transaction
+    /// being committed, and those of the open one.
+    in_flight: [Map<i64>; 2],
     seeds: Seeds,
     /// The key's columns, without the venue, and whether NULL is a value in them.
     columns: Vec<(String, bool)>,
@@ -109,7 +110,7 @@ impl Keys {
         Ok(Self {
             recent: Map::default(),
             from: newest.map_or(i64::MIN, |ns| ns.saturating_add(1)),
-            in_flight: Map::default(),
+            in_flight: [Map::default(), Map::default()],
             seeds: Seeds::default(),
             columns,
             venue: venue.to_owned(),
@@ -150,7 +151,6 @@ impl Keys {
             })
             .collect();
         let stored = self.stored(conn, &rows)?;
-        let mut older: Map<i64> = Map::default();
         self.recent.reserve(rows.len());
         let mut new = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -159,29 +159,19 @@ impl Keys {
                 continue;
             };
             let near = |map: &Map<i64>| map.get(&key).is_some_and(|&ts| row.near(ts));
-            let known = stored.contains(&key)
-                || near(&self.recent)
-                || near(&older)
-                || near(&self.in_flight);
+            let known =
+                stored.contains(&key) || near(&self.recent) || self.in_flight.iter().any(near);
             new.push(!known);
             if !known {
                 let map = if row.ts >= self.from {
                     &mut self.recent
                 } else {
-                    &mut older
+                    &mut self.in_flight[1]
                 };
                 map.insert(key, row.ts);
             }
         }
         self.forget_oldest();
-        // What a query of the next batch may not see yet.
-        let admitted = rows
-            .iter()
-            .zip(&new)
-            .filter(|(row, new)| **new && row.ts < self.from);
-        self.in_flight = admitted
-            .filter_map(|(row, _)| Some((row.key?, row.ts)))
-            .collect();
         Ok(new)
     }
 
@@ -240,7 +230,15 @@ impl Keys {
         let mut times: Vec<i64> = self.recent.values().copied().collect();
         let (_, &mut middle, _) = times.select_nth_unstable(self.recent.len() / 2);
         self.from = middle.saturating_add(1);
-        self.recent.retain(|_, ts| *ts > middle);
+        let forgotten = self.recent.extract_if(|_, ts| *ts <= middle);
+        self.in_flight[1].extend(forgotten);
+    }
+
+    /// A query now sees everything but what was added since the last call, or is added from now on.
+    pub(super) fn next_transaction(&mut self) {
+        let [committed, open] = &mut self.in_flight;
+        std::mem::swap(committed, open);
+        open.clear();
     }
 }
 

@@ -249,16 +249,16 @@ pub(super) fn is_staging(path: &Path) -> bool {
 /// still. A file that the manifest does not know and whose rows are nowhere else stays: `doctor` names it.
 pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
     for (table, path) in unknown(db, conn)? {
-        if is_staging(&path) || rows_are_hot(conn, &table, &path)? {
+        if is_staging(&path) || rows_are_hot(conn, &table, &path) {
             fs::remove_file(&path).at("remove", &path)?;
         }
     }
     Ok(())
 }
 
-fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> Result<bool> {
+fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> bool {
     if path.extension().is_none_or(|e| e != "parquet") {
-        return Ok(false);
+        return false;
     }
     let file = path.display().to_string().replace('\'', "''");
     let all = conn.query_row(
@@ -267,7 +267,7 @@ fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> Result<bool> {
         |row| row.get(0),
     );
     // A file that cannot be read is not ours to remove.
-    Ok(all.unwrap_or(false))
+    all.unwrap_or(false)
 }
 
 /// Files of tables in the lake that the manifest does not name.

@@ -54,8 +54,9 @@ impl Store {
         stop: &AtomicBool,
         mut progress: impl FnMut(&Loaded),
     ) -> Result<Loaded> {
+        // The pipeline's own threads keep the cores busy; DuckDB's would wait for one another, spinning.
         self.conn
-            .execute_batch("SET threads = 1")
+            .execute_batch("SET GLOBAL threads = 1")
             .doing("setting threads")?;
         let venue = venues::load(&self.tree, load.venue)?;
         let normalizers = Normalizers::new(self.connections()?, &venue, &self.catalog, None)?;
@@ -90,6 +91,8 @@ impl Store {
         })?;
         loaded.stopped = stop.load(Ordering::Relaxed);
         writer.store_books()?;
+        let threads = format!("SET GLOBAL threads = {}", self.threads);
+        self.conn.execute_batch(&threads).doing("setting threads")?;
         Ok(loaded)
     }
 }
@@ -120,7 +123,7 @@ fn write(
     for item in from {
         match item {
             Item::Known { lines } => loaded.known_lines = lines,
-            Item::New(derived) => loaded.written.add(&writer.commit(*derived)?),
+            Item::New(derived) => loaded.written.add(&writer.add(*derived)?),
         }
         progress(loaded);
     }

@@ -41,6 +41,8 @@ pub struct Store {
     conn: Connection,
     tree: SqlTree,
     catalog: Arc<Catalog>,
+    /// DuckDB's, when no load sets its own.
+    threads: usize,
 }
 
 impl Store {
@@ -57,11 +59,13 @@ impl Store {
         insert::register(&conn)?;
         lake::sweep(&dir, &conn)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             dir,
             conn,
             tree,
             catalog,
+            threads: settings.store.threads.unwrap_or(cores),
         })
     }
 
@@ -87,10 +91,9 @@ impl Store {
 
     /// A connection for each file of a venue that is run at once.
     fn connections(&self) -> Result<Vec<Connection>> {
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(4);
-        (0..threads).map(|_| self.clone_connection()).collect()
+        (0..self.threads.clamp(1, 4))
+            .map(|_| self.clone_connection())
+            .collect()
     }
 
     /// One more than any seq that was ever committed.

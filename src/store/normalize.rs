@@ -114,7 +114,10 @@ impl Normalizers {
             let mut made = Vec::new();
             let mut account = Account::new(raw_ref);
             while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                made.extend(file.run(conn, raw_ref, &mut account)?);
+                // Of its own, so that what a file makes does not depend on which others ran before it.
+                let mut own = Account::new(raw_ref);
+                made.extend(file.run(conn, raw_ref, &mut own)?);
+                account.merge(own);
             }
             Ok((made, account))
         };
@@ -176,7 +179,7 @@ impl Normalizer {
         let mut fetched = Vec::new();
         match self.fetch(conn, &raw.venue, &rows) {
             Err(error) if is_of_data(&error) => {
-                let rows = self.without_malformed(conn, rows, account)?;
+                let rows = self.without_malformed(conn, &rows, account)?;
                 self.isolate(conn, &raw.venue, &rows, account, &mut fetched)?;
             }
             result => self.keep(result, account, &mut fetched)?,
@@ -222,7 +225,7 @@ impl Normalizer {
     fn without_malformed(
         &self,
         conn: &Connection,
-        rows: RecordBatch,
+        rows: &RecordBatch,
         account: &mut Account<'_>,
     ) -> Result<RecordBatch> {
         let registered = ArrowBatchRegistration::new(rows.clone());
@@ -240,7 +243,7 @@ impl Normalizer {
         let malformed: HashSet<u64> = malformed.into_iter().collect();
         let seqs = rows.column(0).as_primitive::<UInt64Type>().values();
         let keep: Vec<bool> = seqs.iter().map(|seq| !malformed.contains(seq)).collect();
-        Ok(filter_record_batch(&rows, &BooleanArray::from(keep))?)
+        Ok(filter_record_batch(rows, &BooleanArray::from(keep))?)
     }
 
     fn keep(

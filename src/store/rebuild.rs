@@ -84,6 +84,7 @@ impl Store {
                 rebuilt.written.add(written);
                 progress(&rebuilt);
             })?;
+            writer.settle()?;
             if stop.load(Ordering::Relaxed) {
                 rebuilt.stopped = true;
                 self.drop_beside()?;
@@ -200,7 +201,7 @@ impl Store {
                     venue: venue.name.clone(),
                     rows,
                 };
-                committed(&writer.commit(normalizers.run(raw)?)?);
+                committed(&writer.add(normalizers.run(raw)?)?);
                 Ok(())
             })?;
             from = to;

@@ -22,8 +22,13 @@ use super::raw::{DeadLetter, LoadMark};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::Venue;
 
-/// The log is folded into the file after this much raw; so long a replay takes about a second.
-const CHECKPOINT_BYTES: usize = 64 << 20;
+/// A transaction takes batches until it holds this much raw …
+const MIN_COMMIT_BYTES: usize = 4 << 20;
+/// … or a quarter of what was committed before, up to this much: of large commits DuckDB writes most rows
+/// into the file at once and logs only the rest, and small ones let short loads end soon.
+const MAX_COMMIT_BYTES: usize = 16 << 20;
+/// The log is folded into the file after this much raw: until then its rows take DuckDB's memory.
+const CHECKPOINT_BYTES: usize = 96 << 20;
 
 /// What was written, by table.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -105,13 +110,17 @@ type Committing = JoinHandle<(Connection, duckdb::Result<()>)>;
 
 /// The one that writes.
 ///
-/// While a batch is being committed the next one is written on a second connection. It is committed only
-/// once the one before it is, so that what is there after a crash is always a whole beginning.
+/// While a transaction is being committed the next one is filled on a second connection. It is committed
+/// only once the one before it is, so that what is there after a crash is always a whole beginning.
 pub(super) struct Writer {
     conn: Connection,
     spare: Option<Connection>,
     committing: Option<Committing>,
-    /// Bytes of raw written since the log was last folded into the file.
+    /// Bytes of raw in the open transaction; `None` if none is open.
+    open_bytes: Option<usize>,
+    /// Bytes of raw committed.
+    committed_bytes: usize,
+    /// Bytes of raw committed since the log was last folded into the file.
     logged_bytes: usize,
     catalog: Arc<Catalog>,
     target: Target,
@@ -126,6 +135,8 @@ impl Writer {
             conn,
             spare: None,
             committing: None,
+            open_bytes: None,
+            committed_bytes: 0,
             logged_bytes: 0,
             catalog,
             target,
@@ -176,56 +187,81 @@ impl Writer {
             .doing("writing ops.progress")
     }
 
-    /// Writes a batch with all that was made of it, and commits it in the background: it is durable once
-    /// the next call, or [`Writer::settle`], has returned without an error.
+    /// Writes a batch with all that was made of it. It is committed together with others, or by
+    /// [`Writer::settle`].
     ///
     /// # Errors
-    /// Of this batch nothing is written then, and the writer is not to be used again: what it knows of keys
-    /// and books may be ahead of the database.
-    pub(super) fn commit(&mut self, derived: Derived) -> Result<Written> {
+    /// Of the batches not yet committed nothing is written then, and the writer is not to be used again: what
+    /// it knows of keys and books may be ahead of the database.
+    pub(super) fn add(&mut self, derived: Derived) -> Result<Written> {
         let replaces = derived
             .tables
             .iter()
             .any(|rows| rows.table.latest && rows.batch.num_rows() > 0);
-        if replaces {
+        if replaces && self.committing.is_some() {
             // It must see the rows that it replaces.
             self.settle()?;
         }
-        self.logged_bytes += derived.raw.rows.get_array_memory_size();
-        self.begin()?;
+        if self.open_bytes.is_none() {
+            self.begin()?;
+        }
+        let bytes = self.open_bytes.unwrap_or(0) + derived.raw.rows.get_array_memory_size();
+        self.open_bytes = Some(bytes);
         let written = self.write(derived);
-        // First things first: this batch may be committed only after the one before it.
-        let written = written.and_then(|written| self.settle().map(|()| written));
         let written = self.or_rollback(written)?;
+        if bytes >= (self.committed_bytes / 4).clamp(MIN_COMMIT_BYTES, MAX_COMMIT_BYTES) {
+            self.commit(bytes)?;
+        }
+        Ok(written)
+    }
+
+    /// Commits the open transaction in the background, after the one before it.
+    fn commit(&mut self, bytes: usize) -> Result<()> {
+        let before = self.join();
+        self.or_rollback(before)?;
         let spare = match self.spare.take() {
             Some(spare) => spare,
             None => self.conn.try_clone().doing("opening a connection")?,
         };
         let conn = std::mem::replace(&mut self.conn, spare);
+        self.open_bytes = None;
         self.committing = Some(std::thread::spawn(move || {
             let result = conn.execute_batch("COMMIT");
             (conn, result)
         }));
+        for keys in self.keys.values_mut() {
+            keys.next_transaction();
+        }
+        self.committed_bytes += bytes;
+        self.logged_bytes += bytes;
         if self.logged_bytes >= CHECKPOINT_BYTES {
             // DuckDB does it by itself only when nobody else is writing, and here somebody always is.
-            self.settle()?;
+            self.join()?;
+            self.store_books()?;
             self.conn
                 .execute_batch("CHECKPOINT")
                 .doing("writing the database file")?;
-            self.store_books()?;
             self.logged_bytes = 0;
         }
-        Ok(written)
+        Ok(())
     }
 
-    /// Waits until everything is durable.
-    pub(super) fn settle(&mut self) -> Result<()> {
+    /// Waits for the commit under way.
+    fn join(&mut self) -> Result<()> {
         let Some(committing) = self.committing.take() else {
             return Ok(());
         };
         let (conn, result) = committing.join().map_err(|_| Error::Panicked)?;
         self.spare = Some(conn);
         result.doing("committing")
+    }
+
+    /// Makes everything durable.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        if let Some(bytes) = self.open_bytes {
+            self.commit(bytes)?;
+        }
+        self.join()
     }
 
     /// Stores the state of all books.
@@ -254,8 +290,9 @@ impl Writer {
         self.conn.execute_batch("BEGIN").doing("beginning a commit")
     }
 
-    fn or_rollback<T>(&self, result: Result<T>) -> Result<T> {
+    fn or_rollback<T>(&mut self, result: Result<T>) -> Result<T> {
         if result.is_err() {
+            self.open_bytes = None;
             // The first error is the one to tell; a transaction that DuckDB itself ended needs no rollback.
             let _ = self.conn.execute_batch("ROLLBACK");
         }
