@@ -51,9 +51,9 @@ fn mdb_load(bencher: Bencher) {
             let dir = tempfile::tempdir().unwrap();
             let settings = Settings::load(dir.path()).unwrap();
             let store = Store::open(&settings, Purpose::Ingest).unwrap();
-            (dir, store)
+            (store, dir)
         })
-        .bench_local_values(|(dir, mut store)| {
+        .bench_local_values(|(mut store, dir)| {
             let load = Load {
                 venue,
                 symbol: Some(symbol),
@@ -64,7 +64,7 @@ fn mdb_load(bencher: Bencher) {
                 .load(&load, capture, &AtomicBool::new(false), |_| {})
                 .unwrap();
             // Neither closing nor cleaning up is part of the load.
-            (dir, store)
+            (store, dir)
         });
 }
 
@@ -80,9 +80,9 @@ fn plain_insert(bencher: Bencher) {
             conn.register_table_function::<ArrowVTab>("arrow").unwrap();
             conn.execute_batch("CREATE TABLE raw (payload VARCHAR)")
                 .unwrap();
-            (dir, conn)
+            (conn, dir)
         })
-        .bench_local_values(|(dir, conn)| {
+        .bench_local_values(|(conn, dir)| {
             let mut capture = Capture::open(&file).unwrap();
             while let Some(batch) = capture.next_batch().unwrap() {
                 let payloads: duckdb::arrow::array::ArrayRef = std::sync::Arc::new(batch.payloads);
@@ -93,7 +93,7 @@ fn plain_insert(bencher: Bencher) {
                 conn.execute("INSERT INTO raw FROM arrow(?)", [&registered])
                     .unwrap();
             }
-            (dir, conn)
+            (conn, dir)
         });
 }
 

@@ -43,20 +43,18 @@ pub(super) fn is_made(conn: &Connection) -> Result<bool> {
     Ok(made.is_some())
 }
 
-/// Whether the database holds what the tree says.
+/// Whether the database holds what the tree says. Asked at every start, so it is one small query.
 pub(super) fn is_current(conn: &Connection, tree: &SqlTree) -> Result<bool> {
-    if !is_made(conn)? {
-        return Ok(false);
-    }
-    let hash: Option<String> = conn
-        .query_row(
-            "SELECT value FROM ops.meta WHERE key = 'sql_tree'",
-            [],
-            |row| row.get(0),
-        )
+    let sql = "SELECT value FROM ops.meta WHERE key = 'sql_tree'";
+    match conn
+        .query_row(sql, [], |row| row.get::<_, String>(0))
         .optional()
-        .doing("reading ops.meta")?;
-    Ok(hash.as_deref() == Some(tree.hash()))
+    {
+        Ok(hash) => Ok(hash.as_deref() == Some(tree.hash())),
+        // A new database has no such table.
+        Err(error) if error.to_string().starts_with("Catalog Error") => Ok(false),
+        Err(error) => Err(error).doing("reading ops.meta"),
+    }
 }
 
 /// Makes the database hold what the tree says, in one transaction.
