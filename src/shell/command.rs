@@ -32,7 +32,7 @@ pub(super) const COMMANDS: [Entry; 6] = [
     Entry {
         name: ".schema",
         arguments: "[TABLE]",
-        help: "how tables and views are defined",
+        help: "a table's columns with their comments, or how all are defined",
     },
     Entry {
         name: ".mode",

@@ -266,10 +266,28 @@ impl<'w> Shell<'w> {
                 "error: there is no table or view {table}\nhint: .tables lists them\n"
             )));
         }
+        if let Some(table) = table {
+            return self.columns(table);
+        }
         for definition in rows.into_iter().flatten().flatten() {
             self.printer.text(&format!("{}\n", definition.trim_end()))?;
         }
         Ok(())
+    }
+
+    /// A relation's columns: what a person wants to know of it, view or table.
+    fn columns(&mut self, table: &str) -> Result<(), Failure> {
+        let sql = format!(
+            "SELECT column_name AS \"column\", data_type AS type, comment FROM duckdb_columns() \
+             WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || table_name) = lower({}) \
+             ORDER BY schema_name, column_index",
+            literal(table)
+        );
+        let source = Source {
+            name: None,
+            text: &sql,
+        };
+        self.printer.script(&mut self.session, source)
     }
 
     fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
@@ -416,7 +434,7 @@ mod tests {
         assert_eq!(end, Ok(()));
         assert_eq!(
             out,
-            "name,kind,columns,comment\ntrades,table,1,each trade\nname,kind,columns,comment\nops.x,table,1,\nCREATE TABLE trades(i INTEGER);\n"
+            "name,kind,columns,comment\ntrades,table,1,each trade\nname,kind,columns,comment\nops.x,table,1,\ncolumn,type,comment\ni,INTEGER,\n"
         );
         assert!(
             script(".schema it's")

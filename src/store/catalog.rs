@@ -18,6 +18,8 @@ pub(super) const VENUE: &str = "venue";
 pub(super) struct Table {
     /// Its name.
     pub(super) name: String,
+    /// What it is, as its file says.
+    pub(super) comment: String,
     /// Its columns in order.
     pub(super) columns: Vec<Column>,
     /// The same as Arrow has them.
@@ -33,6 +35,8 @@ pub(super) struct Table {
 pub(super) struct Column {
     /// Its name.
     pub(super) name: String,
+    /// What it is, as the line that defines it says.
+    pub(super) comment: String,
     /// Its SQL type.
     pub(super) sql_type: String,
     /// Whether a row is worthless without it.
@@ -154,6 +158,16 @@ fn check(file: &SqlFile, columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
+/// The comment at the end of the line that defines a column.
+fn comment_of(file: &SqlFile, column: &str) -> String {
+    let defines = |line: &str| {
+        let (definition, comment) = line.split_once(" -- ")?;
+        let name = definition.split_whitespace().next()?.trim_matches('"');
+        (name == column).then(|| comment.trim().to_owned())
+    };
+    file.text.lines().find_map(defines).unwrap_or_default()
+}
+
 fn layout(header: &Header, column: &str) -> Layout {
     let named = |columns: &[String]| columns.iter().any(|name| name == column);
     if named(&header.delta) {
@@ -209,6 +223,7 @@ impl Catalog {
                 .into_iter()
                 .map(|(name, sql_type, required)| Column {
                     layout: layout(&file.header, &name),
+                    comment: comment_of(file, &name),
                     name,
                     sql_type,
                     required,
@@ -236,6 +251,7 @@ impl Catalog {
                 .get_schema();
             let table = Table {
                 name: file.name.clone(),
+                comment: file.header.description.clone(),
                 columns,
                 schema,
                 key,

@@ -71,7 +71,6 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     }
     drop_views_of_old(&tx)?;
     create_views(&tx, tree, &catalog)?;
-    comment(&tx, tree, &catalog)?;
     tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
         .doing("writing ops.meta")?;
     tx.execute("INSERT INTO ops.meta VALUES ('sql_tree', ?)", [tree.hash()])
@@ -109,11 +108,19 @@ pub(super) fn replace_view(conn: &Connection, table: &Table) -> Result<()> {
             table.key_list()
         );
     }
-    conn.execute_batch(&format!(
-        "CREATE OR REPLACE VIEW main.{} AS {body}",
-        table.name
-    ))
-    .doing(format!("replacing the view {}", table.name))
+    let mut sql = format!("CREATE OR REPLACE VIEW main.{} AS {body};", table.name);
+    // The file's own words become comments, for `.schema` and any other tool that shows them.
+    sql += &comment(&format!("VIEW main.{}", table.name), &table.comment);
+    for column in &table.columns {
+        let of = format!("COLUMN main.{}.\"{}\"", table.name, column.name);
+        sql += &comment(&of, &column.comment);
+    }
+    conn.execute_batch(&sql)
+        .doing(format!("replacing the view {}", table.name))
+}
+
+fn comment(of: &str, text: &str) -> String {
+    format!("COMMENT ON {of} IS '{}';", text.replace('\'', "''"))
 }
 
 fn drop_views_of_old(conn: &Connection) -> Result<()> {
@@ -187,43 +194,12 @@ fn create_view(conn: &Connection, file: &SqlFile) -> Result<()> {
             ),
         });
     }
+    conn.execute_batch(&comment(
+        &format!("VIEW main.\"{}\"", file.name),
+        &file.header.description,
+    ))
+    .doing("writing comments")?;
     conn.execute("INSERT INTO ops.views VALUES (?)", [&file.name])
         .doing("writing ops.views")?;
-    Ok(())
-}
-
-/// The files' own words become the objects' comments, for `.schema` and any tool that shows them.
-fn comment(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
-    for (folder, kind) in [("tables", "TABLE hot."), ("views", "VIEW main.")] {
-        for file in tree.folder(folder) {
-            let text = file.header.description.replace('\'', "''");
-            conn.execute_batch(&format!("COMMENT ON {kind}\"{}\" IS '{text}'", file.name))
-                .doing("writing comments")?;
-        }
-    }
-    for file in tree.folder("tables") {
-        for line in file.text.lines() {
-            let Some((definition, text)) = line.split_once(" -- ") else {
-                continue;
-            };
-            let column = definition
-                .split_whitespace()
-                .next()
-                .unwrap_or_default()
-                .trim_matches('"');
-            if catalog
-                .get(&file.name)
-                .is_none_or(|table| table.position(column).is_none())
-            {
-                continue;
-            }
-            let text = text.trim().replace('\'', "''");
-            conn.execute_batch(&format!(
-                "COMMENT ON COLUMN hot.\"{}\".\"{column}\" IS '{text}'",
-                file.name
-            ))
-            .doing("writing comments")?;
-        }
-    }
     Ok(())
 }

@@ -128,32 +128,17 @@ impl Store {
 
     /// The file's name; late rows may span the same seqs as a file that is there.
     fn free_path(&self, table: &Table, date: Date, facts: &Facts) -> Result<String> {
-        let known: u64 = self
-            .conn
-            .query_row(
-                "SELECT count(*) FROM ops.manifest WHERE table_name = ?",
-                [&table.name],
-                |row| row.get(0),
-            )
-            .doing("reading the manifest")?;
+        const MAX_FILES: usize = 10_000;
         let path = lake::path(&table.name, date, facts);
-        for n in 2..known + 3 {
-            let candidate = if n == 2 {
-                path.clone()
-            } else {
-                path.replace(".parquet", &format!("-{}.parquet", n - 1))
-            };
-            if !self.dir.join(&candidate).exists() {
-                return Ok(candidate);
-            }
-        }
-        Err(Error::SealMismatch {
-            table: table.name.clone(),
-            date: date.to_string(),
-            message: format!(
-                "files that the manifest does not know take every name like {path}; see `mdb doctor`"
-            ),
-        })
+        let numbered = |n: usize| path.replace(".parquet", &format!("-{n}.parquet"));
+        std::iter::once(path.clone())
+            .chain((2..MAX_FILES).map(numbered))
+            .find(|path| !self.dir.join(path).exists())
+            .ok_or_else(|| Error::SealMismatch {
+                table: table.name.clone(),
+                date: date.to_string(),
+                message: format!("all names like {path} are taken"),
+            })
     }
 
     fn swap(
