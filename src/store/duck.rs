@@ -83,7 +83,8 @@ fn check_place(conn: &Connection, directory: &Path) -> Result<()> {
     let Ok(here) = std::env::current_dir() else {
         return Ok(());
     };
-    if here == directory || !here.join("lake").is_dir() || !super::schema::is_made(conn)? {
+    let same = here.canonicalize().ok() == directory.canonicalize().ok();
+    if same || !here.join("lake").is_dir() || !super::schema::is_made(conn)? {
         return Ok(());
     }
     let files: Vec<String> = conn
