@@ -329,3 +329,19 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     let taken = Db::at(db.write("taken", b"a file"));
     load(&taken, &file).fails_naming(&["taken"]);
 }
+
+#[test]
+fn the_lake_of_another_database_is_never_read() {
+    let (db, _) = sealed();
+    let (other, _) = sealed();
+    let ask = |directory: &std::path::Path| {
+        let mut command = db.command();
+        command.current_dir(directory);
+        command.args(["sql", "SELECT count(*) FROM trades"]);
+        Live::spawn(command).finish()
+    };
+    ask(db.dir()).ok();
+    ask(other.dir())
+        .exits(1)
+        .says(&["current directory", "lake"]);
+}
