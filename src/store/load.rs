@@ -43,7 +43,7 @@ impl Store {
     /// Loads a capture. What is committed stays whatever happens later; the same content is not loaded
     /// twice, and a load that was cut off goes on where it was.
     ///
-    /// `stop` ends it after the batch under way; `progress` is told of every commit.
+    /// `stop` ends it after the batch under way; `progress` is told of every batch.
     ///
     /// # Errors
     /// If the file breaks off or the database refuses: what came before is committed.

@@ -18,7 +18,7 @@ mod schema;
 mod seal;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use duckdb::Connection;
@@ -67,11 +67,6 @@ impl Store {
             catalog,
             threads: settings.store.threads.unwrap_or(cores),
         })
-    }
-
-    /// The database's directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Ends the use of the database: everything is in the file then, and no log is left to replay.

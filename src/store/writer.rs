@@ -237,7 +237,10 @@ impl Writer {
         if self.logged_bytes >= CHECKPOINT_BYTES {
             // DuckDB does it by itself only when nobody else is writing, and here somebody always is.
             self.join()?;
-            self.store_books()?;
+            if self.target.raw {
+                // A rebuild's books take the old ones' place with its tables, not before.
+                self.store_books()?;
+            }
             self.conn
                 .execute_batch("CHECKPOINT")
                 .doing("writing the database file")?;
