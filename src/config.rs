@@ -37,6 +37,32 @@ pub struct Settings {
     pub store: StoreSettings,
     /// When rows leave the database file for the lake.
     pub seal: SealSettings,
+    /// What `mdb run` captures.
+    pub feeds: Vec<FeedSettings>,
+}
+
+/// `[[feed]]` in `mdb.toml`: symbols of one venue to capture.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedSettings {
+    /// The venue: a folder of sql/venues/.
+    pub venue: String,
+    /// The instruments, in the venue's own spelling.
+    pub symbols: Vec<String>,
+    /// What of them, by the venue's channel names; trades, quotes and book, as far as it has them, by default.
+    #[serde(default)]
+    pub channels: Vec<String>,
+    /// Connections to the same channels at once, 1 to 4; their copies become one stream.
+    #[serde(default = "one")]
+    pub redundancy: usize,
+    /// In place of the WebSocket address of the venue's feed.toml, e.g. a local replay.
+    pub websocket: Option<String>,
+    /// In place of the REST address of the venue's feed.toml.
+    pub rest: Option<String>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// `[store]` in `mdb.toml`.
@@ -72,6 +98,7 @@ impl Default for SealSettings {
 struct File {
     store: StoreSettings,
     seal: SealSettings,
+    feed: Vec<FeedSettings>,
 }
 
 impl Settings {
@@ -90,12 +117,13 @@ impl Settings {
             db: db.to_owned(),
             store: file.store,
             seal: file.seal,
+            feeds: file.feed,
         })
     }
 }
 
 /// A length of time in words: "90 s", "10 minutes", "1h 30m".
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let span: jiff::SignedDuration = text.parse().map_err(serde::de::Error::custom)?;
     Duration::try_from(span).map_err(serde::de::Error::custom)

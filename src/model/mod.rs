@@ -1,6 +1,7 @@
 //! Plain values that every module shares: the names of the tables mdb itself writes, the book's
 //! sequencing rules, and civil time. No I/O, no clock.
 
+pub mod frame;
 pub mod time;
 
 use serde::Deserialize;

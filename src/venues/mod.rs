@@ -3,10 +3,10 @@
 //! `sql/venues/<venue>/feed.toml` says how its feed works, `<table>.sql` fills that canonical table,
 //! `control.sql` names the messages that are no market data. Nothing here knows any venue.
 
-use serde::Deserialize;
+pub mod feed;
 
-use crate::model::Sequencing;
 use crate::sqltree::{SqlFile, SqlTree};
+pub use feed::Feed;
 
 /// A venue that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
@@ -35,24 +35,6 @@ pub enum Error {
         /// Line, column and what was expected.
         source: Box<toml::de::Error>,
     },
-}
-
-/// What feed.toml says. Unknown keys are errors.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feed {
-    /// What the venue is, in a line.
-    pub description: String,
-    /// How its order book is sequenced; absent if it has none.
-    pub book: Option<BookFeed>,
-}
-
-/// `[book]` in feed.toml.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BookFeed {
-    /// How updates are numbered.
-    pub rule: Sequencing,
 }
 
 /// A venue: its feed and its SQL.

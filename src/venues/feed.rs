@@ -1,0 +1,396 @@
+//! What `feed.toml` says. `sql/venues/README.md` is its reference; unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::model::Sequencing;
+
+/// JSON pointers and the texts that must stand there.
+pub type Match = BTreeMap<String, String>;
+
+/// A venue's feed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// What the venue is, in a line.
+    pub description: String,
+    /// Name in templates → environment variable or name in the secrets file.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// How its order book is sequenced; absent if it has none.
+    pub book: Option<BookFeed>,
+    /// What can be subscribed, by the user's name for it.
+    #[serde(default)]
+    pub channels: BTreeMap<String, Channel>,
+    /// Live messages.
+    pub websocket: Option<WebSocket>,
+    /// Snapshots and history.
+    pub rest: Option<Rest>,
+    /// How a stand-in speaks.
+    pub replay: Option<Replay>,
+}
+
+/// `[book]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BookFeed {
+    /// How updates are numbered.
+    pub rule: Sequencing,
+    /// The request that fetches the whole book.
+    pub snapshot: Option<String>,
+    /// What the venue sends to check the book with.
+    pub checksum: Option<Checksum>,
+}
+
+/// `[book.checksum]`: CRC-32 over the best levels as the wire wrote them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checksum {
+    /// Levels of each side.
+    pub levels: usize,
+    /// Their order.
+    pub order: ChecksumOrder,
+    /// Stands between the numbers.
+    #[serde(default)]
+    pub separator: String,
+    /// Without the dot and leading zeros.
+    #[serde(default)]
+    pub digits_only: bool,
+}
+
+/// In which order a checksum takes the levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecksumOrder {
+    /// All asks from the best on, then all bids.
+    AsksBids,
+    /// Best bid, best ask, second bid, …
+    Alternating,
+}
+
+/// `[channels.<name>]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// The canonical table it fills.
+    pub table: String,
+    /// Template: the subscription of one symbol.
+    pub topic: String,
+    /// A symbol silent this long is looked after.
+    #[serde(default = "minute", deserialize_with = "duration")]
+    pub stale_after: Duration,
+    /// The request that fetches what was missed.
+    pub backfill: Option<String>,
+    /// Never on two connections at once.
+    #[serde(default)]
+    pub single: bool,
+}
+
+/// `[websocket]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Template.
+    pub url: String,
+    /// Templates.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// More topics are split over connections.
+    #[serde(default = "thousand")]
+    pub topics_per_connection: usize,
+    /// Connections the venue allows.
+    #[serde(default = "sixty_four")]
+    pub connections: usize,
+    /// Time between opening two connections.
+    #[serde(default = "second", deserialize_with = "duration")]
+    pub open_every: Duration,
+    /// Planned reconnect.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub reconnect_after: Option<Duration>,
+    /// Waited for before anything is sent.
+    pub greeting: Option<Match>,
+    /// Limit of what is sent.
+    #[serde(default = "five")]
+    pub frames_per_second: u32,
+    /// The handshake, if there is one.
+    pub auth: Option<Auth>,
+    /// How topics are asked for; absent if the URL does.
+    pub subscribe: Option<Subscribe>,
+    /// How the connection is kept alive and proven alive.
+    pub ping: Option<Ping>,
+    /// What is answered to the venue's frames.
+    #[serde(default)]
+    pub answer: Vec<Answer>,
+    /// Frames that are errors.
+    #[serde(default)]
+    pub error: Vec<ErrorFrame>,
+}
+
+/// `[websocket.auth]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Template.
+    pub send: String,
+    /// The answer to good credentials.
+    pub ok: Match,
+    /// How long to wait for it.
+    #[serde(default = "ten_seconds", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+/// `[websocket.subscribe]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscribe {
+    /// Template.
+    pub send: String,
+    /// Template.
+    pub unsubscribe: Option<String>,
+    /// The acknowledgement.
+    pub ack: Option<Match>,
+    /// Topics a frame.
+    #[serde(default = "hundred")]
+    pub topics_per_frame: usize,
+    /// Topics of one channel a frame.
+    #[serde(default)]
+    pub one_channel: bool,
+    /// How long to wait for the acknowledgement.
+    #[serde(default = "ten_seconds", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+/// `[websocket.ping]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ping {
+    /// How often.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+    /// Template; a protocol ping if absent.
+    pub send: Option<String>,
+    /// The answer, where it is a text.
+    pub pong: Option<String>,
+    /// How long to wait for any answer.
+    #[serde(default = "ten_seconds", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+/// `[[websocket.answer]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The venue's frame.
+    pub r#match: Match,
+    /// Template: the answer.
+    pub send: String,
+}
+
+/// `[[websocket.error]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorFrame {
+    /// The frame.
+    pub r#match: Match,
+    /// What follows from it.
+    pub effect: Effect,
+    /// Pointer to what it says.
+    pub detail: Option<String>,
+    /// Pointer to the symbol it concerns.
+    pub symbol: Option<String>,
+    /// Pointer to the topic it concerns.
+    pub topic: Option<String>,
+    /// Pointer to the id of the frame it answers.
+    pub id: Option<String>,
+}
+
+/// What follows from an error frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The topic is refused for good.
+    DropTopic,
+    /// Nothing on this venue can work.
+    Stop,
+    /// Another connection may do better.
+    Reconnect,
+    /// It is only told.
+    Report,
+}
+
+/// `[rest]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    /// Template: the beginning of every path.
+    pub url: String,
+    /// Templates.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What may be spent.
+    #[serde(default)]
+    pub budget: Budget,
+    /// Of one attempt.
+    #[serde(default = "ten_seconds", deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// For one page.
+    #[serde(default = "five")]
+    pub attempts: u32,
+    /// Bodies of status 200 that are errors.
+    #[serde(default)]
+    pub error: Vec<RestError>,
+    /// By name.
+    #[serde(default)]
+    pub requests: BTreeMap<String, Request>,
+}
+
+/// Weight that may be spent in a length of time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Weight.
+    pub weight: u32,
+    /// Time.
+    #[serde(deserialize_with = "duration")]
+    pub per: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            weight: 60,
+            per: minute(),
+        }
+    }
+}
+
+/// `[[rest.error]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestError {
+    /// The body.
+    pub r#match: Match,
+    /// When to try again; never if absent.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub retry_after: Option<Duration>,
+}
+
+/// `[rest.requests.<name>]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Template.
+    pub path: String,
+    /// The canonical table it fills.
+    pub table: String,
+    /// What it costs.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// How the next page is found; absent if there is one only.
+    pub page: Option<Page>,
+}
+
+/// `[rest.requests.<name>.page]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Pointer to the next page's address.
+    pub next_url: Option<String>,
+    /// Pointer to the next token.
+    pub token: Option<String>,
+    /// Pointer to a record's id.
+    pub id: Option<String>,
+    /// Pointer to a record's time.
+    pub time: Option<String>,
+    /// Pointer to the array of records.
+    #[serde(default)]
+    pub records: String,
+    /// Fewer records end it.
+    pub full: Option<usize>,
+    /// At most.
+    pub pages: Option<u32>,
+}
+
+/// `[replay]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Frame sent on connecting.
+    pub greeting: Option<String>,
+    /// Template: the answer to good credentials.
+    pub authenticated: Option<String>,
+    /// Template: the answer to bad ones.
+    pub refused: Option<String>,
+    /// Template: the acknowledgement of a subscription.
+    pub subscribed: Option<String>,
+    /// One acknowledgement for each topic.
+    #[serde(default)]
+    pub per_topic: bool,
+    /// How a client's frame is read.
+    pub subscribe: Option<ClientFrame>,
+    /// The same, to end a subscription.
+    pub unsubscribe: Option<ClientFrame>,
+    /// Template: the whole book.
+    pub snapshot: Option<String>,
+}
+
+/// `[replay.subscribe]` and `[replay.unsubscribe]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientFrame {
+    /// The frame.
+    pub r#match: Match,
+    /// Pointer to the topics.
+    pub topics: Option<String>,
+    /// Pointer to the symbols.
+    pub symbols: Option<String>,
+    /// Pointer to the channels.
+    pub channels: Option<String>,
+    /// The frame's keys are channels, their values symbols.
+    #[serde(default)]
+    pub keyed: bool,
+    /// Pointer to the id.
+    pub id: Option<String>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    crate::config::duration(from)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    crate::config::duration(from).map(Some)
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn hundred() -> usize {
+    100
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+fn sixty_four() -> usize {
+    64
+}
+
+fn second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn minute() -> Duration {
+    Duration::from_mins(1)
+}
