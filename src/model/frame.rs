@@ -37,3 +37,12 @@ pub struct FeedEvent {
     /// In words; never holds a secret.
     pub detail: String,
 }
+
+/// What a source hands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A received message.
+    Frame(Frame),
+    /// What happened to a feed.
+    Event(FeedEvent),
+}

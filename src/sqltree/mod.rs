@@ -119,6 +119,20 @@ impl SqlTree {
         })
     }
 
+    /// Whether the files directly in `folder` are the same in another tree.
+    pub fn same_folder(&self, other: &Self, folder: &str) -> bool {
+        let prefix = format!("{folder}/");
+        let sql = |tree: &Self| -> Vec<(String, String)> {
+            let sql = tree.sql.iter().map(|(path, file)| (path, &file.text));
+            let toml = tree.toml.iter().map(|(path, (_, text))| (path, text));
+            sql.chain(toml)
+                .filter(|(path, _)| path.starts_with(&prefix))
+                .map(|(path, text)| (path.clone(), text.clone()))
+                .collect()
+        };
+        sql(self) == sql(other)
+    }
+
     /// The names of the folders directly below `parent` that hold at least one file.
     pub fn subfolders(&self, parent: &str) -> Vec<String> {
         let mut names: Vec<String> = self

@@ -10,7 +10,7 @@ use duckdb::{Connection, OptionalExt, params};
 use super::Store;
 use super::error::{Doing, Error, Result};
 use super::normalize::{Derived, Normalizers};
-use super::raw::{DeadLetter, LoadMark, RawBatch};
+use super::raw::RawBatch;
 use super::writer::{Target, Writer, Written};
 use crate::sources::capture::{Batch, Capture};
 use crate::venues::{self, Venue};
@@ -185,34 +185,10 @@ impl Front {
     fn derive(&mut self, batch: Batch) -> Result<Derived> {
         let first_seq = self.next_seq;
         let symbol = self.symbol.as_deref();
-        let raw = RawBatch::new(
-            self.next_seq,
-            &self.venue.name,
-            "capture",
-            symbol,
-            batch.recv_ns,
-            batch.payloads,
-        )?;
+        let raw = RawBatch::of_file(first_seq, &self.venue.name, symbol, &batch)?;
         self.next_seq += raw.seqs().len() as u64;
         let mut derived = self.normalizers.run(raw)?;
-        for letter in &mut derived.dead {
-            let at = letter
-                .seq
-                .and_then(|seq| usize::try_from(seq - first_seq).ok());
-            letter.source = Some(self.source.clone());
-            letter.line = at.and_then(|at| batch.message_lines.get(at).copied());
-        }
-        let rejected = batch
-            .rejected
-            .into_iter()
-            .map(|line| DeadLetter::line(&self.source, symbol, line));
-        derived.dead.extend(rejected);
-        derived.load = Some(LoadMark {
-            symbol: self.symbol.clone(),
-            mark: batch.mark,
-            source: self.source.clone(),
-            lines: batch.lines,
-        });
+        derived.of_file(first_seq, &self.source, symbol, batch);
         Ok(derived)
     }
 }

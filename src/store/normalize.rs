@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
-use arrow::datatypes::UInt64Type;
+use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use duckdb::vtab::arrow::ArrowBatchRegistration;
 use duckdb::{Connection, params};
 use memchr::memmem::Finder;
@@ -19,6 +19,7 @@ use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result, in_file};
 use super::raw::{self, DeadLetter, LoadMark, RawBatch};
 use crate::model::BOOK_DELTAS;
+use crate::sources::capture::Batch;
 use crate::sqltree::SqlFile;
 use crate::venues::Venue;
 
@@ -30,6 +31,49 @@ pub(super) struct Derived {
     pub(super) load: Option<LoadMark>,
 }
 
+impl Derived {
+    /// Of messages that could not be read at all.
+    pub(super) fn refused(raw: RawBatch, reason: &str) -> Self {
+        let dead = (0..raw.seqs().len())
+            .map(|row| DeadLetter::of(&raw, row, None, reason.to_owned()))
+            .collect();
+        Self {
+            raw,
+            tables: Vec::new(),
+            dead,
+            load: None,
+        }
+    }
+
+    /// Says where in a file it all came from; the first message has the seq `first_seq`.
+    pub(super) fn of_file(
+        &mut self,
+        first_seq: u64,
+        source: &str,
+        symbol: Option<&str>,
+        batch: Batch,
+    ) {
+        for letter in &mut self.dead {
+            let at = letter
+                .seq
+                .and_then(|seq| usize::try_from(seq - first_seq).ok());
+            letter.source = Some(source.to_owned());
+            letter.line = at.and_then(|at| batch.message_lines.get(at).copied());
+        }
+        let rejected = batch
+            .rejected
+            .into_iter()
+            .map(|line| DeadLetter::line(source, symbol, line));
+        self.dead.extend(rejected);
+        self.load = Some(LoadMark {
+            symbol: symbol.map(str::to_owned),
+            mark: batch.mark,
+            source: source.to_owned(),
+            lines: batch.lines,
+        });
+    }
+}
+
 /// Rows for one canonical table, by rising seq: the columns it carries in order, then any that only the book
 /// engine sees.
 pub(super) struct Rows {
@@ -37,10 +81,30 @@ pub(super) struct Rows {
     pub(super) batch: RecordBatch,
 }
 
+impl Rows {
+    /// Calls `row` with symbol, ts and `recv_ts` in ns, and `trade_id` where there is one, of each row.
+    pub(super) fn each<'a>(&'a self, mut row: impl FnMut(&'a str, i64, i64, Option<&'a str>)) {
+        let column = |name: &str| Some(self.batch.column(self.table.place(name)?));
+        let text = |name: &str| column(name)?.as_string_opt::<i32>();
+        let time = |name: &str| column(name)?.as_primitive_opt::<TimestampNanosecondType>();
+        let (Some(symbols), Some(ts), Some(recv_ts)) = (text("symbol"), time("ts"), time("recv_ts"))
+        else {
+            return;
+        };
+        let ids = text("trade_id");
+        for i in 0..self.batch.num_rows() {
+            let id = ids.filter(|ids| ids.is_valid(i)).map(|ids| ids.value(i));
+            row(symbols.value(i), ts.value(i), recv_ts.value(i), id);
+        }
+    }
+}
+
 /// The normalizers of one venue, on connections of their own.
 pub(super) struct Normalizers {
     /// As many files are run at once.
     conns: Vec<Connection>,
+    /// For few messages, where making a good plan takes longer than running a bad one.
+    small: Option<Connection>,
     venue: String,
     files: Vec<Normalizer>,
 }
@@ -94,7 +158,16 @@ impl Normalizers {
             venue: venue.name.clone(),
             files,
             conns,
+            small: None,
         })
+    }
+
+    /// Uses another connection for few messages, with DuckDB's optimizer off: it takes most of their time.
+    pub(super) fn with_small(mut self, conn: Connection) -> Result<Self> {
+        conn.execute_batch("PRAGMA disable_optimizer")
+            .doing("setting disable_optimizer")?;
+        self.small = Some(conn);
+        Ok(self)
     }
 
     /// Names of the tables filled.
@@ -122,7 +195,7 @@ impl Normalizers {
             Ok((made, account))
         };
         let results: Vec<Result<_>> = if threads == 1 {
-            vec![work(&self.conns[0])]
+            vec![work(self.small.as_ref().unwrap_or(&self.conns[0]))]
         } else {
             std::thread::scope(|scope| {
                 let started: Vec<_> = self
@@ -177,6 +250,12 @@ impl Normalizer {
     ) -> Result<Option<Rows>> {
         let rows = self.concerned(raw)?;
         let mut fetched = Vec::new();
+        if rows.num_rows() == 0 {
+            return Ok(self.table.as_ref().map(|table| Rows {
+                table: Arc::clone(table),
+                batch: RecordBatch::new_empty(table.carried_schema()),
+            }));
+        }
         match self.fetch(conn, &raw.venue, &rows) {
             Err(error) if is_of_data(&error) => {
                 let rows = self.without_malformed(conn, &rows, account)?;

@@ -8,13 +8,18 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::error::Result;
-use crate::sources::capture::Rejected;
+use crate::model::frame::Frame;
+use crate::sources::capture::{Batch, Rejected};
 
 /// Raw messages of one venue by rising seq. The rows have the columns of [`schema`].
+#[derive(Debug, Clone)]
 pub(super) struct RawBatch {
     pub(super) venue: String,
     pub(super) rows: RecordBatch,
 }
+
+/// `channel` of messages that come from a file.
+const FILE_CHANNEL: &str = "capture";
 
 /// Columns of `raw_messages` without the venue.
 pub(super) fn schema() -> SchemaRef {
@@ -33,25 +38,51 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 impl RawBatch {
-    /// Numbers the messages from `first_seq` on.
-    pub(super) fn new(
+    /// Numbers the messages of a part of a file from `first_seq` on.
+    pub(super) fn of_file(
         first_seq: u64,
         venue: &str,
-        channel: &str,
         symbol: Option<&str>,
-        recv_ns: Vec<i64>,
-        payloads: StringArray,
+        batch: &Batch,
     ) -> Result<Self> {
-        let rows = recv_ns.len();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new((first_seq..first_seq + rows as u64).collect::<UInt64Array>()),
-            Arc::new(TimestampNanosecondArray::from(recv_ns)),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                channel, rows,
-            ))),
-            Arc::new(std::iter::repeat_n(symbol, rows).collect::<StringArray>()),
-            Arc::new(payloads),
-        ];
+        let rows = batch.recv_ns.len();
+        Self::new(
+            first_seq,
+            venue,
+            [
+                Arc::new(TimestampNanosecondArray::from(batch.recv_ns.clone())),
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                    FILE_CHANNEL,
+                    rows,
+                ))),
+                Arc::new(std::iter::repeat_n(symbol, rows).collect::<StringArray>()),
+                Arc::new(batch.payloads.clone()),
+            ],
+        )
+    }
+
+    /// Numbers frames of one venue from `first_seq` on.
+    pub(super) fn of_frames(first_seq: u64, venue: &str, frames: &[Frame]) -> Result<Self> {
+        let text = |of: fn(&Frame) -> Option<&str>| -> ArrayRef {
+            Arc::new(frames.iter().map(of).collect::<StringArray>())
+        };
+        let recv_ns = frames.iter().map(|f| f.recv_ns);
+        Self::new(
+            first_seq,
+            venue,
+            [
+                Arc::new(TimestampNanosecondArray::from_iter_values(recv_ns)),
+                text(|f| Some(&f.channel)),
+                text(|f| f.symbol.as_deref()),
+                text(|f| Some(&f.payload)),
+            ],
+        )
+    }
+
+    fn new(first_seq: u64, venue: &str, columns: [ArrayRef; 4]) -> Result<Self> {
+        let end = first_seq + columns[0].len() as u64;
+        let seqs: ArrayRef = Arc::new((first_seq..end).collect::<UInt64Array>());
+        let columns = std::iter::once(seqs).chain(columns).collect();
         Ok(Self {
             venue: venue.to_owned(),
             rows: RecordBatch::try_new(schema(), columns)?,

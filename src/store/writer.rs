@@ -15,11 +15,14 @@ use duckdb::{Connection, params};
 use super::books::{BookRows, Books};
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
+use super::events;
 use super::insert::insert;
 use super::keys::Keys;
+use super::live::BookState;
 use super::normalize::{Derived, Rows};
 use super::raw::{DeadLetter, LoadMark};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
+use crate::model::frame::FeedEvent;
 use crate::venues::Venue;
 
 /// A transaction takes batches until it holds this much raw …
@@ -122,6 +125,11 @@ pub(super) struct Writer {
     committed_bytes: usize,
     /// Bytes of raw committed since the log was last folded into the file.
     logged_bytes: usize,
+    /// What is stored is read by this one while capturing live; the writing one then does without an optimizer.
+    reader: Option<Connection>,
+    /// The last seq of each venue that has no progress mark yet, and bytes of raw since the last marks.
+    unmarked: HashMap<String, u64>,
+    unmarked_bytes: usize,
     catalog: Arc<Catalog>,
     target: Target,
     /// By venue and table.
@@ -138,11 +146,30 @@ impl Writer {
             open_bytes: None,
             committed_bytes: 0,
             logged_bytes: 0,
+            reader: None,
+            unmarked: HashMap::new(),
+            unmarked_bytes: 0,
             catalog,
             target,
             keys: HashMap::new(),
             books: HashMap::new(),
         }
+    }
+
+    /// A writer of many small commits: the caller says when, by [`Writer::flush`].
+    pub(super) fn live(
+        conn: Connection,
+        reader: Connection,
+        catalog: Arc<Catalog>,
+    ) -> Result<Self> {
+        // An INSERT of few rows takes less time than it takes to optimize its plan.
+        conn.execute_batch("PRAGMA disable_optimizer")
+            .doing("setting disable_optimizer")?;
+        // Each table's INSERT comes in a few forms.
+        conn.set_prepared_statement_cache_capacity(256);
+        let mut writer = Self::new(conn, catalog, Target::hot());
+        writer.reader = Some(reader);
+        Ok(writer)
     }
 
     /// Makes ready for a venue's messages.
@@ -209,14 +236,75 @@ impl Writer {
         self.open_bytes = Some(bytes);
         let written = self.write(derived);
         let written = self.or_rollback(written)?;
-        if bytes >= (self.committed_bytes / 4).clamp(MIN_COMMIT_BYTES, MAX_COMMIT_BYTES) {
+        let live = self.reader.is_some();
+        if !live && bytes >= (self.committed_bytes / 4).clamp(MIN_COMMIT_BYTES, MAX_COMMIT_BYTES) {
             self.commit(bytes)?;
         }
         Ok(written)
     }
 
+    /// Writes what happened to the feeds, with the open transaction.
+    pub(super) fn add_events(&mut self, events: &[FeedEvent]) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        if self.open_bytes.is_none() {
+            self.begin()?;
+            self.open_bytes = Some(0);
+        }
+        let mut venues: Vec<&str> = events.iter().map(|e| &*e.venue).collect();
+        venues.sort_unstable();
+        venues.dedup();
+        let written = venues.into_iter().try_for_each(|venue| {
+            let own: Vec<&FeedEvent> = events.iter().filter(|e| &*e.venue == venue).collect();
+            self.insert(FEED_EVENTS, venue, &events::rows(&self.catalog, &own)?)
+        });
+        self.or_rollback(written)
+    }
+
+    /// Commits what was added. Returns when it is durable, and visible.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let Some(bytes) = self.open_bytes else {
+            return Ok(());
+        };
+        if self.unmarked_bytes >= MIN_COMMIT_BYTES {
+            let marked = self.write_progress();
+            self.or_rollback(marked)?;
+        }
+        self.open_bytes = None;
+        self.conn.execute_batch("COMMIT").doing("committing")?;
+        for keys in self.keys.values_mut() {
+            keys.next_transaction();
+        }
+        self.committed_bytes += bytes;
+        self.logged_bytes += bytes;
+        Ok(())
+    }
+
+    /// Books that fell out of step or came back to it since the last call.
+    pub(super) fn book_states(&mut self) -> Vec<BookState> {
+        Vec::new()
+    }
+
+    /// Marks how far the normalizers have come.
+    fn write_progress(&mut self) -> Result<()> {
+        self.unmarked_bytes = 0;
+        for (venue, seq) in self.unmarked.drain() {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO ops.progress SELECT DISTINCT venue, normalizer, $1::UBIGINT
+                     FROM ops.progress WHERE venue = $2",
+                )
+                .and_then(|mut s| s.execute(params![seq, venue]))
+                .doing("writing ops.progress")?;
+        }
+        Ok(())
+    }
+
     /// Commits the open transaction in the background, after the one before it.
     fn commit(&mut self, bytes: usize) -> Result<()> {
+        let marked = self.write_progress();
+        self.or_rollback(marked)?;
         let before = self.join();
         self.or_rollback(before)?;
         let spare = match self.spare.take() {
@@ -285,6 +373,7 @@ impl Writer {
         self.settle()?;
         self.begin()?;
         let result = work(&self.conn, self.books.values_mut());
+        let result = result.and_then(|()| self.write_progress());
         self.or_rollback(result)?;
         self.conn.execute_batch("COMMIT").doing("committing")
     }
@@ -322,14 +411,9 @@ impl Writer {
             self.insert(DEAD_LETTERS, venue, &letters)?;
         }
         if self.target.raw {
-            if let Some(last_seq) = derived.raw.seqs().last() {
-                self.conn
-                    .prepare_cached(
-                        "INSERT INTO ops.progress SELECT DISTINCT venue, normalizer, $1::UBIGINT
-                         FROM ops.progress WHERE venue = $2",
-                    )
-                    .and_then(|mut s| s.execute(params![last_seq, venue]))
-                    .doing("writing ops.progress")?;
+            if let Some(&last_seq) = derived.raw.seqs().last() {
+                self.unmarked.insert(venue.clone(), last_seq);
+                self.unmarked_bytes += derived.raw.rows.get_array_memory_size();
             }
             if let Some(load) = &derived.load {
                 self.mark(venue, load, derived.raw.seqs().last().copied())?;
@@ -357,7 +441,8 @@ impl Writer {
         let stored = batch.project(&own)?;
         match self.books.remove(venue) {
             Some(mut books) if table.name == BOOK_DELTAS => {
-                books.take_up(&self.conn, &table, &batch)?;
+                let reader = self.reader.as_ref().unwrap_or(&self.conn);
+                books.take_up(reader, &table, &batch)?;
                 // The engine reads what is being written: both at once.
                 let (inserted, said) = std::thread::scope(|scope| {
                     let said = scope.spawn(|| books.apply(&table, &batch));
@@ -395,16 +480,17 @@ impl Writer {
 
     /// Leaves out rows whose key is known, stored or earlier in the batch.
     fn only_new(&mut self, table: &Table, venue: &str, batch: RecordBatch) -> Result<RecordBatch> {
+        let reader = self.reader.as_ref().unwrap_or(&self.conn);
         let keys = match self.keys.entry((venue.to_owned(), table.name.clone())) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Keys::new(
-                &self.conn,
+                reader,
                 table,
                 &self.target.relation(&table.name),
                 venue,
             )?),
         };
-        let new = keys.admit(&self.conn, table, &batch)?;
+        let new = keys.admit(reader, table, &batch)?;
         if new.iter().all(|&new| new) {
             return Ok(batch);
         }
