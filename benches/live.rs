@@ -2,7 +2,11 @@
 //!
 //! `cargo bench --bench live [-- RATE SECONDS]`.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot run must stop")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench that cannot run must stop"
+)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -11,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mdb::config::Settings;
 use mdb::model::frame::{Frame, Message};
 use mdb::sources::capture::Capture;
-use mdb::store::{Commit, Input, Purpose, Store};
+use mdb::store::{Commit, Purpose, Store};
 
 fn payloads() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,11 +29,17 @@ fn payloads() -> Vec<String> {
 }
 
 fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as i64
 }
 
 fn main() {
-    let args: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let args: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|a| a.parse().ok())
+        .collect();
     let rate = args.first().copied().unwrap_or(10_000);
     let seconds = args.get(1).copied().unwrap_or(6);
     let payloads = payloads();
@@ -37,6 +47,7 @@ fn main() {
     let settings = Settings::load(dir.path()).unwrap();
     let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
     let (to, from) = tokio::sync::mpsc::channel(1 << 15);
+    let (_, orders) = tokio::sync::mpsc::channel(1);
     let sent: Arc<Mutex<Vec<i64>>> = Arc::default();
     let log = Arc::clone(&sent);
     let sender = std::thread::spawn(move || {
@@ -57,7 +68,7 @@ fn main() {
                     recv_ns,
                     payload: payloads[i % payloads.len()].clone(),
                 };
-                to.blocking_send(Input::Message(Message::Frame(frame))).unwrap();
+                to.blocking_send(Message::Frame(frame)).unwrap();
                 i += 1;
             }
             std::thread::sleep(Duration::from_micros(500));
@@ -67,7 +78,7 @@ fn main() {
     let mut commits: Vec<(u64, Duration)> = Vec::new();
     let mut done = 0;
     store
-        .live(from, |commit: Commit| {
+        .live(from, orders, |commit: Commit| {
             let now = now_ns();
             let n = commit.written.messages as usize;
             let sent = sent.lock().unwrap();
@@ -81,12 +92,21 @@ fn main() {
     let mut steady = latencies[skip..].to_vec();
     steady.sort_unstable();
     let at = |q: f64| steady[((steady.len() - 1) as f64 * q) as usize] as f64 / 1e6;
-    let mut took: Vec<f64> = commits[commits.len() / 6..].iter().map(|c| c.1.as_secs_f64() * 1e3).collect();
+    let mut took: Vec<f64> = commits[commits.len() / 6..]
+        .iter()
+        .map(|c| c.1.as_secs_f64() * 1e3)
+        .collect();
     took.sort_by(f64::total_cmp);
     println!(
         "{rate}/s: p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} commits of {:.0} messages, write+commit p50 {:.2} ms p99 {:.2} max {:.1}",
-        at(0.5), at(0.9), at(0.99), at(1.0), commits.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0),
+        commits.len(),
         done as f64 / commits.len() as f64,
-        took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1],
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1],
     );
 }

@@ -88,7 +88,7 @@ fn fill(settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
     }
     summary(&total, start.elapsed().as_secs_f64())?;
     writeln!(out, "\n$ mdb seal --all")?;
-    store.seal(Which::All, |_| true)?;
+    store.sealer()?.seal(Which::All, |_| true)?;
     store.close()?;
     Ok(())
 }

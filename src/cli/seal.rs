@@ -34,11 +34,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         }
     };
     let stop = stop_flag()?;
-    let mut store = open_store(settings)?;
+    let store = open_store(settings)?;
     let mut files = 0;
     let mut out = std::io::stdout();
     let mut told = Ok(());
-    store.seal(which, |file: &SealedFile| {
+    store.sealer()?.seal(which, |file: &SealedFile| {
         files += 1;
         told = writeln!(
             out,

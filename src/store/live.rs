@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Store;
 use super::catalog::Catalog;
-use super::error::{Doing, Error, Result};
+use super::error::{At, Doing, Error, Result};
 use super::normalize::{Derived, Normalizers};
 use super::raw::RawBatch;
 use super::writer::{Writer, Written};
@@ -22,22 +22,17 @@ use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
 use crate::venues::{self, Venue};
 
-/// Frames that one batch takes at most …
+/// Messages that one batch takes at most.
 const MAX_FRAMES: usize = 16_384;
-/// … and bytes of them.
-const MAX_BYTES: usize = 4 << 20;
 /// Raw that one commit takes at most.
 const MAX_COMMIT_BYTES: usize = 8 << 20;
 
-/// What the live writer takes.
+/// What the live writer is asked to do besides.
 #[derive(Debug)]
-pub enum Input {
-    /// A frame, or what happened to a feed.
-    Message(Message),
-    /// A changed SQL tree: takes effect for what comes after it. The answer says what is wrong with it; the venues
-    /// concerned stay as they were then.
+pub enum Order {
+    /// Work by a changed SQL tree from now on. The answer says what is wrong with it; everything stays as it was then.
     Tree(Box<SqlTree>, oneshot::Sender<Result<()>>),
-    /// A part of a file.
+    /// Write a part of a file.
     File(Box<FilePart>),
 }
 
@@ -100,14 +95,15 @@ pub struct BookState {
 }
 
 impl Store {
-    /// Writes what comes in until the other end is closed; all of it is committed then. `told` hears of every
-    /// commit, on the writer's thread.
+    /// Writes what comes in until the other ends of both queues are closed; all of it is committed then. `told` hears
+    /// of every commit, on this thread.
     ///
     /// # Errors
     /// If the database refuses. What was committed stays.
     pub fn live(
         &mut self,
-        input: mpsc::Receiver<Input>,
+        messages: mpsc::Receiver<Message>,
+        orders: mpsc::Receiver<Order>,
         mut told: impl FnMut(Commit),
     ) -> Result<()> {
         let mut writer = Writer::live(
@@ -123,9 +119,12 @@ impl Store {
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
         };
+        let waits = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .at("start waiting in", &self.dir)?;
         std::thread::scope(|scope| {
             let (to, from) = sync_channel(1);
-            let front = scope.spawn(move || front.run(input, &to));
+            let front = scope.spawn(move || waits.block_on(front.run(messages, orders, &to)));
             let written = write(&mut writer, &from, &mut told);
             // Whoever still waits for a place learns that there will be none.
             drop(from);
@@ -165,8 +164,6 @@ struct Front {
 struct Waiting {
     frames: Vec<(Arc<str>, Vec<Frame>)>,
     events: Vec<FeedEvent>,
-    count: usize,
-    bytes: usize,
 }
 
 impl Waiting {
@@ -174,8 +171,6 @@ impl Waiting {
         match message {
             Message::Event(event) => self.events.push(event),
             Message::Frame(frame) => {
-                self.count += 1;
-                self.bytes += frame.payload.len();
                 match self.frames.iter_mut().find(|(v, _)| *v == frame.venue) {
                     Some((_, frames)) => frames.push(frame),
                     None => self.frames.push((Arc::clone(&frame.venue), vec![frame])),
@@ -183,45 +178,41 @@ impl Waiting {
             }
         }
     }
-
-    fn is_full(&self) -> bool {
-        self.count >= MAX_FRAMES || self.bytes >= MAX_BYTES || self.events.len() >= MAX_FRAMES
-    }
 }
 
 impl Front {
-    fn run(&mut self, mut input: mpsc::Receiver<Input>, to: &SyncSender<Item>) -> Result<()> {
-        let mut next = input.blocking_recv();
-        while let Some(first) = next.take() {
-            let mut waiting = Waiting::default();
-            match first {
-                Input::Message(message) => waiting.push(message),
-                Input::Tree(tree, answer) => {
-                    // Nobody may be waiting for it any more.
-                    let _ = answer.send(self.reload(*tree));
-                }
-                Input::File(part) => {
-                    let rows = self.file(*part, to)?;
-                    if to.send(Item::Rows(Box::new(rows))).is_err() {
-                        break;
+    /// Until both queues are closed.
+    async fn run(
+        &mut self,
+        mut messages: mpsc::Receiver<Message>,
+        mut orders: mpsc::Receiver<Order>,
+        to: &SyncSender<Item>,
+    ) -> Result<()> {
+        let (mut flowing, mut ordering) = (true, true);
+        let mut received = Vec::new();
+        while flowing || ordering {
+            tokio::select! {
+                count = messages.recv_many(&mut received, MAX_FRAMES), if flowing => flowing = count > 0,
+                order = orders.recv(), if ordering => match order {
+                    None => ordering = false,
+                    // Nobody may be waiting for the answer any more.
+                    Some(Order::Tree(tree, answer)) => drop(answer.send(self.reload(*tree))),
+                    Some(Order::File(part)) => {
+                        let rows = self.file(*part, to)?;
+                        if to.send(Item::Rows(Box::new(rows))).is_err() {
+                            break;
+                        }
                     }
-                }
+                },
             }
-            while next.is_none() && !waiting.is_full() {
-                match input.try_recv() {
-                    Ok(Input::Message(message)) => waiting.push(message),
-                    Ok(other) => next = Some(other),
-                    Err(_) => break,
-                }
+            if received.is_empty() {
+                continue;
             }
-            if waiting.count + waiting.events.len() > 0 {
-                let rows = self.rows(waiting, to)?;
-                if to.send(Item::Rows(Box::new(rows))).is_err() {
-                    break;
-                }
-            }
-            if next.is_none() {
-                next = input.blocking_recv();
+            let mut waiting = Waiting::default();
+            received.drain(..).for_each(|message| waiting.push(message));
+            let rows = self.rows(waiting, to)?;
+            if to.send(Item::Rows(Box::new(rows))).is_err() {
+                break;
             }
         }
         Ok(())
@@ -242,7 +233,12 @@ impl Front {
         Ok(rows)
     }
 
-    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch, to: &SyncSender<Item>) -> Result<Derived> {
+    fn derive(
+        &mut self,
+        venue: &Arc<str>,
+        raw: RawBatch,
+        to: &SyncSender<Item>,
+    ) -> Result<Derived> {
         if !self.venues.contains_key(venue) {
             let (normalizers, opened) = self.open(&self.tree, venue)?;
             self.venues.insert(Arc::clone(venue), normalizers);
@@ -265,7 +261,8 @@ impl Front {
         let conns = (0..self.threads.clamp(1, 2))
             .map(|_| clone())
             .collect::<Result<Vec<_>>>()?;
-        let normalizers = Normalizers::new(conns, &venue, &self.catalog, None)?.with_small(clone()?)?;
+        let normalizers =
+            Normalizers::new(conns, &venue, &self.catalog, None)?.with_small(clone()?)?;
         let tables = normalizers.tables().map(str::to_owned).collect();
         Ok((normalizers, Item::Venue(Box::new(venue), tables)))
     }

@@ -32,10 +32,10 @@ pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
 use error::{At, Doing};
 pub use error::{Error, Result};
-pub use live::{BookState, Commit, FilePart, Input, Seen};
+pub use live::{BookState, Commit, FilePart, Order, Seen};
 pub use load::{Load, Loaded};
 pub use rebuild::{Rebuild, Rebuilt};
-pub use seal::{SealedFile, Which};
+pub use seal::{SealedFile, Sealer, Which};
 pub use writer::{RowCount, Written};
 
 /// A database that is open for writing. Only one process has it at a time.

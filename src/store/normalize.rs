@@ -87,7 +87,8 @@ impl Rows {
         let column = |name: &str| Some(self.batch.column(self.table.place(name)?));
         let text = |name: &str| column(name)?.as_string_opt::<i32>();
         let time = |name: &str| column(name)?.as_primitive_opt::<TimestampNanosecondType>();
-        let (Some(symbols), Some(ts), Some(recv_ts)) = (text("symbol"), time("ts"), time("recv_ts"))
+        let (Some(symbols), Some(ts), Some(recv_ts)) =
+            (text("symbol"), time("ts"), time("recv_ts"))
         else {
             return;
         };

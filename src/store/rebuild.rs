@@ -93,8 +93,9 @@ impl Store {
         }
         self.keep_others(&tables, &venues)?;
         let sealed = self.put_in_place(&tables, &names, writer)?;
+        let sealer = self.sealer()?;
         for (table, date) in sealed {
-            self.seal_date(&table, date)?;
+            sealer.seal_date(&table, date)?;
         }
         Ok(rebuilt)
     }
@@ -299,8 +300,10 @@ impl Store {
                 std::fs::remove_file(&path).at("remove", &path)?;
             }
         }
+        let sealer = self.sealer()?;
         sealed.retain(|(table, date)| {
-            self.hot_dates(table)
+            sealer
+                .hot_dates(table)
                 .is_ok_and(|dates| dates.contains(date))
         });
         Ok(sealed)

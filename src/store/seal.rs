@@ -1,14 +1,17 @@
 //! Sealing: the rows of a table and UTC date move from the database file to one file of the lake.
 //!
-//! The file is written under a hidden name, compared with its source, made durable and renamed; then one
-//! transaction names it in the manifest, deletes the hot rows and swaps the view. A crash anywhere leaves
-//! the rows in exactly one place that is read.
+//! One transaction reads the rows, names the file in the manifest, deletes the hot rows and swaps the view; before it
+//! is committed the file is written under a hidden name, compared with its source, made durable and renamed. A crash
+//! anywhere leaves the rows in exactly one place that is read, and rows that are captured meanwhile stay hot.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use duckdb::{Connection, params};
 use jiff::civil::Date;
 
-use super::catalog::Table;
+use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
 use super::lake::{self, Facts, Staged};
 use super::{Store, schema};
@@ -38,16 +41,30 @@ pub struct SealedFile {
     pub bytes: u64,
 }
 
+/// Seals on a connection of its own, whatever else is written meanwhile.
+pub struct Sealer {
+    dir: PathBuf,
+    conn: Connection,
+    catalog: Arc<Catalog>,
+}
+
 impl Store {
-    /// Seals the dates asked for, of every table; `sealed` is told of each file.
+    /// What seals this database.
+    pub fn sealer(&self) -> Result<Sealer> {
+        Ok(Sealer {
+            dir: self.dir.clone(),
+            conn: self.clone_connection()?,
+            catalog: Arc::clone(&self.catalog),
+        })
+    }
+}
+
+impl Sealer {
+    /// Seals the dates asked for, of every table; `sealed` is told of each file, and says whether to go on.
     ///
     /// # Errors
     /// At the first file that cannot be written; those before it stay sealed, and nothing else changed.
-    pub fn seal(
-        &mut self,
-        which: Which,
-        mut sealed: impl FnMut(&SealedFile) -> bool,
-    ) -> Result<()> {
+    pub fn seal(&self, which: Which, mut sealed: impl FnMut(&SealedFile) -> bool) -> Result<()> {
         for table in self.catalog.clone().iter() {
             for date in self.hot_dates(table)? {
                 if matches!(which, Which::Before(end) if date >= end) {
@@ -83,6 +100,24 @@ impl Store {
 
     /// Seals one table's rows of one date.
     pub(super) fn seal_date(&self, table: &Table, date: Date) -> Result<SealedFile> {
+        self.conn
+            .execute_batch("BEGIN")
+            .doing(format!("sealing {} {date}", table.name))?;
+        let sealed = self.seal_rows(table, date);
+        if sealed.is_err() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        let sealed = sealed?;
+        // A commit that reports an error may be durable all the same, and then the file is the only place of its
+        // rows: the next start decides by the manifest.
+        self.conn
+            .execute_batch("COMMIT")
+            .doing(format!("sealing {} {date}", table.name))?;
+        Ok(sealed)
+    }
+
+    /// All but the commit.
+    fn seal_rows(&self, table: &Table, date: Date) -> Result<SealedFile> {
         let doing = || format!("sealing {} {date}", table.name);
         let start = start_of(date).unwrap_or(i64::MIN);
         let end = start.saturating_add(DAY_NS - 1);
@@ -151,7 +186,6 @@ impl Store {
         rows: &str,
     ) -> Result<()> {
         let doing = || format!("sealing {} {date}", table.name);
-        self.conn.execute_batch("BEGIN").doing(doing())?;
         let swapped = (|| {
             self.conn
                 .execute(
@@ -185,14 +219,11 @@ impl Store {
             schema::replace_view(&self.conn, table)
         })();
         if let Err(error) = swapped {
-            let _ = self.conn.execute_batch("ROLLBACK");
             // If it cannot be removed now, the next start does it.
             let _ = std::fs::remove_file(self.dir.join(path));
             return Err(error);
         }
-        // A commit that reports an error may be durable all the same, and then this file is the only place
-        // of its rows: the next start decides by the manifest.
-        self.conn.execute_batch("COMMIT").doing(doing())
+        Ok(())
     }
 }
 

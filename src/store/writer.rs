@@ -21,8 +21,8 @@ use super::keys::Keys;
 use super::live::BookState;
 use super::normalize::{Derived, Rows};
 use super::raw::{DeadLetter, LoadMark};
-use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::model::frame::FeedEvent;
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::Venue;
 
 /// A transaction takes batches until it holds this much raw …
