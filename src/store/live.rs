@@ -257,12 +257,10 @@ impl Front {
 
     fn open(&self, tree: &SqlTree, venue: &str) -> Result<(Normalizers, Item)> {
         let venue = venues::load(tree, venue)?;
-        let clone = || self.store.try_clone().doing("opening a connection");
         let conns = (0..self.threads.clamp(1, 2))
-            .map(|_| clone())
+            .map(|_| self.store.try_clone().doing("opening a connection"))
             .collect::<Result<Vec<_>>>()?;
-        let normalizers =
-            Normalizers::new(conns, &venue, &self.catalog, None)?.with_small(clone()?)?;
+        let normalizers = Normalizers::new(conns, &venue, &self.catalog, None)?;
         let tables = normalizers.tables().map(str::to_owned).collect();
         Ok((normalizers, Item::Venue(Box::new(venue), tables)))
     }

@@ -18,6 +18,7 @@ mod raw;
 mod rebuild;
 mod schema;
 mod seal;
+mod slot;
 mod writer;
 
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ impl Store {
             schema::apply(&mut conn, &tree)?;
         }
         insert::register(&conn)?;
+        slot::register(&conn)?;
         lake::sweep(&dir, &conn)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
-use duckdb::vtab::arrow::ArrowBatchRegistration;
-use duckdb::{Connection, params};
+use duckdb::Connection;
 use memchr::memmem::Finder;
 
 use super::account::Account;
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result, in_file};
-use super::raw::{self, DeadLetter, LoadMark, RawBatch};
+use super::raw::{DeadLetter, LoadMark, RawBatch};
+use super::slot::Slot;
 use crate::model::BOOK_DELTAS;
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlFile;
@@ -104,8 +104,6 @@ impl Rows {
 pub(super) struct Normalizers {
     /// As many files are run at once.
     conns: Vec<Connection>,
-    /// For few messages, where making a good plan takes longer than running a bad one.
-    small: Option<Connection>,
     venue: String,
     files: Vec<Normalizer>,
 }
@@ -115,7 +113,9 @@ struct Normalizer {
     /// `None` for control.sql, whose rows are only counted as read.
     table: Option<Arc<Table>>,
     origin: String,
+    /// Reads the messages from the slot.
     sql: String,
+    slot: Slot,
     /// Only messages that hold one of these concern the file; all do if it names none.
     texts: Vec<Finder<'static>>,
 }
@@ -124,9 +124,16 @@ struct Normalizer {
 const MIN_ROWS_FOR_THREADS: usize = 1024;
 /// Lines that [`RAW`] puts before the file's own text.
 const WRAPPER_LINES: usize = 3;
-/// The relation that a venue's SQL reads. Parameters: the venue, the batch.
-const RAW: &str = "WITH raw AS (
-    SELECT seq, recv_ts, $1::VARCHAR AS venue, channel, symbol, payload FROM arrow($2))";
+
+/// The relation that a venue's SQL reads.
+fn relation(venue: &str, slot: &Slot) -> String {
+    let venue = venue.replace('\'', "''");
+    format!(
+        "WITH raw AS (
+    SELECT m.seq, m.recv_ts, '{venue}' AS venue, m.channel, m.symbol, m.payload FROM {})",
+        slot.sql()
+    )
+}
 
 impl Normalizers {
     /// Checks and prepares the venue's files; `only` limits them to some tables.
@@ -144,14 +151,17 @@ impl Normalizers {
                 message: format!("there is no canonical table '{}'", file.name),
             })?;
             if only.is_none_or(|only| only.contains(&table.name)) {
-                let sql = wrapped(conn, table, file)?;
-                files.push(Normalizer::new(Some(Arc::clone(table)), file, sql));
+                let slot = Slot::new();
+                let sql = wrapped(conn, table, file, &relation(&venue.name, &slot))?;
+                files.push(Normalizer::new(Some(Arc::clone(table)), file, slot, sql));
             }
         }
         if let Some(file) = &venue.control {
-            columns_of(conn, file)?;
-            let sql = format!("{RAW}\nSELECT seq FROM (\n{}\n)", inner(file));
-            files.push(Normalizer::new(None, file, sql));
+            let slot = Slot::new();
+            let raw = relation(&venue.name, &slot);
+            columns_of(conn, file, &raw)?;
+            let sql = format!("{raw}\nSELECT seq FROM (\n{}\n)", inner(file));
+            files.push(Normalizer::new(None, file, slot, sql));
         }
         // The longest work first, so that the threads end together.
         files.sort_by_key(|n| n.table.as_ref().is_none_or(|t| t.name != BOOK_DELTAS));
@@ -159,16 +169,7 @@ impl Normalizers {
             venue: venue.name.clone(),
             files,
             conns,
-            small: None,
         })
-    }
-
-    /// Uses another connection for few messages, with DuckDB's optimizer off: it takes most of their time.
-    pub(super) fn with_small(mut self, conn: Connection) -> Result<Self> {
-        conn.execute_batch("PRAGMA disable_optimizer")
-            .doing("setting disable_optimizer")?;
-        self.small = Some(conn);
-        Ok(self)
     }
 
     /// Names of the tables filled.
@@ -196,7 +197,7 @@ impl Normalizers {
             Ok((made, account))
         };
         let results: Vec<Result<_>> = if threads == 1 {
-            vec![work(self.small.as_ref().unwrap_or(&self.conns[0]))]
+            vec![work(&self.conns[0])]
         } else {
             std::thread::scope(|scope| {
                 let started: Vec<_> = self
@@ -229,12 +230,13 @@ impl Normalizers {
 }
 
 impl Normalizer {
-    fn new(table: Option<Arc<Table>>, file: &SqlFile, sql: String) -> Self {
+    fn new(table: Option<Arc<Table>>, file: &SqlFile, slot: Slot, sql: String) -> Self {
         let texts = &file.header.texts;
         Self {
             table,
             origin: file.origin.clone(),
             sql,
+            slot,
             texts: texts
                 .iter()
                 .map(|t| Finder::new(t.as_bytes()).into_owned())
@@ -257,10 +259,10 @@ impl Normalizer {
                 batch: RecordBatch::new_empty(table.carried_schema()),
             }));
         }
-        match self.fetch(conn, &raw.venue, &rows) {
+        match self.fetch(conn, &rows) {
             Err(error) if is_of_data(&error) => {
                 let rows = self.without_malformed(conn, &rows, account)?;
-                self.isolate(conn, &raw.venue, &rows, account, &mut fetched)?;
+                self.isolate(conn, &rows, account, &mut fetched)?;
             }
             result => self.keep(result, account, &mut fetched)?,
         }
@@ -308,12 +310,15 @@ impl Normalizer {
         rows: &RecordBatch,
         account: &mut Account<'_>,
     ) -> Result<RecordBatch> {
-        let registered = ArrowBatchRegistration::new(rows.clone());
-        let malformed: Vec<u64> = conn
-            .prepare_cached("SELECT seq FROM arrow(?) WHERE NOT json_valid(payload)")
-            .and_then(|mut s| {
-                s.query_map(params![&registered], |row| row.get(0))?
-                    .collect()
+        let sql = format!(
+            "SELECT m.seq FROM {} WHERE NOT json_valid(m.payload)",
+            self.slot.sql()
+        );
+        let malformed: Vec<u64> = self
+            .slot
+            .with(rows.clone(), || {
+                conn.prepare_cached(&sql)
+                    .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
             })
             .doing("looking for malformed JSON")?;
         let target = self.table.as_ref().map(|t| t.name.as_str());
@@ -346,7 +351,6 @@ impl Normalizer {
     fn isolate(
         &self,
         conn: &Connection,
-        venue: &str,
         rows: &RecordBatch,
         account: &mut Account<'_>,
         fetched: &mut Vec<RecordBatch>,
@@ -355,17 +359,11 @@ impl Normalizer {
         if count == 0 {
             return Ok(());
         }
-        match self.fetch(conn, venue, rows) {
+        match self.fetch(conn, rows) {
             Err(error) if is_of_data(&error) && count > 1 => {
                 let half = count / 2;
-                self.isolate(conn, venue, &rows.slice(0, half), account, fetched)?;
-                self.isolate(
-                    conn,
-                    venue,
-                    &rows.slice(half, count - half),
-                    account,
-                    fetched,
-                )
+                self.isolate(conn, &rows.slice(0, half), account, fetched)?;
+                self.isolate(conn, &rows.slice(half, count - half), account, fetched)
             }
             Err(error) if is_of_data(&error) => {
                 let seq = rows.column(0).as_primitive::<UInt64Type>().value(0);
@@ -382,21 +380,17 @@ impl Normalizer {
         }
     }
 
-    fn fetch(
-        &self,
-        conn: &Connection,
-        venue: &str,
-        rows: &RecordBatch,
-    ) -> duckdb::Result<Vec<RecordBatch>> {
-        let registered = ArrowBatchRegistration::new(rows.clone());
-        let mut statement = conn.prepare_cached(&self.sql)?;
-        // The whole result is wanted, and it is bounded: streaming would only cost locks.
-        drop(statement.query_arrow(params![venue, &registered])?);
-        let mut batches = Vec::new();
-        while let Some(rows) = statement.step()? {
-            batches.push(RecordBatch::from(&rows));
-        }
-        Ok(batches)
+    fn fetch(&self, conn: &Connection, rows: &RecordBatch) -> duckdb::Result<Vec<RecordBatch>> {
+        self.slot.with(rows.clone(), || {
+            let mut statement = conn.prepare_cached(&self.sql)?;
+            // The whole result is wanted, and it is bounded: streaming would only cost locks.
+            drop(statement.query_arrow([])?);
+            let mut batches = Vec::new();
+            while let Some(rows) = statement.step()? {
+                batches.push(RecordBatch::from(&rows));
+            }
+            Ok(batches)
+        })
     }
 }
 
@@ -417,21 +411,17 @@ fn inner(file: &SqlFile) -> &str {
 }
 
 /// Names of the columns that a file's SELECT has.
-fn columns_of(conn: &Connection, file: &SqlFile) -> Result<Vec<String>> {
-    let empty = ArrowBatchRegistration::new(RecordBatch::new_empty(raw::schema()));
-    let sql = format!("{RAW}\nSELECT * FROM (\n{}\n)", inner(file));
+fn columns_of(conn: &Connection, file: &SqlFile, raw: &str) -> Result<Vec<String>> {
+    let sql = format!("{raw}\nSELECT * FROM (\n{}\n)", inner(file));
     let refused = |e| in_file(&file.origin, WRAPPER_LINES, &e);
     let mut probe = conn.prepare(&sql).map_err(refused)?;
-    let schema = probe
-        .query_arrow(params!["", &empty])
-        .map_err(refused)?
-        .get_schema();
+    let schema = probe.query_arrow([]).map_err(refused)?.get_schema();
     Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
 }
 
 /// The file's SELECT with the columns the table carries in their order and types, then its further columns.
-fn wrapped(conn: &Connection, table: &Table, file: &SqlFile) -> Result<String> {
-    let given = columns_of(conn, file)?;
+fn wrapped(conn: &Connection, table: &Table, file: &SqlFile, raw: &str) -> Result<String> {
+    let given = columns_of(conn, file, raw)?;
     let refused = |message: String| Error::Model {
         file: file.origin.clone(),
         message,
@@ -460,7 +450,7 @@ fn wrapped(conn: &Connection, table: &Table, file: &SqlFile) -> Result<String> {
         columns.push(format!("\"{name}\""));
     }
     Ok(format!(
-        "{RAW}\nSELECT {} FROM (\n{}\n)",
+        "{raw}\nSELECT {} FROM (\n{}\n)",
         columns.join(", "),
         inner(file)
     ))

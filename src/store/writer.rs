@@ -162,9 +162,6 @@ impl Writer {
         reader: Connection,
         catalog: Arc<Catalog>,
     ) -> Result<Self> {
-        // An INSERT of few rows takes less time than it takes to optimize its plan.
-        conn.execute_batch("PRAGMA disable_optimizer")
-            .doing("setting disable_optimizer")?;
         // Each table's INSERT comes in a few forms.
         conn.set_prepared_statement_cache_capacity(256);
         let mut writer = Self::new(conn, catalog, Target::hot());
@@ -517,7 +514,7 @@ impl Writer {
                 "CREATE OR REPLACE TEMP TABLE incoming AS FROM {schema}.{name} LIMIT 0"
             ))
             .doing(doing())?;
-        insert(&self.conn, "temp.incoming", venue, batch)?;
+        insert(&self.conn, ("temp", "incoming"), venue, batch)?;
         self.conn
             .execute_batch(&format!(
                 "DELETE FROM {schema}.{name} t USING temp.incoming i
@@ -548,12 +545,7 @@ impl Writer {
         if !self.target.writes(table) {
             return Ok(());
         }
-        insert(
-            &self.conn,
-            &format!("{}.{table}", self.target.schema),
-            venue,
-            batch,
-        )
+        insert(&self.conn, (self.target.schema, table), venue, batch)
     }
 
     fn mark(&self, venue: &str, load: &LoadMark, last_seq: Option<u64>) -> Result<()> {
