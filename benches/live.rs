@@ -66,7 +66,12 @@ fn main() {
                     channel: Arc::clone(&channel),
                     symbol: None,
                     recv_ns,
-                    payload: payloads[i % payloads.len()].clone(),
+                    // The same messages of another symbol: their own keys, their own book.
+                    payload: match i / payloads.len() {
+                        0 => payloads[i].clone(),
+                        pass => payloads[i % payloads.len()]
+                            .replace("ETHUSDT", &format!("ETHUSD{pass}")),
+                    },
                 };
                 to.blocking_send(Message::Frame(frame)).unwrap();
                 i += 1;

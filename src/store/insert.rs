@@ -2,13 +2,15 @@
 //! for batches of thousands of rows. A text column that has one value throughout goes as a parameter.
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use duckdb::vtab::arrow::{ArrowBatchRegistration, ArrowVTab};
-use duckdb::{Connection, ToSql, params_from_iter};
+use duckdb::{Connection, ToSql, params, params_from_iter};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::catalog::VENUE;
+use super::catalog::{Table, VENUE};
 use super::error::{Doing, Result};
+use super::slot::{self, Slot};
 
 /// Name of the table function that scans a registered batch.
 pub(super) const SCAN: &str = "arrow";
@@ -19,46 +21,65 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
         .doing("preparing the database")
 }
 
-/// Up to so many rows DuckDB's appender is faster: a statement is planned at every execution.
-const MAX_APPENDED: usize = 2048;
+/// So many rows are worth a plan of their own.
+const MANY_ROWS: usize = 2048;
 
-/// Inserts a batch of one venue's rows into a table, given by schema and name. The batch's columns are the table's,
-/// found by name.
-pub(super) fn insert(
-    conn: &Connection,
-    (schema, table): (&str, &str),
-    venue: &str,
-    batch: &RecordBatch,
-) -> Result<()> {
-    match batch.num_rows() {
-        0 => Ok(()),
-        1..=MAX_APPENDED => append(conn, (schema, table), venue, batch),
-        _ => select(conn, &format!("{schema}.{table}"), venue, batch),
-    }
-    .doing(format!("writing {schema}.{table}"))
+/// The INSERT statements of one writer.
+#[derive(Default)]
+pub(super) struct Inserts {
+    /// By table: SQL whose plan is made once, and where it finds its rows.
+    few: HashMap<String, (String, Slot)>,
 }
 
-fn append(
+impl Inserts {
+    /// Inserts a batch of one venue's rows, the columns the table carries, into a schema's table.
+    pub(super) fn insert(
+        &mut self,
+        conn: &Connection,
+        schema: &str,
+        table: &Table,
+        venue: &str,
+        batch: &RecordBatch,
+    ) -> Result<()> {
+        let into = format!("{schema}.{}", table.name);
+        match batch.num_rows() {
+            0 => Ok(()),
+            MANY_ROWS.. => select(conn, &into, venue, batch),
+            _ => {
+                let (sql, slot) = self
+                    .few
+                    .entry(into.clone())
+                    .or_insert_with_key(|into| (insert_of(into, table), Slot::new()));
+                slot.with(batch.clone(), || {
+                    conn.prepare_cached(sql)?
+                        .execute(params![slot.number(), venue])
+                })
+                .map(|_| ())
+            }
+        }
+        .doing(format!("writing {into}"))
+    }
+}
+
+fn insert_of(into: &str, table: &Table) -> String {
+    let columns: Vec<String> = table
+        .carried()
+        .map(|c| format!("m.\"{}\"", c.name))
+        .collect();
+    format!(
+        "INSERT INTO {into} BY NAME SELECT {}, $2::VARCHAR AS {VENUE} FROM {}",
+        columns.join(", "),
+        slot::relation(&table.name)
+    )
+}
+
+/// Inserts a batch by a plan of its own, in which a text column that has one value only is a constant.
+pub(super) fn select(
     conn: &Connection,
-    (schema, table): (&str, &str),
+    into: &str,
     venue: &str,
     batch: &RecordBatch,
 ) -> duckdb::Result<()> {
-    let venues = StringArray::from_iter_values(std::iter::repeat_n(venue, batch.num_rows()));
-    let (mut fields, mut columns) = (
-        vec![Arc::new(Field::new(VENUE, DataType::Utf8, true))],
-        vec![Arc::new(venues) as ArrayRef],
-    );
-    fields.extend(batch.schema_ref().fields().iter().cloned());
-    columns.extend(batch.columns().iter().cloned());
-    let names: Vec<&str> = fields.iter().map(|f| f.name().as_str()).collect();
-    let mut appender = conn.appender_with_columns_to_db(table, schema, &names)?;
-    appender.append_record_batch(batch_of(fields, columns)?)?;
-    // Dropping it would hide an error.
-    appender.flush()
-}
-
-fn select(conn: &Connection, into: &str, venue: &str, batch: &RecordBatch) -> duckdb::Result<()> {
     let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
     let mut select = vec![format!("?::VARCHAR AS {VENUE}")];
     let mut constants: Vec<Option<String>> = vec![Some(venue.to_owned())];

@@ -1,11 +1,11 @@
 //! Live capture: what arrived while the last commit was under way becomes the next one.
 //!
-//! Two threads and a place for one batch between them: the front numbers and normalizes, the writer inserts and
-//! commits. While idle a message is committed at once; under load batches grow by themselves.
+//! One thread takes all that waits, numbers it, normalizes it, inserts it and commits. While idle a message is
+//! committed at once; under load batches grow by themselves. A second thread would only make messages wait twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use duckdb::Connection;
@@ -20,12 +20,10 @@ use super::writer::{Writer, Written};
 use crate::model::frame::{FeedEvent, Frame, Message};
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
-use crate::venues::{self, Venue};
+use crate::venues;
 
 /// Messages that one batch takes at most.
-const MAX_FRAMES: usize = 16_384;
-/// Raw that one commit takes at most.
-const MAX_COMMIT_BYTES: usize = 8 << 20;
+const MAX_MESSAGES: usize = 16_384;
 
 /// What the live writer is asked to do besides.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ pub struct FilePart {
     /// The messages.
     pub batch: Batch,
     /// Told once they are committed.
-    pub done: oneshot::Sender<Result<Written>>,
+    pub done: oneshot::Sender<Written>,
 }
 
 /// What a commit held.
@@ -94,6 +92,9 @@ pub struct BookState {
     pub in_sync: bool,
 }
 
+/// The log is folded into the file after this much raw.
+const CHECKPOINT_BYTES: usize = 32 << 20;
+
 impl Store {
     /// Writes what comes in until the other ends of both queues are closed; all of it is committed then. `told` hears
     /// of every commit, on this thread.
@@ -104,146 +105,133 @@ impl Store {
         &mut self,
         messages: mpsc::Receiver<Message>,
         orders: mpsc::Receiver<Order>,
-        mut told: impl FnMut(Commit),
+        told: impl FnMut(Commit),
     ) -> Result<()> {
-        let mut writer = Writer::live(
-            self.clone_connection()?,
-            self.clone_connection()?,
-            Arc::clone(&self.catalog),
-        )?;
-        let mut front = Front {
-            store: self.clone_connection()?,
+        let mut live = Live {
+            writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog)),
+            checkpoints: Checkpoints::new(self.clone_connection()?),
+            conn: self.clone_connection()?,
             threads: self.threads,
             tree: self.tree.clone(),
             catalog: Arc::clone(&self.catalog),
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
+            told,
         };
-        let waits = tokio::runtime::Builder::new_current_thread()
+        tokio::runtime::Builder::new_current_thread()
             .build()
-            .at("start waiting in", &self.dir)?;
-        std::thread::scope(|scope| {
-            let (to, from) = sync_channel(1);
-            let front = scope.spawn(move || waits.block_on(front.run(messages, orders, &to)));
-            let written = write(&mut writer, &from, &mut told);
-            // Whoever still waits for a place learns that there will be none.
-            drop(from);
-            written.and(front.join().map_err(|_| Error::Panicked)?)
-        })?;
-        writer.store_books()
+            .at("start waiting in", &self.dir)?
+            .block_on(live.run(messages, orders))?;
+        live.checkpoints.settle()?;
+        live.writer.store_books()
     }
 }
 
-/// What the front hands to the writer.
-enum Item {
-    Venue(Box<Venue>, Vec<String>),
-    Rows(Box<Rows>),
-}
-
-/// Messages, what was made of them, and what happened beside them.
-#[derive(Default)]
-struct Rows {
-    derived: Vec<Derived>,
-    events: Vec<FeedEvent>,
-    seen: Vec<Seen>,
-    done: Option<oneshot::Sender<Result<Written>>>,
-}
-
-/// Numbers and normalizes what comes in.
-struct Front {
-    store: Connection,
+struct Live<T> {
+    writer: Writer,
+    checkpoints: Checkpoints,
+    conn: Connection,
     threads: usize,
     tree: SqlTree,
     catalog: Arc<Catalog>,
     venues: HashMap<Arc<str>, Normalizers>,
     next_seq: u64,
+    told: T,
 }
 
-/// Frames by venue, in the order of arrival.
-#[derive(Default)]
-struct Waiting {
-    frames: Vec<(Arc<str>, Vec<Frame>)>,
-    events: Vec<FeedEvent>,
-}
-
-impl Waiting {
-    fn push(&mut self, message: Message) {
-        match message {
-            Message::Event(event) => self.events.push(event),
-            Message::Frame(frame) => {
-                match self.frames.iter_mut().find(|(v, _)| *v == frame.venue) {
-                    Some((_, frames)) => frames.push(frame),
-                    None => self.frames.push((Arc::clone(&frame.venue), vec![frame])),
-                }
-            }
-        }
-    }
-}
-
-impl Front {
+impl<T: FnMut(Commit)> Live<T> {
     /// Until both queues are closed.
     async fn run(
         &mut self,
         mut messages: mpsc::Receiver<Message>,
         mut orders: mpsc::Receiver<Order>,
-        to: &SyncSender<Item>,
     ) -> Result<()> {
         let (mut flowing, mut ordering) = (true, true);
         let mut received = Vec::new();
         while flowing || ordering {
             tokio::select! {
-                count = messages.recv_many(&mut received, MAX_FRAMES), if flowing => flowing = count > 0,
+                count = messages.recv_many(&mut received, MAX_MESSAGES), if flowing => flowing = count > 0,
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
-                    // Nobody may be waiting for the answer any more.
+                    // Nobody may be waiting for the answers any more.
                     Some(Order::Tree(tree, answer)) => drop(answer.send(self.reload(*tree))),
                     Some(Order::File(part)) => {
-                        let rows = self.file(*part, to)?;
-                        if to.send(Item::Rows(Box::new(rows))).is_err() {
-                            break;
-                        }
+                        let done = part.done;
+                        drop(done.send(self.file(part.venue, part.symbol, &part.source, part.batch)?));
                     }
                 },
             }
-            if received.is_empty() {
-                continue;
-            }
-            let mut waiting = Waiting::default();
-            received.drain(..).for_each(|message| waiting.push(message));
-            let rows = self.rows(waiting, to)?;
-            if to.send(Item::Rows(Box::new(rows))).is_err() {
-                break;
+            if !received.is_empty() {
+                self.commit(received.drain(..))?;
             }
         }
         Ok(())
     }
 
-    fn rows(&mut self, waiting: Waiting, to: &SyncSender<Item>) -> Result<Rows> {
-        let mut rows = Rows {
-            events: waiting.events,
-            ..Rows::default()
-        };
-        for (venue, frames) in waiting.frames {
-            let raw = RawBatch::of_frames(self.next_seq, &venue, &frames)?;
-            self.next_seq += raw.seqs().len() as u64;
-            let derived = self.derive(&venue, raw, to)?;
-            see(&venue, &derived, &mut rows.seen);
-            rows.derived.push(derived);
+    fn commit(&mut self, messages: impl Iterator<Item = Message>) -> Result<()> {
+        let start = Instant::now();
+        let (mut by_venue, mut events): (Vec<(Arc<str>, Vec<Frame>)>, Vec<FeedEvent>) =
+            Default::default();
+        for message in messages {
+            match message {
+                Message::Event(event) => events.push(event),
+                Message::Frame(frame) => match by_venue.iter_mut().find(|(v, _)| *v == frame.venue)
+                {
+                    Some((_, frames)) => frames.push(frame),
+                    None => by_venue.push((Arc::clone(&frame.venue), vec![frame])),
+                },
+            }
         }
-        Ok(rows)
+        let mut commit = Commit::default();
+        for (venue, frames) in by_venue {
+            let raw = RawBatch::of_frames(self.next_seq, &venue, &frames)?;
+            let derived = self.derive(&venue, raw)?;
+            self.add(&venue, derived, &mut commit)?;
+        }
+        self.writer.add_events(&events)?;
+        self.end(commit, start)
     }
 
-    fn derive(
+    fn file(
         &mut self,
-        venue: &Arc<str>,
-        raw: RawBatch,
-        to: &SyncSender<Item>,
-    ) -> Result<Derived> {
+        venue: Arc<str>,
+        symbol: Option<String>,
+        source: &str,
+        batch: Batch,
+    ) -> Result<Written> {
+        let (start, first_seq) = (Instant::now(), self.next_seq);
+        let raw = RawBatch::of_file(first_seq, &venue, symbol.as_deref(), &batch)?;
+        let mut derived = self.derive(&venue, raw)?;
+        derived.of_file(first_seq, source, symbol.as_deref(), batch);
+        let mut commit = Commit::default();
+        self.add(&venue, derived, &mut commit)?;
+        let written = commit.written.clone();
+        self.end(commit, start)?;
+        Ok(written)
+    }
+
+    fn add(&mut self, venue: &Arc<str>, derived: Derived, commit: &mut Commit) -> Result<()> {
+        see(venue, &derived, &mut commit.seen);
+        commit.written.add(&self.writer.add(derived)?);
+        Ok(())
+    }
+
+    fn end(&mut self, mut commit: Commit, start: Instant) -> Result<()> {
+        let bytes = self.writer.flush()?;
+        commit.took = start.elapsed();
+        commit.books = self.writer.book_states();
+        (self.told)(commit);
+        self.checkpoints.after(bytes)
+    }
+
+    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch) -> Result<Derived> {
+        self.next_seq += raw.seqs().len() as u64;
         if !self.venues.contains_key(venue) {
-            let (normalizers, opened) = self.open(&self.tree, venue)?;
+            let normalizers = self.prepare(&self.tree, venue)?;
+            self.writer.flush()?;
+            self.writer
+                .open_venue(&venues::load(&self.tree, venue)?, normalizers.tables())?;
             self.venues.insert(Arc::clone(venue), normalizers);
-            // If the writer has ended, sending the rows says so.
-            let _ = to.send(opened);
         }
         let Some(normalizers) = self.venues.get_mut(venue) else {
             return Err(Error::Panicked);
@@ -255,44 +243,85 @@ impl Front {
             .unwrap_or_else(|error| Derived::refused(kept, &error.to_string())))
     }
 
-    fn open(&self, tree: &SqlTree, venue: &str) -> Result<(Normalizers, Item)> {
-        let venue = venues::load(tree, venue)?;
+    fn prepare(&self, tree: &SqlTree, venue: &str) -> Result<Normalizers> {
         let conns = (0..self.threads.clamp(1, 2))
-            .map(|_| self.store.try_clone().doing("opening a connection"))
+            .map(|_| self.conn.try_clone().doing("opening a connection"))
             .collect::<Result<Vec<_>>>()?;
-        let normalizers = Normalizers::new(conns, &venue, &self.catalog, None)?;
-        let tables = normalizers.tables().map(str::to_owned).collect();
-        Ok((normalizers, Item::Venue(Box::new(venue), tables)))
+        Normalizers::new(conns, &venues::load(tree, venue)?, &self.catalog, None)
     }
 
     /// Takes up a changed tree, if all venues in use can work with it.
     fn reload(&mut self, tree: SqlTree) -> Result<()> {
         let mut ready = Vec::new();
         for venue in self.venues.keys() {
-            let folder = format!("venues/{venue}");
-            if !tree.same_folder(&self.tree, &folder) {
-                ready.push((Arc::clone(venue), self.open(&tree, venue)?.0));
+            if !tree.same_folder(&self.tree, &format!("venues/{venue}")) {
+                ready.push((Arc::clone(venue), self.prepare(&tree, venue)?));
             }
         }
         self.venues.extend(ready);
         self.tree = tree;
         Ok(())
     }
+}
 
-    fn file(&mut self, part: FilePart, to: &SyncSender<Item>) -> Result<Rows> {
-        let first_seq = self.next_seq;
-        let symbol = part.symbol.as_deref();
-        let raw = RawBatch::of_file(first_seq, &part.venue, symbol, &part.batch)?;
-        self.next_seq += raw.seqs().len() as u64;
-        let mut derived = self.derive(&part.venue, raw, to)?;
-        derived.of_file(first_seq, &part.source, part.symbol.as_deref(), part.batch);
-        let mut rows = Rows {
-            done: Some(part.done),
-            ..Rows::default()
+/// Folds the log into the file beside the commits, which go on.
+struct Checkpoints {
+    /// Away while it works.
+    conn: Option<Connection>,
+    working: Option<JoinHandle<(Connection, duckdb::Result<()>)>>,
+    /// Bytes of raw since the last one.
+    bytes: usize,
+}
+
+impl Checkpoints {
+    fn new(conn: Connection) -> Self {
+        Self {
+            conn: Some(conn),
+            working: None,
+            bytes: 0,
+        }
+    }
+
+    /// After a commit that held so many bytes of raw.
+    fn after(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes;
+        if self.working.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.settle()?;
+        }
+        if self.bytes < CHECKPOINT_BYTES {
+            return Ok(());
+        }
+        if let Some(conn) = self.conn.take() {
+            self.bytes = 0;
+            let work = move || {
+                let result = conn.execute_batch("CHECKPOINT");
+                (conn, result)
+            };
+            self.working = Some(
+                Builder::new()
+                    .name("checkpoint".to_owned())
+                    .spawn(work)
+                    .at("start a thread for", "CHECKPOINT")?,
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits for the one at work.
+    fn settle(&mut self) -> Result<()> {
+        let Some(working) = self.working.take() else {
+            return Ok(());
         };
-        see(&part.venue, &derived, &mut rows.seen);
-        rows.derived.push(derived);
-        Ok(rows)
+        let (conn, result) = working.join().map_err(|_| Error::Panicked)?;
+        self.conn = Some(conn);
+        match result {
+            // Another transaction is in its way: the log grows a little, and the next one takes it.
+            Err(error) if error.to_string().contains("CHECKPOINT") => {
+                tracing::debug!(%error, "no checkpoint");
+                Ok(())
+            }
+            result => result.doing("writing the database file"),
+        }
     }
 }
 
@@ -334,43 +363,4 @@ fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
             }
         });
     }
-}
-
-fn write(writer: &mut Writer, from: &Receiver<Item>, told: &mut impl FnMut(Commit)) -> Result<()> {
-    while let Ok(item) = from.recv() {
-        let mut commit = Commit::default();
-        let mut done = Vec::new();
-        let start = Instant::now();
-        let mut next = Some(item);
-        let mut bytes = 0;
-        while let Some(item) = next.take() {
-            match item {
-                Item::Venue(venue, tables) => {
-                    writer.flush()?;
-                    writer.open_venue(&venue, tables.iter().map(String::as_str))?;
-                }
-                Item::Rows(rows) => {
-                    for derived in rows.derived {
-                        bytes += derived.raw.rows.get_array_memory_size();
-                        commit.written.add(&writer.add(derived)?);
-                    }
-                    writer.add_events(&rows.events)?;
-                    commit.seen.extend(rows.seen);
-                    done.extend(rows.done);
-                }
-            }
-            if bytes < MAX_COMMIT_BYTES {
-                next = from.try_recv().ok();
-            }
-        }
-        writer.flush()?;
-        commit.took = start.elapsed();
-        commit.books = writer.book_states();
-        for done in done {
-            // Nobody may be waiting for it any more.
-            let _ = done.send(Ok(commit.written.clone()));
-        }
-        told(commit);
-    }
-    Ok(())
 }

@@ -61,9 +61,12 @@ impl Store {
             schema::apply(&mut conn, &tree)?;
         }
         insert::register(&conn)?;
-        slot::register(&conn)?;
+        slot::register(&conn, raw::NAME, raw::schema())?;
         lake::sweep(&dir, &conn)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
+        for table in catalog.iter() {
+            slot::register(&conn, &table.name, table.carried_schema())?;
+        }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             dir,

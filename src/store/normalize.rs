@@ -16,8 +16,8 @@ use memchr::memmem::Finder;
 use super::account::Account;
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result, in_file};
-use super::raw::{DeadLetter, LoadMark, RawBatch};
-use super::slot::Slot;
+use super::raw::{self, DeadLetter, LoadMark, RawBatch};
+use super::slot::{self, Slot};
 use crate::model::BOOK_DELTAS;
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlFile;
@@ -126,12 +126,12 @@ const MIN_ROWS_FOR_THREADS: usize = 1024;
 const WRAPPER_LINES: usize = 3;
 
 /// The relation that a venue's SQL reads.
-fn relation(venue: &str, slot: &Slot) -> String {
+fn relation(venue: &str) -> String {
     let venue = venue.replace('\'', "''");
     format!(
         "WITH raw AS (
     SELECT m.seq, m.recv_ts, '{venue}' AS venue, m.channel, m.symbol, m.payload FROM {})",
-        slot.sql()
+        slot::relation(raw::NAME)
     )
 }
 
@@ -144,6 +144,7 @@ impl Normalizers {
         only: Option<&[String]>,
     ) -> Result<Self> {
         let conn = &conns[0];
+        let raw = relation(&venue.name);
         let mut files = Vec::new();
         for file in &venue.normalizers {
             let table = catalog.get(&file.name).ok_or_else(|| Error::Model {
@@ -151,17 +152,14 @@ impl Normalizers {
                 message: format!("there is no canonical table '{}'", file.name),
             })?;
             if only.is_none_or(|only| only.contains(&table.name)) {
-                let slot = Slot::new();
-                let sql = wrapped(conn, table, file, &relation(&venue.name, &slot))?;
-                files.push(Normalizer::new(Some(Arc::clone(table)), file, slot, sql));
+                let sql = wrapped(conn, table, file, &raw)?;
+                files.push(Normalizer::new(Some(Arc::clone(table)), file, sql));
             }
         }
         if let Some(file) = &venue.control {
-            let slot = Slot::new();
-            let raw = relation(&venue.name, &slot);
             columns_of(conn, file, &raw)?;
             let sql = format!("{raw}\nSELECT seq FROM (\n{}\n)", inner(file));
-            files.push(Normalizer::new(None, file, slot, sql));
+            files.push(Normalizer::new(None, file, sql));
         }
         // The longest work first, so that the threads end together.
         files.sort_by_key(|n| n.table.as_ref().is_none_or(|t| t.name != BOOK_DELTAS));
@@ -230,13 +228,13 @@ impl Normalizers {
 }
 
 impl Normalizer {
-    fn new(table: Option<Arc<Table>>, file: &SqlFile, slot: Slot, sql: String) -> Self {
+    fn new(table: Option<Arc<Table>>, file: &SqlFile, sql: String) -> Self {
         let texts = &file.header.texts;
         Self {
             table,
             origin: file.origin.clone(),
             sql,
-            slot,
+            slot: Slot::new(),
             texts: texts
                 .iter()
                 .map(|t| Finder::new(t.as_bytes()).into_owned())
@@ -312,13 +310,15 @@ impl Normalizer {
     ) -> Result<RecordBatch> {
         let sql = format!(
             "SELECT m.seq FROM {} WHERE NOT json_valid(m.payload)",
-            self.slot.sql()
+            slot::relation(raw::NAME)
         );
         let malformed: Vec<u64> = self
             .slot
             .with(rows.clone(), || {
-                conn.prepare_cached(&sql)
-                    .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+                conn.prepare_cached(&sql).and_then(|mut s| {
+                    s.query_map([self.slot.number()], |row| row.get(0))?
+                        .collect()
+                })
             })
             .doing("looking for malformed JSON")?;
         let target = self.table.as_ref().map(|t| t.name.as_str());
@@ -384,7 +384,7 @@ impl Normalizer {
         self.slot.with(rows.clone(), || {
             let mut statement = conn.prepare_cached(&self.sql)?;
             // The whole result is wanted, and it is bounded: streaming would only cost locks.
-            drop(statement.query_arrow([])?);
+            drop(statement.query_arrow([self.slot.number()])?);
             let mut batches = Vec::new();
             while let Some(rows) = statement.step()? {
                 batches.push(RecordBatch::from(&rows));
@@ -415,7 +415,7 @@ fn columns_of(conn: &Connection, file: &SqlFile, raw: &str) -> Result<Vec<String
     let sql = format!("{raw}\nSELECT * FROM (\n{}\n)", inner(file));
     let refused = |e| in_file(&file.origin, WRAPPER_LINES, &e);
     let mut probe = conn.prepare(&sql).map_err(refused)?;
-    let schema = probe.query_arrow([]).map_err(refused)?.get_schema();
+    let schema = probe.query_arrow([0_u64]).map_err(refused)?.get_schema();
     Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
 }
 

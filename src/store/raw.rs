@@ -21,6 +21,9 @@ pub(super) struct RawBatch {
 /// `channel` of messages that come from a file.
 const FILE_CHANNEL: &str = "capture";
 
+/// What slots of raw rows are called.
+pub(super) const NAME: &str = "raw";
+
 /// Columns of `raw_messages` without the venue.
 pub(super) fn schema() -> SchemaRef {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);

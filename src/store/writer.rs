@@ -16,7 +16,7 @@ use super::books::{BookRows, Books};
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
 use super::events;
-use super::insert::insert;
+use super::insert::{self, Inserts};
 use super::keys::Keys;
 use super::live::BookState;
 use super::normalize::{Derived, Rows};
@@ -125,11 +125,12 @@ pub(super) struct Writer {
     committed_bytes: usize,
     /// Bytes of raw committed since the log was last folded into the file.
     logged_bytes: usize,
-    /// What is stored is read by this one while capturing live; the writing one then does without an optimizer.
-    reader: Option<Connection>,
+    /// Commits only when it is told to.
+    live: bool,
     /// The last seq of each venue that has no progress mark yet, and bytes of raw since the last marks.
     unmarked: HashMap<String, u64>,
     unmarked_bytes: usize,
+    inserts: Inserts,
     catalog: Arc<Catalog>,
     target: Target,
     /// By venue and table.
@@ -146,9 +147,10 @@ impl Writer {
             open_bytes: None,
             committed_bytes: 0,
             logged_bytes: 0,
-            reader: None,
+            live: false,
             unmarked: HashMap::new(),
             unmarked_bytes: 0,
+            inserts: Inserts::default(),
             catalog,
             target,
             keys: HashMap::new(),
@@ -157,16 +159,12 @@ impl Writer {
     }
 
     /// A writer of many small commits: the caller says when, by [`Writer::flush`].
-    pub(super) fn live(
-        conn: Connection,
-        reader: Connection,
-        catalog: Arc<Catalog>,
-    ) -> Result<Self> {
+    pub(super) fn live(conn: Connection, catalog: Arc<Catalog>) -> Self {
         // Each table's INSERT comes in a few forms.
         conn.set_prepared_statement_cache_capacity(256);
         let mut writer = Self::new(conn, catalog, Target::hot());
-        writer.reader = Some(reader);
-        Ok(writer)
+        writer.live = true;
+        writer
     }
 
     /// Makes ready for a venue's messages.
@@ -233,8 +231,9 @@ impl Writer {
         self.open_bytes = Some(bytes);
         let written = self.write(derived);
         let written = self.or_rollback(written)?;
-        let live = self.reader.is_some();
-        if !live && bytes >= (self.committed_bytes / 4).clamp(MIN_COMMIT_BYTES, MAX_COMMIT_BYTES) {
+        if !self.live
+            && bytes >= (self.committed_bytes / 4).clamp(MIN_COMMIT_BYTES, MAX_COMMIT_BYTES)
+        {
             self.commit(bytes)?;
         }
         Ok(written)
@@ -259,10 +258,10 @@ impl Writer {
         self.or_rollback(written)
     }
 
-    /// Commits what was added. Returns when it is durable, and visible.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    /// Commits what was added, and returns its bytes of raw. Then it is durable, and visible.
+    pub(super) fn flush(&mut self) -> Result<usize> {
         let Some(bytes) = self.open_bytes else {
-            return Ok(());
+            return Ok(0);
         };
         if self.unmarked_bytes >= MIN_COMMIT_BYTES {
             let marked = self.write_progress();
@@ -273,9 +272,7 @@ impl Writer {
         for keys in self.keys.values_mut() {
             keys.next_transaction();
         }
-        self.committed_bytes += bytes;
-        self.logged_bytes += bytes;
-        Ok(())
+        Ok(bytes)
     }
 
     /// Books that fell out of step or came back to it since the last call.
@@ -438,8 +435,7 @@ impl Writer {
         let stored = batch.project(&own)?;
         match self.books.remove(venue) {
             Some(mut books) if table.name == BOOK_DELTAS => {
-                let reader = self.reader.as_ref().unwrap_or(&self.conn);
-                books.take_up(reader, &table, &batch)?;
+                books.take_up(&self.conn, &table, &batch)?;
                 // The engine reads what is being written: both at once.
                 let (inserted, said) = std::thread::scope(|scope| {
                     let said = scope.spawn(|| books.apply(&table, &batch));
@@ -465,7 +461,7 @@ impl Writer {
         })
     }
 
-    fn write_said(&self, venue: &str, said: BookRows, written: &mut Written) -> Result<()> {
+    fn write_said(&mut self, venue: &str, said: BookRows, written: &mut Written) -> Result<()> {
         written.gaps += said.gaps;
         let tops = RecordBatch::try_new(self.catalog.own(BOOK_TOPS)?.carried_schema(), said.tops)?;
         let events =
@@ -477,17 +473,16 @@ impl Writer {
 
     /// Leaves out rows whose key is known, stored or earlier in the batch.
     fn only_new(&mut self, table: &Table, venue: &str, batch: RecordBatch) -> Result<RecordBatch> {
-        let reader = self.reader.as_ref().unwrap_or(&self.conn);
         let keys = match self.keys.entry((venue.to_owned(), table.name.clone())) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Keys::new(
-                reader,
+                &self.conn,
                 table,
                 &self.target.relation(&table.name),
                 venue,
             )?),
         };
-        let new = keys.admit(reader, table, &batch)?;
+        let new = keys.admit(&self.conn, table, &batch)?;
         if new.iter().all(|&new| new) {
             return Ok(batch);
         }
@@ -514,7 +509,7 @@ impl Writer {
                 "CREATE OR REPLACE TEMP TABLE incoming AS FROM {schema}.{name} LIMIT 0"
             ))
             .doing(doing())?;
-        insert(&self.conn, ("temp", "incoming"), venue, batch)?;
+        insert::select(&self.conn, "temp.incoming", venue, batch).doing(doing())?;
         self.conn
             .execute_batch(&format!(
                 "DELETE FROM {schema}.{name} t USING temp.incoming i
@@ -541,11 +536,13 @@ impl Writer {
         })
     }
 
-    fn insert(&self, table: &str, venue: &str, batch: &RecordBatch) -> Result<()> {
+    fn insert(&mut self, table: &str, venue: &str, batch: &RecordBatch) -> Result<()> {
         if !self.target.writes(table) {
             return Ok(());
         }
-        insert(&self.conn, (self.target.schema, table), venue, batch)
+        let table = self.catalog.own(table)?;
+        self.inserts
+            .insert(&self.conn, self.target.schema, table, venue, batch)
     }
 
     fn mark(&self, venue: &str, load: &LoadMark, last_seq: Option<u64>) -> Result<()> {
