@@ -11,7 +11,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use duckdb::Connection;
 use duckdb::vtab::arrow::{ArrowBatchRegistration, ArrowVTab};
-use mdb::book::{Book, Change, Level, Side, Update};
+use mdb::book::{Book, Change, Level, Rules, Side, Update};
 use mdb::config::Settings;
 use mdb::model::Sequencing;
 use mdb::sources::capture::{Batch, Capture};
@@ -111,6 +111,8 @@ fn updates() -> Vec<(Update, Vec<Change>)> {
         last_id: Some(id),
         prev_id: Some(id - 1),
         is_snapshot,
+        checksum: None,
+        depth: None,
     };
     let book = (1..=3000).flat_map(|i| {
         [
@@ -145,10 +147,11 @@ fn book_engine(bencher: Bencher) {
     bencher
         .counter(ItemsCount::new(updates.len()))
         .bench_local(|| {
+            let rules = Rules::from(Sequencing::FirstLast);
             let (mut book, mut out) = (Book::default(), Vec::new());
             let mut tops = 0;
             for (update, changes) in &updates {
-                book.apply(Sequencing::FirstLast, update, changes, &mut out);
+                book.apply(&rules, update, changes[..].into(), &mut out);
                 tops += out.drain(..).count();
             }
             tops

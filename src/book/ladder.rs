@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Digits;
+
 /// A side of the book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
@@ -26,6 +28,8 @@ pub struct Level {
 pub struct Ladder {
     side: Side,
     levels: Vec<Level>,
+    /// Of each level, in a book whose venue sends checksums; else empty.
+    digits: Vec<Digits>,
 }
 
 impl Ladder {
@@ -33,15 +37,22 @@ impl Ladder {
         Self {
             side,
             levels: Vec::new(),
+            digits: Vec::new(),
         }
     }
 
     pub(super) fn clear(&mut self) {
         self.levels.clear();
+        self.digits.clear();
     }
 
-    /// Sets the size at a price; zero removes the level.
-    pub(super) fn set(&mut self, price: f64, size: f64) {
+    /// Keeps no digits from here on.
+    pub(super) fn forget_digits(&mut self) {
+        self.digits.clear();
+    }
+
+    /// Where a price stands or belongs, and whether it is there.
+    fn find(&self, price: f64) -> (usize, bool) {
         let worse = |level: &Level| match self.side {
             Side::Bid => level.price < price,
             Side::Ask => level.price > price,
@@ -51,6 +62,12 @@ impl Ladder {
             .levels
             .get(at)
             .is_some_and(|level| level.price.total_cmp(&price).is_eq());
+        (at, here)
+    }
+
+    /// Sets the size at a price; zero removes the level.
+    pub(super) fn set(&mut self, price: f64, size: f64) {
+        let (at, here) = self.find(price);
         match (here, size == 0.0) {
             (true, true) => {
                 self.levels.remove(at);
@@ -59,6 +76,42 @@ impl Ladder {
             (false, false) => self.levels.insert(at, Level { price, size }),
             (false, true) => {}
         }
+    }
+
+    /// The same in a ladder that keeps the digits of all its levels.
+    pub(super) fn set_with(&mut self, price: f64, size: f64, digits: Digits) {
+        // A level of before the feed had a checksum has none.
+        self.digits.resize(self.levels.len(), Digits::UNKNOWN);
+        let (at, here) = self.find(price);
+        match (here, size == 0.0) {
+            (true, true) => {
+                self.levels.remove(at);
+                self.digits.remove(at);
+            }
+            (true, false) => {
+                self.levels[at].size = size;
+                self.digits[at] = digits;
+            }
+            (false, false) => {
+                self.levels.insert(at, Level { price, size });
+                self.digits.insert(at, digits);
+            }
+            (false, true) => {}
+        }
+    }
+
+    /// Forgets all but the best levels.
+    pub(super) fn truncate(&mut self, depth: usize) {
+        let beyond = self.levels.len().saturating_sub(depth);
+        if beyond > 0 {
+            self.levels.drain(..beyond);
+            self.digits.drain(..beyond.min(self.digits.len()));
+        }
+    }
+
+    /// The levels' digits from the best on.
+    pub(super) fn digits(&self) -> impl Iterator<Item = &Digits> {
+        self.digits.iter().rev()
     }
 
     /// The best level.

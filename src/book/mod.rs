@@ -1,93 +1,35 @@
 //! The order-book engine: a pure state machine over book updates in the order they were received.
 //!
-//! It proves by the venue's numbering that no update is missing. While that holds it says the best
-//! prices after every update; once it does not, it reports the gap and says nothing more until a
+//! It proves by the venue's numbering or its checksums that no update is missing. While that holds it says
+//! the best prices after every update; once it does not, it reports the gap and says nothing more until a
 //! snapshot that joins the updates heals it. No I/O, no clock, every buffer bounded.
 
+mod checksum;
+mod ids;
 mod ladder;
+mod output;
 mod pending;
+mod rules;
+mod update;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Sequencing;
+pub use checksum::Digits;
+use ids::Ids;
 pub use ladder::{Ladder, Level, Side};
+pub use output::{Output, Top};
 use pending::Pending;
+pub use rules::Rules;
+pub use update::{Change, Changes, Update};
 
 /// A side with more levels than this is not a book; it is reported as a gap.
 pub const MAX_LEVELS: usize = 200_000;
-/// Lower ids with a time this much later are no late update: the venue began to count anew.
-const RESTART_NS: i64 = 60_000_000_000;
+const MISSING: &str = "updates are missing";
+const DIFFERS: &str = "the book differs from the venue's checksum";
+const WENT_BACK: &str = "the venue's ids went back";
 /// How many levels of each side `imbalance_5` looks at.
 const IMBALANCE_LEVELS: usize = 5;
-
-/// One message about one book, apart from its levels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Update {
-    /// The raw row it came from.
-    pub seq: u64,
-    /// The venue's time, ns.
-    pub ts: i64,
-    /// When it was received, ns.
-    pub recv_ts: i64,
-    /// First id it covers, where the venue says so.
-    pub first_id: Option<u64>,
-    /// Last id it covers; of a snapshot, the id it is the state of.
-    pub last_id: Option<u64>,
-    /// Last id of the update before it, where the venue says so.
-    pub prev_id: Option<u64>,
-    /// Whether it is the whole book.
-    pub is_snapshot: bool,
-}
-
-/// A level of an update: size 0 removes it.
-pub type Change = (Side, Level);
-
-/// The best prices after an update.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Top {
-    /// The update.
-    pub update: Update,
-    /// Best bid, if there is any.
-    pub bid: Option<Level>,
-    /// Best ask, if there is any.
-    pub ask: Option<Level>,
-    /// (bid − ask) / (bid + ask) of the sizes of the best five levels: 1 only bids, −1 only asks.
-    pub imbalance_5: Option<f64>,
-    /// Rises by one with every snapshot the book is started from.
-    pub epoch: u32,
-}
-
-/// What the engine says.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// An update was applied.
-    Top(Top),
-    /// Updates are missing, or the book is not to be trusted for another reason.
-    Gap {
-        /// The update at which it was noticed.
-        update: Update,
-        /// First id missing (rule `prev`: the last id seen).
-        from_id: Option<u64>,
-        /// Last id missing (rule `prev`: the predecessor that was not seen).
-        to_id: Option<u64>,
-        /// Why, where the ids do not say it.
-        detail: &'static str,
-    },
-    /// A snapshot started the book (anew).
-    Resync {
-        /// The snapshot.
-        update: Update,
-        /// The epoch it begins.
-        epoch: u32,
-    },
-    /// A snapshot is older than the updates at hand reach back: another one is needed.
-    SnapshotTooOld {
-        /// The snapshot.
-        update: Update,
-        /// First id of the updates at hand.
-        first_id: Option<u64>,
-    },
-}
 
 /// The book of one symbol of one venue. Its whole state can be stored and taken up again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,7 +46,12 @@ pub struct Book {
     seen_id: Option<u64>,
     /// The venue's time of that update, ns.
     seen_ts: i64,
+    /// The last depth an update named.
+    depth: Option<u32>,
     pending: Pending,
+    /// Checksums that were right.
+    #[serde(skip)]
+    checksums: u64,
 }
 
 impl Default for Book {
@@ -118,7 +65,9 @@ impl Default for Book {
             epoch: 0,
             seen_id: None,
             seen_ts: i64::MIN,
+            depth: None,
             pending: Pending::default(),
+            checksums: 0,
         }
     }
 }
@@ -127,19 +76,19 @@ impl Book {
     /// Takes the next message and appends what follows from it to `out`.
     pub fn apply(
         &mut self,
-        rule: Sequencing,
+        rules: &Rules,
         update: &Update,
-        changes: &[Change],
+        changes: Changes<'_>,
         out: &mut Vec<Output>,
     ) {
         if update.is_snapshot {
-            self.snapshot(rule, update, changes, out);
-        } else if rule == Sequencing::None {
+            self.snapshot(rules, update, changes, out);
+        } else if rules.sequencing == Sequencing::None {
             if self.in_sync {
-                self.change(update, changes, out);
+                self.change(rules, update, changes, out);
             }
         } else {
-            self.diff(rule, update, changes, out);
+            self.diff(rules, update, changes, out);
         }
     }
 
@@ -158,30 +107,51 @@ impl Book {
         self.in_sync
     }
 
+    /// How many of the venue's checksums were right since the book was made or taken up.
+    pub fn checksums(&self) -> u64 {
+        self.checksums
+    }
+
     fn diff(
         &mut self,
-        rule: Sequencing,
+        rules: &Rules,
         update: &Update,
-        changes: &[Change],
+        changes: Changes<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Some(ids) = Ids::of(rule, update) else {
-            self.lose(update, None, None, "an update without ids", out);
+        let Some(ids) = Ids::of(rules.sequencing, update) else {
+            if !rules.prove(update) {
+                self.lose(update, None, None, "an update without ids", out);
+            } else if self.in_sync {
+                self.change(rules, update, changes, out);
+            }
             return;
         };
+        if self.in_sync && self.last_id.is_none() {
+            // So far checksums proved the book; from here on ids do.
+            if rules.prove(update) {
+                self.saw(&ids, update);
+                self.change(rules, update, changes, out);
+            } else {
+                self.lose(update, None, None, "ids after an update without", out);
+            }
+            return;
+        }
+        if ids.stand_still() && self.place() == Some(ids.last) {
+            self.seen_ts = update.ts;
+            return;
+        }
+        if ids.start_anew() {
+            self.start_anew(rules, &ids, update, changes, out);
+            return;
+        }
         let mut reported = false;
         if let Some(seen) = self.seen_id {
             if ids.last <= seen {
-                if update.ts.saturating_sub(self.seen_ts) < RESTART_NS {
+                if update.ts.saturating_sub(self.seen_ts) < rules.restart_ns(update) {
                     return; // seen before, or overtaken by a later one
                 }
-                self.lose(
-                    update,
-                    Some(seen),
-                    Some(ids.last),
-                    "the venue's ids went back",
-                    out,
-                );
+                self.lose(update, Some(seen), Some(ids.last), WENT_BACK, out);
                 reported = true;
             } else if !ids.follows(seen) {
                 let (from, to) = ids.missing_after(seen);
@@ -189,14 +159,13 @@ impl Book {
                     update: *update,
                     from_id: Some(from),
                     to_id: Some(to),
-                    detail: "",
+                    detail: MISSING,
                 });
                 self.pending.clear();
                 reported = true;
             }
         }
-        self.seen_id = Some(ids.last);
-        self.seen_ts = update.ts;
+        self.saw(&ids, update);
         let Some(last) = self.last_id.filter(|_| self.in_sync) else {
             self.pending.push(*update, changes);
             return;
@@ -205,7 +174,7 @@ impl Book {
             return; // the snapshot holds it already
         }
         if ids.follows(last) || (self.fresh && ids.joins(last)) {
-            self.change(update, changes, out);
+            self.change(rules, update, changes, out);
         } else {
             if !reported {
                 let (from, to) = ids.missing_after(last);
@@ -213,7 +182,7 @@ impl Book {
                     update: *update,
                     from_id: Some(from),
                     to_id: Some(to),
-                    detail: "",
+                    detail: MISSING,
                 });
             }
             self.in_sync = false;
@@ -221,34 +190,54 @@ impl Book {
         }
     }
 
-    fn snapshot(
+    /// An update that names the id the book stands at, and has a lower one itself.
+    fn start_anew(
         &mut self,
-        rule: Sequencing,
+        rules: &Rules,
+        ids: &Ids,
         update: &Update,
-        changes: &[Change],
+        changes: Changes<'_>,
         out: &mut Vec<Output>,
     ) {
-        if rule != Sequencing::None {
-            let Some(id) = update.last_id else {
-                self.lose(update, None, None, "a snapshot without an id", out);
-                return;
-            };
-            if self.in_sync && self.last_id.is_some_and(|last| id <= last) {
-                return; // the book is as new or newer
+        if let Some(place) = self.place().filter(|&place| place != ids.prev) {
+            if update.ts <= self.seen_ts {
+                return; // seen before, or overtaken by a later one
             }
-            while let Some(ids) = self.pending.first().and_then(|first| Ids::of(rule, first)) {
-                if ids.before(id) {
-                    self.pending.drop_first();
-                } else if ids.joins(id) {
-                    break;
-                } else {
-                    out.push(Output::SnapshotTooOld {
-                        update: *update,
-                        first_id: Some(ids.first),
-                    });
-                    return;
-                }
-            }
+            let (from, to) = ids.missing_after(place);
+            self.lose(update, Some(from), Some(to), MISSING, out);
+        }
+        // What waits has the old numbers: no later snapshot can join it.
+        self.pending.clear();
+        self.saw(ids, update);
+        if self.in_sync {
+            self.change(rules, update, changes, out);
+        }
+    }
+
+    /// The id that the next update follows.
+    fn place(&self) -> Option<u64> {
+        if self.in_sync {
+            self.last_id
+        } else {
+            self.seen_id
+        }
+    }
+
+    fn saw(&mut self, ids: &Ids, update: &Update) {
+        self.seen_id = Some(ids.last);
+        self.seen_ts = update.ts;
+    }
+
+    fn snapshot(
+        &mut self,
+        rules: &Rules,
+        update: &Update,
+        changes: Changes<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let numbered = rules.sequencing != Sequencing::None;
+        if numbered && !self.may_start_from(rules, update, out) {
+            return;
         }
         self.bids.clear();
         self.asks.clear();
@@ -260,42 +249,131 @@ impl Book {
             update: *update,
             epoch: self.epoch,
         });
-        self.set(changes);
-        if rule == Sequencing::None {
-            self.say_top(update, out);
+        self.set(rules, update, changes);
+        if !numbered || rules.in_band || update.last_id.is_none() {
+            self.say_top(rules, update, out);
+        } else {
+            self.verify(rules, update, out);
         }
         // What came before the snapshot and is newer than it.
         let mut waiting = std::mem::take(&mut self.pending);
         waiting.drain(|later, changes| {
             if self.in_sync {
-                self.change(later, changes, out);
+                self.change(rules, later, changes, out);
             }
         });
         self.pending = waiting;
-        if rule != Sequencing::None {
+        if numbered {
             // Ids beyond the book that nothing is left of prove nothing.
             self.seen_id = self.seen_id.filter(|&seen| Some(seen) <= self.last_id);
         }
-    }
-
-    /// Applies an update that is known to be the next.
-    fn change(&mut self, update: &Update, changes: &[Change], out: &mut Vec<Output>) {
-        self.set(changes);
-        self.last_id = update.last_id;
-        self.fresh = false;
-        self.say_top(update, out);
-    }
-
-    fn set(&mut self, changes: &[Change]) {
-        for (side, level) in changes {
-            match side {
-                Side::Bid => self.bids.set(level.price, level.size),
-                Side::Ask => self.asks.set(level.price, level.size),
-            }
+        if rules.in_band {
+            self.seen_ts = self.seen_ts.max(update.ts);
         }
     }
 
-    fn say_top(&mut self, update: &Update, out: &mut Vec<Output>) {
+    /// Whether a snapshot is newer than the book, and joins what waits for one.
+    fn may_start_from(&mut self, rules: &Rules, update: &Update, out: &mut Vec<Output>) -> bool {
+        let Some(id) = update.last_id else {
+            if rules.prove(update) {
+                self.pending.clear();
+                return true;
+            }
+            self.lose(update, None, None, "a snapshot without an id", out);
+            return false;
+        };
+        // Among the updates, and by the venue's own time later than any: then it is newer whatever its id.
+        let later = rules.in_band && update.ts != update.recv_ts && update.ts > self.seen_ts;
+        if let Some(last) = self.last_id.filter(|&last| self.in_sync && id <= last) {
+            if id == last || !later {
+                return false; // the book is as new or newer
+            }
+            self.lose(update, Some(last), Some(id), WENT_BACK, out);
+        }
+        while let Some(ids) = self
+            .pending
+            .first()
+            .and_then(|first| Ids::of(rules.sequencing, first))
+        {
+            if ids.before(id) {
+                self.pending.drop_first();
+            } else if ids.joins(id) {
+                break;
+            } else if later {
+                self.pending.clear();
+            } else {
+                out.push(Output::SnapshotTooOld {
+                    update: *update,
+                    first_id: Some(ids.first),
+                });
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Applies an update that is known to be the next.
+    fn change(
+        &mut self,
+        rules: &Rules,
+        update: &Update,
+        changes: Changes<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        self.set(rules, update, changes);
+        self.last_id = update.last_id;
+        self.fresh = false;
+        self.say_top(rules, update, out);
+    }
+
+    fn set(&mut self, rules: &Rules, update: &Update, changes: Changes<'_>) {
+        if rules.checksum.is_some() {
+            let unknown = std::iter::repeat(&Digits::UNKNOWN);
+            let digits = changes.digits.iter().chain(unknown);
+            for ((side, level), &digits) in changes.levels.iter().zip(digits) {
+                match side {
+                    Side::Bid => self.bids.set_with(level.price, level.size, digits),
+                    Side::Ask => self.asks.set_with(level.price, level.size, digits),
+                }
+            }
+        } else {
+            self.bids.forget_digits();
+            self.asks.forget_digits();
+            for (side, level) in changes.levels {
+                match side {
+                    Side::Bid => self.bids.set(level.price, level.size),
+                    Side::Ask => self.asks.set(level.price, level.size),
+                }
+            }
+        }
+        self.depth = update.depth.or(self.depth);
+        if let Some(depth) = self.depth {
+            self.bids.truncate(depth as usize);
+            self.asks.truncate(depth as usize);
+        }
+    }
+
+    /// Compares the book with the update's checksum, if it has one; says so if they differ.
+    fn verify(&mut self, rules: &Rules, update: &Update, out: &mut Vec<Output>) {
+        let Some((rule, theirs)) = rules.checksum.as_ref().zip(update.checksum) else {
+            return;
+        };
+        let detail = match checksum::of(rule, &self.bids, &self.asks) {
+            Some(ours) if ours == theirs => {
+                self.checksums += 1;
+                return;
+            }
+            Some(_) => DIFFERS,
+            None => "a checksum, but levels without price_text and size_text",
+        };
+        self.lose(update, update.last_id, update.last_id, detail, out);
+    }
+
+    fn say_top(&mut self, rules: &Rules, update: &Update, out: &mut Vec<Output>) {
+        self.verify(rules, update, out);
+        if !self.in_sync {
+            return;
+        }
         let (bid, ask) = (self.bids.best(), self.asks.best());
         if let (Some(bid), Some(ask)) = (bid, ask)
             && bid.price >= ask.price
@@ -317,6 +395,7 @@ impl Book {
                 "more levels than a book may have",
                 out,
             );
+            (self.bids, self.asks) = (Ladder::new(Side::Bid), Ladder::new(Side::Ask));
             return;
         }
         let near = |side: &Ladder| {
@@ -354,62 +433,6 @@ impl Book {
             to_id,
             detail,
         });
-    }
-}
-
-/// The ids of an update, under a numbering rule.
-struct Ids {
-    rule: Sequencing,
-    first: u64,
-    last: u64,
-    prev: u64,
-}
-
-impl Ids {
-    /// `None` if the update lacks an id that the rule needs.
-    fn of(rule: Sequencing, update: &Update) -> Option<Self> {
-        let last = update.last_id?;
-        let (first, prev) = match rule {
-            Sequencing::FirstLast => (update.first_id?, update.first_id?.saturating_sub(1)),
-            Sequencing::Prev => (update.first_id.unwrap_or(last), update.prev_id?),
-            Sequencing::None => (last, last),
-        };
-        Some(Self {
-            rule,
-            first,
-            last,
-            prev,
-        })
-    }
-
-    /// Whether nothing is missing between `id` and this update.
-    fn follows(&self, id: u64) -> bool {
-        match self.rule {
-            Sequencing::FirstLast => self.first <= id.saturating_add(1),
-            Sequencing::Prev | Sequencing::None => self.prev == id,
-        }
-    }
-
-    /// Whether this update may be the first after a snapshot of `id`.
-    fn joins(&self, id: u64) -> bool {
-        self.prev <= id
-    }
-
-    /// Whether a snapshot of `id` holds all of this update. Under `prev` the venue lets the update
-    /// that ends with the snapshot's own id be the first one applied.
-    fn before(&self, id: u64) -> bool {
-        match self.rule {
-            Sequencing::FirstLast => self.last <= id,
-            Sequencing::Prev | Sequencing::None => self.last < id,
-        }
-    }
-
-    /// The range of ids missing between `id` and this update.
-    fn missing_after(&self, id: u64) -> (u64, u64) {
-        match self.rule {
-            Sequencing::FirstLast => (id.saturating_add(1), self.prev),
-            Sequencing::Prev | Sequencing::None => (id, self.prev),
-        }
     }
 }
 

@@ -124,6 +124,9 @@ pub(super) fn summary(written: &Written, seconds: f64) -> std::io::Result<()> {
     lines.push(("book_tops".to_owned(), grouped(written.book_tops)));
     lines.push(("dead letters".to_owned(), grouped(written.dead_letters)));
     lines.push(("gaps".to_owned(), grouped(written.gaps)));
+    if written.checksums > 0 {
+        lines.push(("checksums".to_owned(), grouped(written.checksums)));
+    }
     lines.push(("seconds".to_owned(), format!("{seconds:.2}")));
     lines.push((
         "messages/s".to_owned(),

@@ -1,35 +1,37 @@
-//! The order books of a process: feeds them the deltas of each commit, keeps what they say as rows, and
-//! stores their state so that the next process goes on from there.
+//! Books between the tables: deltas that are new go to the engine, what it says becomes rows of
+//! `book_tops` and `feed_events`, and `ops.books` stores their state so that the next process goes on from
+//! there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Float64Builder, RecordBatch, StringArray,
-    StringBuilder, TimestampNanosecondArray, TimestampNanosecondBuilder, UInt32Builder,
-    UInt64Array, UInt64Builder,
-};
+use arrow::array::{Array, RecordBatch, UInt64Array};
 use arrow::compute::concat_batches;
 use duckdb::{Connection, OptionalExt, params};
 
-use super::catalog::Table;
+use super::book_rows::{BookRows, EventRows, TopRows};
+use super::catalog::{Catalog, Table};
+use super::deltas::Deltas;
 use super::error::{Doing, Error, Result};
-use crate::book::{Book, Change, Level, Output, Side, Top, Update};
-use crate::model::Sequencing;
-
-/// What `feed_events.channel` says of events that the engine reports.
-pub(super) const CHANNEL: &str = "book";
+use super::normalize::Normalizers;
+use super::raw::{self, RawBatch};
+use crate::book::{Book, Change, Changes, Digits, Output, Rules};
+use crate::model::{BOOK_DELTAS, RAW_MESSAGES};
+use crate::venues::Venue;
 
 /// The books of one venue.
 pub(super) struct Books {
     venue: String,
-    rule: Sequencing,
-    /// Where deltas are read from to take up a stored book; `None` starts every book anew.
-    deltas: Option<String>,
+    rules: Rules,
+    /// Where a stored book is taken up from; `None` starts every book anew.
+    past: Option<Past>,
     by_symbol: HashMap<String, Kept>,
+    /// Books that came into sync or lost it since somebody asked, and why they lost it.
+    turned: BTreeMap<String, Option<&'static str>>,
     /// Reused from message to message.
     changes: Vec<Change>,
+    digits: Vec<Digits>,
     out: Vec<Output>,
 }
 
@@ -40,27 +42,36 @@ struct Kept {
     seq: u64,
     /// Since it was last stored.
     changed: bool,
+    /// What `turned` was last told of it.
+    told_in_sync: Option<bool>,
 }
 
-/// What the engine said, as rows.
-pub(super) struct BookRows {
-    /// What `book_tops` carries.
-    pub(super) tops: Vec<ArrayRef>,
-    /// What `feed_events` carries.
-    pub(super) events: Vec<ArrayRef>,
-    pub(super) gaps: u64,
+/// What earlier processes left.
+pub(super) struct Past {
+    pub(super) venue: Venue,
+    pub(super) catalog: Arc<Catalog>,
+}
+
+/// A book that came into sync, or lost it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The instrument.
+    pub(super) symbol: String,
+    /// Why the book needs a snapshot; `None` if it is in sync.
+    pub(super) needs_snapshot: Option<&'static str>,
 }
 
 impl Books {
-    pub(super) fn new(venue: &str, rule: Sequencing, deltas: Option<String>) -> Self {
-        let (changes, out) = (Vec::new(), Vec::new());
+    pub(super) fn new(venue: &str, rules: Rules, past: Option<Past>) -> Self {
         Self {
             venue: venue.to_owned(),
-            rule,
-            deltas,
+            rules,
+            past,
             by_symbol: HashMap::new(),
-            changes,
-            out,
+            turned: BTreeMap::new(),
+            changes: Vec::new(),
+            digits: Vec::new(),
+            out: Vec::new(),
         }
     }
 
@@ -87,58 +98,104 @@ impl Books {
         Ok(())
     }
 
-    /// Applies deltas that are new: rows that `book_deltas` carries, by rising seq.
+    /// Applies deltas that are new: rows that `book_deltas` carries, by rising seq, with the columns that
+    /// only the engine sees.
     pub(super) fn apply(&mut self, table: &Table, batch: &RecordBatch) -> BookRows {
         let mut tops = TopRows::default();
         let mut events = EventRows::default();
+        let mut checksums = 0;
         if let Some(deltas) = Deltas::of(table, batch) {
             let mut start = 0;
-            while start < batch.num_rows() {
+            while start < deltas.len() {
                 let end = deltas.end_of_message(start);
-                self.message(&deltas, start..end, &mut tops, &mut events);
+                checksums += self.message(&deltas, start..end, &mut tops, &mut events);
                 start = end;
             }
         }
         BookRows {
-            gaps: events.gaps,
+            gaps: events.gaps(),
+            checksums,
             tops: tops.finish(),
             events: events.finish(),
         }
     }
 
+    /// Returns how many checksums were right.
     fn message(
         &mut self,
         deltas: &Deltas<'_>,
         rows: Range<usize>,
         tops: &mut TopRows,
         events: &mut EventRows,
-    ) {
+    ) -> u64 {
         let symbol = deltas.symbol.value(rows.start);
-        let update = deltas.update(rows.start);
+        let update = deltas.update(&rows);
         self.changes.clear();
-        self.changes
-            .extend(rows.filter_map(|row| deltas.change(row)));
+        self.digits.clear();
+        if let Some(checksum) = &self.rules.checksum {
+            for row in rows {
+                if let Some(change) = deltas.change(row) {
+                    self.changes.push(change);
+                    self.digits.push(deltas.digits(checksum, row));
+                }
+            }
+        } else {
+            self.changes
+                .extend(rows.filter_map(|row| deltas.change(row)));
+        }
         if !self.by_symbol.contains_key(symbol) {
             self.by_symbol.insert(symbol.to_owned(), Kept::default());
         }
         let Some(kept) = self.by_symbol.get_mut(symbol) else {
-            return;
+            return 0;
+        };
+        let before = kept.book.checksums();
+        let changes = Changes {
+            levels: &self.changes,
+            digits: &self.digits,
         };
         kept.book
-            .apply(self.rule, &update, &self.changes, &mut self.out);
+            .apply(&self.rules, &update, changes, &mut self.out);
         kept.seq = update.seq;
         kept.changed = true;
+        let mut why = "no snapshot has come yet";
         for output in self.out.drain(..) {
             match &output {
                 Output::Top(top) => tops.push(symbol, top),
                 _ => events.push(symbol, &output),
             }
+            match output {
+                Output::Gap { detail, .. } => why = detail,
+                Output::SnapshotTooOld { .. } => {
+                    why = "the snapshot is too old";
+                    kept.told_in_sync = None;
+                }
+                Output::Top(_) | Output::Resync { .. } => {}
+            }
         }
+        let in_sync = kept.book.in_sync();
+        if kept.told_in_sync != Some(in_sync) {
+            kept.told_in_sync = Some(in_sync);
+            self.turned
+                .insert(symbol.to_owned(), (!in_sync).then_some(why));
+        }
+        kept.book.checksums() - before
     }
 
-    /// The stored book and the deltas since then; a new one if none is stored.
+    /// The books that came into sync or lost it since the last call. One that needs yet another snapshot
+    /// is among them again.
+    pub(super) fn take_turns(&mut self) -> impl Iterator<Item = Turn> + use<> {
+        std::mem::take(&mut self.turned)
+            .into_iter()
+            .map(|(symbol, needs_snapshot)| Turn {
+                symbol,
+                needs_snapshot,
+            })
+    }
+
+    /// The stored book and what came since then; a new one if none is stored.
     fn stored(&self, conn: &Connection, table: &Table, symbol: &str) -> Result<Kept> {
-        let Some(relation) = &self.deltas else {
+        let Some(past) = &self.past else {
             return Ok(Kept::default());
         };
         let stored: Option<(u64, Vec<u8>)> = conn
@@ -153,24 +210,43 @@ impl Books {
         if let Some((seq, state)) = stored {
             // A state that another version of mdb stored is made again from all deltas.
             if let Ok(book) = postcard::from_bytes(&state) {
-                kept = Kept {
-                    book,
-                    seq,
-                    changed: false,
-                };
+                kept.book = book;
+                kept.seq = seq;
             }
         }
+        // What the book says here has been written already.
+        let mut again = Self::new(&self.venue, self.rules.clone(), None);
+        let since = kept.seq;
+        again.by_symbol.insert(symbol.to_owned(), kept);
+        let whole = if self.rules.checksum.is_some() {
+            again.read_raw(conn, past, symbol, since)?
+        } else {
+            again.read_deltas(conn, table, symbol, since)?;
+            true
+        };
+        let kept = again.by_symbol.remove(symbol).filter(|_| whole);
+        let mut kept = kept.unwrap_or_default();
+        kept.told_in_sync = None;
+        Ok(kept)
+    }
+
+    /// Applies what `book_deltas` holds of a symbol after `since`.
+    fn read_deltas(
+        &mut self,
+        conn: &Connection,
+        table: &Table,
+        symbol: &str,
+        since: u64,
+    ) -> Result<()> {
         let sql = format!(
-            "SELECT {} FROM {relation} WHERE venue = ? AND symbol = ? AND seq > ? ORDER BY seq, last_id",
+            "SELECT {} FROM main.{BOOK_DELTAS} WHERE venue = ? AND symbol = ? AND seq > ?
+             ORDER BY seq, last_id",
             table.carried_list()
         );
         let mut statement = conn.prepare(&sql).doing("reading book deltas")?;
         let stream = statement
-            .stream_arrow(params![self.venue, symbol, kept.seq])
+            .stream_arrow(params![self.venue, symbol, since])
             .doing("reading book deltas")?;
-        // What the book says here has been written already.
-        let mut again = Self::new(&self.venue, self.rule, None);
-        again.by_symbol.insert(symbol.to_owned(), kept);
         let mut rest: Option<RecordBatch> = None;
         for batch in stream {
             let batch = batch.doing("reading book deltas")?;
@@ -180,13 +256,61 @@ impl Books {
             };
             // Messages must not be cut: the last one waits for the next batch.
             let cut = start_of_last_message(&batch);
-            again.apply(table, &batch.slice(0, cut));
+            self.apply(table, &batch.slice(0, cut));
             rest = Some(batch.slice(cut, batch.num_rows() - cut));
         }
         if let Some(rest) = rest {
-            again.apply(table, &rest);
+            self.apply(table, &rest);
         }
-        Ok(again.by_symbol.remove(symbol).unwrap_or_default())
+        Ok(())
+    }
+
+    /// The same from the raw messages, for books that need what the table does not store: the wire's own
+    /// digits. False if not all messages are there any more.
+    fn read_raw(
+        &mut self,
+        conn: &Connection,
+        past: &Past,
+        symbol: &str,
+        since: u64,
+    ) -> Result<bool> {
+        let doing = "reading the raw messages of a book";
+        let seqs = format!(
+            "SELECT DISTINCT seq FROM main.{BOOK_DELTAS} WHERE venue = $1 AND symbol = $2 AND seq > $3"
+        );
+        let wanted: usize = conn
+            .query_row(
+                &format!("SELECT count(*) FROM ({seqs})"),
+                params![self.venue, symbol, since],
+                |row| row.get(0),
+            )
+            .doing(doing)?;
+        if wanted == 0 {
+            return Ok(true);
+        }
+        let only = [BOOK_DELTAS.to_owned()];
+        let own = vec![conn.try_clone().doing("opening a connection")?];
+        let mut normalizers = Normalizers::new(own, &past.venue, &past.catalog, Some(&only))?;
+        let mut statement = conn
+            .prepare(&format!(
+                "SELECT seq, recv_ts, channel, symbol, payload FROM main.{RAW_MESSAGES}
+                 WHERE venue = $1 AND seq IN ({seqs}) ORDER BY seq"
+            ))
+            .doing(doing)?;
+        let stream = statement
+            .stream_arrow(params![self.venue, symbol, since])
+            .doing(doing)?;
+        let mut found = 0;
+        for batch in stream {
+            let columns = batch.doing(doing)?.columns().to_vec();
+            let rows = RecordBatch::try_new(raw::schema(), columns)?;
+            found += rows.num_rows();
+            let venue = self.venue.clone();
+            for made in normalizers.run(RawBatch { venue, rows })?.tables {
+                self.apply(&made.table, &made.batch);
+            }
+        }
+        Ok(found == wanted)
     }
 
     /// Stores the books that have changed.
@@ -224,221 +348,5 @@ fn start_of_last_message(batch: &RecordBatch) -> usize {
         .map_or(0, |last| seqs.partition_point(|seq| seq < last))
 }
 
-/// The columns of `book_deltas` that the engine reads.
-struct Deltas<'a> {
-    seq: &'a UInt64Array,
-    symbol: &'a StringArray,
-    ts: &'a TimestampNanosecondArray,
-    recv_ts: &'a TimestampNanosecondArray,
-    first_id: &'a UInt64Array,
-    last_id: &'a UInt64Array,
-    prev_id: &'a UInt64Array,
-    is_snapshot: &'a BooleanArray,
-    side: &'a StringArray,
-    price: &'a Float64Array,
-    size: &'a Float64Array,
-}
-
-impl<'a> Deltas<'a> {
-    fn of(table: &Table, batch: &'a RecordBatch) -> Option<Self> {
-        fn column<'a, A: 'static>(
-            table: &Table,
-            batch: &'a RecordBatch,
-            name: &str,
-        ) -> Option<&'a A> {
-            batch.column(table.place(name)?).as_any().downcast_ref()
-        }
-        Some(Self {
-            seq: column(table, batch, "seq")?,
-            symbol: column(table, batch, "symbol")?,
-            ts: column(table, batch, "ts")?,
-            recv_ts: column(table, batch, "recv_ts")?,
-            first_id: column(table, batch, "first_id")?,
-            last_id: column(table, batch, "last_id")?,
-            prev_id: column(table, batch, "prev_id")?,
-            is_snapshot: column(table, batch, "is_snapshot")?,
-            side: column(table, batch, "side")?,
-            price: column(table, batch, "price")?,
-            size: column(table, batch, "size")?,
-        })
-    }
-
-    /// Rows of one message stand together and differ in their level only.
-    fn end_of_message(&self, start: usize) -> usize {
-        let seqs = self.seq.values();
-        let message = |row: usize| {
-            let (id, symbol) = (self.last_id.value(row), self.symbol.value(row));
-            (seqs[row], id, self.is_snapshot.value(row), symbol)
-        };
-        let first = message(start);
-        let same = |&row: &usize| message(row) == first;
-        (start + 1..seqs.len())
-            .find(|row| !same(row))
-            .unwrap_or(seqs.len())
-    }
-
-    fn update(&self, row: usize) -> Update {
-        let id = |array: &UInt64Array| array.is_valid(row).then(|| array.value(row));
-        Update {
-            seq: self.seq.value(row),
-            ts: self.ts.value(row),
-            recv_ts: self.recv_ts.value(row),
-            first_id: id(self.first_id),
-            last_id: id(self.last_id),
-            prev_id: id(self.prev_id),
-            is_snapshot: self.is_snapshot.value(row),
-        }
-    }
-
-    /// `None` for an update without levels.
-    fn change(&self, row: usize) -> Option<Change> {
-        if self.side.is_null(row) || self.price.is_null(row) || self.size.is_null(row) {
-            return None;
-        }
-        let side = if self.side.value(row) == "bid" {
-            Side::Bid
-        } else {
-            Side::Ask
-        };
-        Some((
-            side,
-            Level {
-                price: self.price.value(row),
-                size: self.size.value(row),
-            },
-        ))
-    }
-}
-
-/// Rows of `book_tops` under construction.
-#[derive(Default)]
-struct TopRows {
-    seq: UInt64Builder,
-    symbol: StringBuilder,
-    ts: TimestampNanosecondBuilder,
-    recv_ts: TimestampNanosecondBuilder,
-    last_id: UInt64Builder,
-    /// Bid price and size, ask price and size, spread, mid, imbalance.
-    numbers: [Float64Builder; 7],
-    epoch: UInt32Builder,
-}
-
-impl TopRows {
-    fn push(&mut self, symbol: &str, top: &Top) {
-        self.seq.append_value(top.update.seq);
-        self.symbol.append_value(symbol);
-        self.ts.append_value(top.update.ts);
-        self.recv_ts.append_value(top.update.recv_ts);
-        self.last_id.append_option(top.update.last_id);
-        let both = top.bid.zip(top.ask);
-        let numbers = [
-            top.bid.map(|l| l.price),
-            top.bid.map(|l| l.size),
-            top.ask.map(|l| l.price),
-            top.ask.map(|l| l.size),
-            both.map(|(bid, ask)| ask.price - bid.price),
-            both.map(|(bid, ask)| f64::midpoint(bid.price, ask.price)),
-            top.imbalance_5,
-        ];
-        for (builder, number) in self.numbers.iter_mut().zip(numbers) {
-            builder.append_option(number);
-        }
-        self.epoch.append_value(top.epoch);
-    }
-
-    fn finish(mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.seq.finish()),
-            Arc::new(self.symbol.finish()),
-            Arc::new(self.ts.finish()),
-            Arc::new(self.recv_ts.finish()),
-            Arc::new(self.last_id.finish()),
-        ];
-        columns.extend(
-            self.numbers
-                .iter_mut()
-                .map(|b| Arc::new(b.finish()) as ArrayRef),
-        );
-        columns.push(Arc::new(self.epoch.finish()));
-        columns
-    }
-}
-
-/// Rows of `feed_events` under construction.
-#[derive(Default)]
-struct EventRows {
-    seq: UInt64Builder,
-    symbol: StringBuilder,
-    ts: TimestampNanosecondBuilder,
-    recv_ts: TimestampNanosecondBuilder,
-    kind: StringBuilder,
-    from_id: UInt64Builder,
-    to_id: UInt64Builder,
-    detail: StringBuilder,
-    gaps: u64,
-}
-
-impl EventRows {
-    fn push(&mut self, symbol: &str, output: &Output) {
-        let (update, kind, from_id, to_id, detail) = match output {
-            Output::Top(_) => return,
-            Output::Gap {
-                update,
-                from_id,
-                to_id,
-                detail,
-            } => {
-                self.gaps += 1;
-                let detail = if detail.is_empty() {
-                    "updates are missing"
-                } else {
-                    detail
-                };
-                (update, "gap", *from_id, *to_id, detail.to_owned())
-            }
-            Output::Resync { update, epoch } => {
-                let detail = format!("a snapshot starts epoch {epoch} of the book");
-                (update, "resync", update.last_id, update.last_id, detail)
-            }
-            Output::SnapshotTooOld { update, first_id } => {
-                let detail = "the snapshot is older than the updates at hand reach back".to_owned();
-                (
-                    update,
-                    "snapshot_too_old",
-                    update.last_id,
-                    *first_id,
-                    detail,
-                )
-            }
-        };
-        self.seq.append_value(update.seq);
-        self.symbol.append_value(symbol);
-        self.ts.append_value(update.ts);
-        self.recv_ts.append_value(update.recv_ts);
-        self.kind.append_value(kind);
-        self.from_id.append_option(from_id);
-        self.to_id.append_option(to_id);
-        self.detail.append_value(detail);
-    }
-
-    fn finish(mut self) -> Vec<ArrayRef> {
-        let seq = self.seq.finish();
-        let rows = seq.len();
-        let no_time = Arc::new(TimestampNanosecondArray::new_null(rows));
-        vec![
-            Arc::new(seq),
-            Arc::new(self.symbol.finish()),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                CHANNEL, rows,
-            ))),
-            Arc::new(self.ts.finish()),
-            Arc::new(self.recv_ts.finish()),
-            Arc::new(self.kind.finish()),
-            Arc::new(self.from_id.finish()),
-            Arc::new(self.to_id.finish()),
-            no_time.clone(),
-            no_time,
-            Arc::new(self.detail.finish()),
-        ]
-    }
-}
+#[cfg(test)]
+mod tests;

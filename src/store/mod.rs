@@ -2,8 +2,10 @@
 //! DuckDB file, which holds what is new, and a lake of Parquet files, which holds what is finished.
 
 mod account;
+mod book_rows;
 mod books;
 mod catalog;
+mod deltas;
 mod doctor;
 mod duck;
 mod error;

@@ -15,6 +15,7 @@ use memchr::memmem::Finder;
 
 use super::account::Account;
 use super::catalog::{Catalog, Table};
+use super::deltas::ENGINE_COLUMNS;
 use super::error::{Doing, Error, Result, in_file};
 use super::raw::{self, DeadLetter, LoadMark, RawBatch};
 use super::slot::{self, Slot};
@@ -441,13 +442,14 @@ fn wrapped(conn: &Connection, table: &Table, file: &SqlFile, raw: &str) -> Resul
         }
     }
     for name in given.iter().filter(|name| table.position(name).is_none()) {
-        if table.name != BOOK_DELTAS {
+        let known = ENGINE_COLUMNS.iter().find(|(known, _)| known == name);
+        let Some((_, sql_type)) = known.filter(|_| table.name == BOOK_DELTAS) else {
             return Err(refused(format!(
                 "its SELECT has a column '{name}', which {} has not",
                 table.name
             )));
-        }
-        columns.push(format!("\"{name}\""));
+        };
+        columns.push(format!("\"{name}\"::{sql_type} AS \"{name}\""));
     }
     Ok(format!(
         "{raw}\nSELECT {} FROM (\n{}\n)",

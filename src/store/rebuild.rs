@@ -10,7 +10,7 @@ use arrow::compute::concat_batches;
 use duckdb::Connection;
 use jiff::civil::Date;
 
-use super::books::CHANNEL;
+use super::book_rows::CHANNEL;
 use super::catalog::Table;
 use super::error::{At, Doing, Error, Result};
 use super::normalize::Normalizers;

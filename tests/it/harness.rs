@@ -230,9 +230,14 @@ impl Db {
 
 /// A recorded file of `../shared/real/binance`, or `None` (said on stderr) where it is absent.
 pub(crate) fn real(name: &str) -> Option<PathBuf> {
+    recorded(&format!("binance/{name}"))
+}
+
+/// The same of any file of `../shared/real`.
+pub(crate) fn recorded(path: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/real/binance")
-        .join(name);
+        .join("../shared/real")
+        .join(path);
     if path.is_file() {
         return Some(path);
     }

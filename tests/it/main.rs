@@ -14,6 +14,8 @@
     reason = "a test says on stderr what it skipped and which seed it used"
 )]
 
+mod checked_books;
+mod checksums;
 mod cli;
 mod crash;
 mod harness;

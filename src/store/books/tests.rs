@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
+    UInt32Array, UInt64Array,
+};
+
+use super::*;
+use crate::model::Sequencing;
+use crate::store::catalog::{Column, Layout};
+
+/// A row of one level: seq, symbol, previous id, id, whether of a snapshot, price of a bid.
+type Row = (u64, &'static str, u64, u64, bool, f64);
+
+fn batch(rows: &[Row]) -> (Table, RecordBatch) {
+    let times = || -> ArrayRef {
+        Arc::new(TimestampNanosecondArray::from_iter_values(
+            rows.iter().map(|r| r.0 as i64),
+        ))
+    };
+    let ids = |of: fn(&Row) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(of)))
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("seq", ids(|r| r.0)),
+        (
+            "symbol",
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.1))),
+        ),
+        ("ts", times()),
+        ("recv_ts", times()),
+        ("first_id", ids(|r| r.3)),
+        ("last_id", ids(|r| r.3)),
+        ("prev_id", ids(|r| r.2)),
+        (
+            "is_snapshot",
+            Arc::new(rows.iter().map(|r| Some(r.4)).collect::<BooleanArray>()),
+        ),
+        (
+            "side",
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "bid"))),
+        ),
+        (
+            "price",
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.5))),
+        ),
+        (
+            "size",
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|_| 1.0))),
+        ),
+        ("checksum", Arc::new(Int64Array::new_null(rows.len()))),
+        (
+            "depth",
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|_| 1))),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns.clone()).unwrap();
+    let column = |(name, _): &(&str, ArrayRef)| Column {
+        name: (*name).to_owned(),
+        comment: String::new(),
+        sql_type: String::new(),
+        required: false,
+        layout: Layout::Plain,
+    };
+    let table = Table {
+        name: BOOK_DELTAS.to_owned(),
+        comment: String::new(),
+        // The last one is the engine's own.
+        columns: columns[..columns.len() - 1].iter().map(column).collect(),
+        schema: batch.schema(),
+        key: Vec::new(),
+        latest: false,
+    };
+    (table, batch)
+}
+
+/// What `take_turns` says after some rows, in short.
+fn turns(books: &mut Books, rows: &[Row]) -> String {
+    let (table, batch) = batch(rows);
+    books.apply(&table, &batch);
+    let word = |turn: Turn| match turn.needs_snapshot {
+        Some(why) => format!("{} needs one: {why}", turn.symbol),
+        None => format!("{} in sync", turn.symbol),
+    };
+    books.take_turns().map(word).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn a_book_that_turns_is_told_once() {
+    let mut books = Books::new("venue", Sequencing::Prev.into(), None);
+    assert_eq!(
+        turns(
+            &mut books,
+            &[(1, "A", 9, 10, false, 1.0), (2, "B", 4, 5, false, 1.0)]
+        ),
+        "A needs one: no snapshot has come yet; B needs one: no snapshot has come yet"
+    );
+    assert_eq!(turns(&mut books, &[(3, "A", 10, 11, false, 1.0)]), "");
+    assert_eq!(
+        turns(
+            &mut books,
+            &[(4, "A", 0, 8, true, 1.0), (5, "B", 0, 5, true, 1.0)]
+        ),
+        "A needs one: the snapshot is too old; B in sync"
+    );
+    assert_eq!(
+        turns(&mut books, &[(6, "A", 0, 10, true, 1.0)]),
+        "A in sync"
+    );
+    assert_eq!(turns(&mut books, &[(7, "A", 11, 12, false, 1.0)]), "");
+    // Lost, found and lost again between two calls.
+    let rows = [
+        (8, "A", 13, 14, false, 1.0),
+        (9, "A", 0, 14, true, 1.0),
+        (10, "A", 15, 16, false, 1.0),
+    ];
+    assert_eq!(turns(&mut books, &rows), "A needs one: updates are missing");
+    assert_eq!(turns(&mut books, &[(11, "A", 16, 17, false, 1.0)]), "");
+}
+
+#[test]
+fn the_depth_comes_with_the_rows_though_the_table_has_it_not() {
+    let mut books = Books::new("venue", Sequencing::None.into(), None);
+    let rows = [(1, "A", 0, 1, true, 1.0), (1, "A", 0, 1, true, 2.0)];
+    let (table, batch) = batch(&rows);
+    let said = books.apply(&table, &batch);
+    assert_eq!((said.gaps, said.checksums), (0, 0));
+    assert_eq!(books.by_symbol["A"].book.bids().len(), 1);
+}
