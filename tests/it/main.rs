@@ -16,13 +16,18 @@
 
 mod cli;
 mod crash;
+mod documented;
 mod harness;
 mod hostile;
 mod idempotent;
 mod imports;
+mod normalized;
 mod process;
 mod real_data;
+mod recordings;
 mod seal;
+mod stand_in;
 mod surroundings;
 mod synthetic;
+mod venues;
 mod wire;
