@@ -12,5 +12,5 @@ CREATE TABLE IF NOT EXISTS hot.quotes (
     bid_size  DOUBLE,                -- quantity at the best bid, same unit as trades.size
     ask_price DOUBLE,                -- best ask, in quote currency; NULL if there is no ask
     ask_size  DOUBLE,                -- quantity at the best ask, same unit as trades.size
-    update_id UBIGINT                -- venue's book update id this quote is of
+    update_id UBIGINT                -- venue's book update id this quote is of; where it gives none, one made of what it says
 );

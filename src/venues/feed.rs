@@ -78,6 +78,8 @@ pub struct Channel {
     pub table: String,
     /// Template: the subscription of one symbol.
     pub topic: String,
+    /// In place of the connection's address, where the venue sends this channel at another one.
+    pub url: Option<String>,
     /// A symbol silent this long is looked after.
     #[serde(default = "minute", deserialize_with = "duration")]
     pub stale_after: Duration,

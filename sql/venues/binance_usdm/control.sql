@@ -1,12 +1,14 @@
 -- Messages that are no market data: answers to SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS, the notice that
--- the server is about to close the connection, and the place holders that come as trades with `X` = NA, price
--- and size 0. An error answer has no `result`, and so stays a dead letter.
+-- the server is about to close the connection, REST answers without a record, and the place holders that come as trades
+-- with `X` = NA, price and size 0. An error answer has no `result`, and so stays a dead letter.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- @match result"
 -- @match serverShutdown"
+-- @match []
 -- @match NA"
 SELECT seq FROM raw
 WHERE CASE
+    WHEN trim(payload) = '[]' THEN true
     WHEN contains(payload, 'result"')
     THEN json_type(payload, '$.result') IN ('NULL', 'ARRAY')
          AND json_exists(payload, '$.id') AND NOT json_exists(payload, '$.data')

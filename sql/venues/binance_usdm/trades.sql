@@ -2,10 +2,14 @@
 -- that the seller was the aggressor.
 -- `X` names what caused a single trade: MARKET, else it becomes a condition (INSURANCE_FUND …), for such
 -- prints can lie far from the market. NA is a place holder with price 0 and no trade: see control.sql.
+-- Over REST they come as an array that names no symbol: historicalTrades with the ids of `trade`, aggTrades with those
+-- of `aggTrade`.
 -- Messages come in a combined stream's envelope, {"stream": …, "data": {…}}, or bare.
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
--- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
+-- unnest keeps the filter on f above it; pushed down, it would read each message twice.
 -- @match rade"
+-- @match isBuyerMaker"
+-- @match [{"a"
 SELECT seq, recv_ts, venue, f[2] AS symbol,
        make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
        IF(f[1] = 'aggTrade', 'a' || f[5], f[4]) AS trade_id,
@@ -14,10 +18,19 @@ SELECT seq, recv_ts, venue, f[2] AS symbol,
        CASE WHEN f[1] = 'aggTrade' THEN ['aggregate']
             WHEN f[9] <> 'MARKET' THEN [f[9]] END AS conditions
 FROM (
-    SELECT seq, recv_ts, venue, unnest([IF(contains(payload, 'stream"'),
-               json_extract_string(payload, ['$.data.e', '$.data.s', '$.data.T', '$.data.t', '$.data.a', '$.data.p',
-                                             '$.data.q', '$.data.m', '$.data.X']),
-               json_extract_string(payload, ['$.e', '$.s', '$.T', '$.t', '$.a', '$.p', '$.q', '$.m', '$.X']))]) AS f
-    FROM raw WHERE contains(payload, 'rade"')
+    SELECT seq, recv_ts, venue,
+           unnest(CASE
+               WHEN starts_with(payload, '[')
+               THEN [IF(t.id IS NULL, ['aggTrade', symbol, t.T, NULL, t.a, t.p, t.q, t.m, NULL],
+                        ['trade', symbol, t.time, t.id, NULL, t.price, t.qty, t.isBuyerMaker, 'MARKET'])
+                     FOR t IN from_json(payload, '[{"id": "VARCHAR", "time": "VARCHAR", "price": "VARCHAR",
+                         "qty": "VARCHAR", "isBuyerMaker": "VARCHAR", "a": "VARCHAR", "T": "VARCHAR", "p": "VARCHAR",
+                         "q": "VARCHAR", "m": "VARCHAR"}]')]
+               WHEN contains(payload, 'stream"')
+               THEN [json_extract_string(payload, ['$.data.e', '$.data.s', '$.data.T', '$.data.t', '$.data.a',
+                                                   '$.data.p', '$.data.q', '$.data.m', '$.data.X'])]
+               ELSE [json_extract_string(payload, ['$.e', '$.s', '$.T', '$.t', '$.a', '$.p', '$.q', '$.m', '$.X'])]
+           END) AS f
+    FROM raw WHERE contains(payload, 'rade"') OR starts_with(payload, '[{"')
 )
 WHERE f[1] IN ('trade', 'aggTrade') AND f[9] IS DISTINCT FROM 'NA'
