@@ -15,6 +15,7 @@
 )]
 
 mod cli;
+mod corrections;
 mod crash;
 mod harness;
 mod hostile;
@@ -23,6 +24,7 @@ mod imports;
 mod process;
 mod real_data;
 mod seal;
+mod stock_venues;
 mod surroundings;
 mod synthetic;
 mod wire;
