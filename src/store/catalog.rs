@@ -295,8 +295,10 @@ impl Catalog {
             let Some(other) = self.get(by) else {
                 return refused(format!("@voided_by names '{by}', which is no table"));
             };
-            if table.key.is_empty() || table.name == other.name {
-                return refused("@voided_by needs a @key, and another table".to_owned());
+            if !table.key.iter().any(|c| c == VENUE) || table.name == other.name {
+                return refused(
+                    "@voided_by needs a @key with the venue, and another table".to_owned(),
+                );
             }
             let window = ["from_ts", "to_ts"].map(str::to_owned);
             let needed = table.key.iter().chain(&window);

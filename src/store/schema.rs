@@ -92,7 +92,7 @@ pub(super) fn replace_views(conn: &Connection, catalog: &Catalog, table: &Table)
     leave_out_void(conn, catalog, table)
 }
 
-/// What users see of the tables that `voider` voids, after its rows have become some or none.
+/// What users see of the tables that `voider` voids, after it has got its first row of a venue, or lost its last.
 pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Table) -> Result<()> {
     for voided in catalog.voided_by(&voider.name) {
         replace_valid(conn, catalog, voided)?;
@@ -130,38 +130,46 @@ fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     define(conn, table, &table.whole(), &body)
 }
 
-/// Of a table that another one voids, the rows that are not. While nothing is void that is all rows, with nothing
-/// to join: counting millions of sealed rows takes no more than their files' footers.
+/// Of a table that another one voids, the rows that are not. Rows of venues that never took one back are not
+/// compared: while no venue has, counting millions of sealed rows takes no more than their files' footers.
 fn replace_valid(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
     let Some(voider) = table.voided_by.as_deref().and_then(|by| catalog.get(by)) else {
         return Ok(());
     };
-    let mut body = format!("SELECT {} FROM main.{}", table.select_list(), table.whole());
-    if has_rows(conn, voider)? {
+    let (columns, whole) = (table.select_list(), table.whole());
+    let mut body = format!("SELECT {columns} FROM main.{whole}");
+    let venues = voiding_venues(conn, voider)?;
+    if !venues.is_empty() {
+        let venues: Vec<String> = venues
+            .iter()
+            .map(|venue| format!("'{}'", venue.replace('\'', "''")))
+            .collect();
+        let venues = venues.join(", ");
         let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
+        let same = same.collect::<Vec<_>>().join(" AND ");
         let time = table.time();
         body = format!(
-            "SELECT w.* FROM main.{} w ANTI JOIN main.{} v ON {}
+            "{body} WHERE venue NOT IN ({venues})
+             UNION ALL
+             SELECT w.* FROM (FROM main.{whole} WHERE venue IN ({venues})) w ANTI JOIN main.{} v ON {same}
              AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
-            table.whole(),
-            voider.whole(),
-            same.collect::<Vec<_>>().join(" AND ")
+            voider.whole()
         );
     }
     define(conn, table, &table.name, &body)
 }
 
-/// Whether a table has any row, hot or sealed.
-pub(super) fn has_rows(conn: &Connection, table: &Table) -> Result<bool> {
-    conn.query_row(
-        &format!(
-            "SELECT EXISTS (FROM hot.{}) OR EXISTS (FROM ops.manifest WHERE table_name = ? AND rows > 0)",
-            table.name
-        ),
-        [&table.name],
-        |row| row.get(0),
-    )
-    .doing(format!("reading {}", table.name))
+/// Venues that have rows in a table.
+pub(super) fn voiding_venues(conn: &Connection, voider: &Table) -> Result<Vec<String>> {
+    let whole = voider.whole();
+    conn.prepare(&format!(
+        "SELECT DISTINCT venue FROM main.{whole} ORDER BY venue"
+    ))
+    .and_then(|mut s| {
+        s.query_map([], |row| row.get(0))
+            .and_then(Iterator::collect)
+    })
+    .doing(format!("reading {whole}"))
 }
 
 /// Makes `main.view` of `body`, which has the table's columns.

@@ -128,8 +128,8 @@ pub(super) struct Writer {
     /// By venue and table.
     keys: HashMap<(String, String), Keys>,
     books: HashMap<String, Books>,
-    /// Tables that void rows of others and have been written to.
-    voiding: HashSet<String>,
+    /// Tables that void rows of others, and venues whose rows were written to them.
+    voiding: HashSet<(String, String)>,
 }
 
 impl Writer {
@@ -376,7 +376,7 @@ impl Writer {
                 self.books.insert(venue.to_owned(), books);
             }
             books => {
-                let begins = self.begins_to_void(&table, &batch)?;
+                let begins = self.begins_to_void(&table, venue, &batch)?;
                 self.insert(&table.name, venue, &stored)?;
                 if begins {
                     schema::leave_out_void(&self.conn, &self.catalog, &table)?;
@@ -402,14 +402,17 @@ impl Writer {
         self.insert(FEED_EVENTS, venue, &events)
     }
 
-    /// Whether the batch brings the first rows of a table that voids rows of others: these are to be left out for
-    /// users from now on. Asked once, for two transactions under way may not change one view.
-    fn begins_to_void(&mut self, table: &Table, batch: &RecordBatch) -> Result<bool> {
+    /// Whether the batch brings a venue's first rows of a table that voids rows of others: these are to be left
+    /// out for users from now on. Asked once, for two transactions under way may not change one view.
+    fn begins_to_void(&mut self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<bool> {
         let voids = self.target.raw
             && batch.num_rows() > 0
             && self.catalog.voided_by(&table.name).next().is_some()
-            && self.voiding.insert(table.name.clone());
-        Ok(voids && !schema::has_rows(&self.conn, table)?)
+            && self.voiding.insert((table.name.clone(), venue.to_owned()));
+        Ok(voids
+            && !schema::voiding_venues(&self.conn, table)?
+                .iter()
+                .any(|v| v == venue))
     }
 
     /// Leaves out rows whose key is known, stored or earlier in the batch.

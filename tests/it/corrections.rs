@@ -194,6 +194,29 @@ fn nothing_is_joined_while_nothing_is_void() {
 }
 
 #[test]
+fn each_venue_voids_its_own() {
+    let db = Db::new();
+    let massive = |n: usize| {
+        let file = db.write(
+            &format!("massive{n}.txt"),
+            &join_lines(&massive_frames()[n..=n]),
+        );
+        db.load("massive_stocks", "AAPL", [file]).ok();
+    };
+    let counts = || db.sql("SELECT venue, count(*) FROM trades GROUP BY ALL ORDER BY ALL");
+    load(&db, "all.txt", &[trades(), corrections()].concat());
+    massive(0);
+    assert_eq!(counts(), [["alpaca_stocks", "4"], ["massive_stocks", "3"]]);
+    db.run(["seal", "--all"]).ok();
+    massive(1);
+    assert_eq!(counts(), [["alpaca_stocks", "4"], ["massive_stocks", "2"]]);
+    db.run(["rebuild", "--venue", VENUE]).ok();
+    db.run(["seal", "--all"]).ok();
+    assert_eq!(counts(), [["alpaca_stocks", "4"], ["massive_stocks", "2"]]);
+    db.assert_sound();
+}
+
+#[test]
 fn a_table_voided_by_none_names_it() {
     let db = Db::new();
     let own = db.dir().join("sql/tables");
@@ -208,11 +231,9 @@ fn a_table_voided_by_none_names_it() {
         .fails_naming(&["tables/quotes.sql", "@voided_by", "nothing_such"]);
 }
 
-/// The venue whose live stream takes nothing back, but whose history tells what it should have said.
-#[test]
-fn history_corrects_what_was_received_live() {
-    let db = Db::new();
-    let frames = [
+/// Three trades live, and then their history: the first is cancelled, the second corrected.
+fn massive_frames() -> [String; 2] {
+    [
         line(
             0,
             r#"[{"ev":"T","sym":"AAPL","x":11,"i":"5","p":2,"s":10,"t":1680789600461,"q":1},{"ev":"T","sym":"AAPL","x":11,"i":"6","p":3,"s":10,"t":1680789600462,"q":2},{"ev":"T","sym":"AAPL","x":11,"i":"7","p":4,"s":10,"t":1680789600463,"q":3}]"#,
@@ -221,7 +242,14 @@ fn history_corrects_what_was_received_live() {
             9,
             r#"{"results":[{"correction":8,"exchange":11,"id":"5","price":2,"sip_timestamp":1680789600461979400,"size":10},{"correction":10,"exchange":11,"id":"5","price":2,"sip_timestamp":1680789605461979400,"size":10},{"correction":1,"exchange":11,"id":"6","price":3.5,"sip_timestamp":1680789600462979400,"size":20},{"correction":12,"exchange":11,"id":"6","price":3,"sip_timestamp":1680789606461979400,"size":10},{"correction":0,"exchange":11,"id":"7","price":4,"sip_timestamp":1680789600463979400,"size":10}],"status":"OK","request_id":"a"}"#,
         ),
-    ];
+    ]
+}
+
+/// The venue whose live stream takes nothing back, but whose history tells what it should have said.
+#[test]
+fn history_corrects_what_was_received_live() {
+    let db = Db::new();
+    let frames = massive_frames();
     let file = db.write("frames.txt", &join_lines(frames));
     db.load("massive_stocks", "AAPL", [file]).ok();
     assert_eq!(
