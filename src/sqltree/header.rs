@@ -14,6 +14,9 @@ pub struct Header {
     pub texts: Vec<String>,
     /// `@latest`: of rows with one key the one received last counts, instead of the first.
     pub latest: bool,
+    /// `@voided_by table`: rows that a row of that table takes back are left out for users; the view
+    /// `<name>_reported` has them all.
+    pub voided_by: Option<String>,
     /// `@delta a, b`: columns that rise in small steps; sealed as differences.
     pub delta: Vec<String>,
     /// `@plain a, b`: columns of few repetitions; sealed as they are.
@@ -42,6 +45,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             "key" => header.key = list(value),
             "match" => header.texts.push(value.trim().to_owned()),
             "latest" => header.latest = true,
+            "voided_by" => header.voided_by = Some(value.trim().to_owned()),
             "delta" => header.delta = list(value),
             "plain" => header.plain = list(value),
             "split" => header.split = list(value),
@@ -50,7 +54,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
                     file: origin.to_owned(),
                     line: index + 1,
                     message: format!(
-                        "unknown @{name}; mdb knows @key, @match, @latest, @delta, @plain and @split"
+                        "unknown @{name}; mdb knows @key, @match, @latest, @voided_by, @delta, @plain and @split"
                     ),
                 });
             }
@@ -93,7 +97,7 @@ mod tests {
         let error = parse("f.sql", "-- A.\n-- @kye venue\nSELECT 1").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @delta, @plain and @split"
+            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @voided_by, @delta, @plain and @split"
         );
         assert!(
             parse("f.sql", "SELECT 1")

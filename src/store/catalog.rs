@@ -28,6 +28,9 @@ pub(super) struct Table {
     pub(super) key: Vec<String>,
     /// Whether of rows with one key the latest counts, instead of the first.
     pub(super) latest: bool,
+    /// The table whose rows take back rows of this one. It has this one's key, and says in `from_ts` and `to_ts`
+    /// in which time the row taken back lies.
+    pub(super) voided_by: Option<String>,
 }
 
 /// A column of a canonical table.
@@ -65,6 +68,15 @@ impl Table {
             "recv_ts"
         } else {
             "ts"
+        }
+    }
+
+    /// The view of all its rows, hot and sealed.
+    pub(super) fn whole(&self) -> String {
+        if self.voided_by.is_some() {
+            format!("{}_reported", self.name)
+        } else {
+            self.name.clone()
         }
     }
 
@@ -256,10 +268,47 @@ impl Catalog {
                 schema,
                 key,
                 latest: file.header.latest,
+                voided_by: file.header.voided_by.clone(),
             };
             tables.insert(file.name.clone(), Arc::new(table));
         }
-        Ok(Self { tables })
+        let catalog = Self { tables };
+        catalog.check_voiding(tree)?;
+        Ok(catalog)
+    }
+
+    /// A table that voids another needs what the two are compared by.
+    fn check_voiding(&self, tree: &SqlTree) -> Result<()> {
+        for file in tree.folder("tables") {
+            let Some((table, by)) = self
+                .get(&file.name)
+                .and_then(|table| Some((table, table.voided_by.as_deref()?)))
+            else {
+                continue;
+            };
+            let refused = |message: String| {
+                Err(Error::Model {
+                    file: file.origin.clone(),
+                    message,
+                })
+            };
+            let Some(other) = self.get(by) else {
+                return refused(format!("@voided_by names '{by}', which is no table"));
+            };
+            if !table.key.iter().any(|c| c == VENUE) || table.name == other.name {
+                return refused(
+                    "@voided_by needs a @key with the venue, and another table".to_owned(),
+                );
+            }
+            let window = ["from_ts", "to_ts"].map(str::to_owned);
+            let needed = table.key.iter().chain(&window);
+            if let Some(lacking) = needed.into_iter().find(|c| other.position(c).is_none()) {
+                return refused(format!(
+                    "@voided_by names '{by}', which lacks the column '{lacking}'"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A table by name.
@@ -273,6 +322,12 @@ impl Catalog {
             file: format!("sql/tables/{name}.sql"),
             message: "the table is missing; mdb writes it itself".to_owned(),
         })
+    }
+
+    /// The tables whose rows `voider` takes back.
+    pub(super) fn voided_by<'a>(&'a self, voider: &'a str) -> impl Iterator<Item = &'a Arc<Table>> {
+        self.iter()
+            .filter(move |table| table.voided_by.as_deref() == Some(voider))
     }
 
     /// All tables.

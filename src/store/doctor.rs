@@ -277,7 +277,7 @@ fn set_file_aside(
         .and_then(|_| {
             catalog
                 .get(&entry.table)
-                .map_or(Ok(()), |table| schema::replace_view(conn, table))
+                .map_or(Ok(()), |table| schema::replace_views(conn, &catalog, table))
         })
         .and_then(|()| conn.execute_batch("COMMIT").doing("repairing the manifest"));
     if repaired.is_err() {

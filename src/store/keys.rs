@@ -3,7 +3,8 @@
 //! The keys of the newest stored rows are kept in memory, up to a fixed number; a batch that reaches
 //! further back is compared with the stored rows of its own time range instead.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use arrow::array::{
@@ -30,7 +31,7 @@ const NULL_WORD: u64 = 0x7ff8_dead_0000_0001;
 
 /// A 128-bit hash of a key: no two different keys of any real table share one. It is seeded anew in
 /// every process, so that nobody can send keys that do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key([u64; 2]);
 
 impl Hash for Key {
@@ -55,8 +56,65 @@ impl Hasher for Identity {
     }
 }
 
-type Map<V> = HashMap<Key, V, BuildHasherDefault<Identity>>;
-type Set = HashSet<Key, BuildHasherDefault<Identity>>;
+/// The ts of rows by their keys.
+#[derive(Default)]
+struct Times {
+    one: HashMap<Key, i64, BuildHasherDefault<Identity>>,
+    /// Further times of keys that a venue has used again, as some do every day.
+    more: BTreeSet<(Key, i64)>,
+}
+
+impl Times {
+    /// Whether a row with this key lies near the given one.
+    fn near(&self, key: Key, row: &Row) -> bool {
+        let (low, high) = row.around();
+        self.one
+            .get(&key)
+            .is_some_and(|ts| (low..=high).contains(ts))
+            || !self.more.is_empty() && self.more.range((key, low)..=(key, high)).next().is_some()
+    }
+
+    fn insert(&mut self, key: Key, ts: i64) {
+        match self.one.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(ts);
+            }
+            Entry::Occupied(_) => {
+                self.more.insert((key, ts));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.one.len() + self.more.len()
+    }
+
+    fn clear(&mut self) {
+        self.one.clear();
+        self.more.clear();
+    }
+
+    /// A time that half of all are not later than.
+    fn middle(&self) -> i64 {
+        let more = self.more.iter().map(|(_, ts)| *ts);
+        let mut times: Vec<i64> = self.one.values().copied().chain(more).collect();
+        let half = times.len() / 2;
+        *times.select_nth_unstable(half).1
+    }
+
+    /// Moves what is not later than `last` to `old`.
+    fn move_until(&mut self, last: i64, old: &mut Self) {
+        for (key, ts) in self.one.extract_if(|_, ts| *ts <= last) {
+            old.insert(key, ts);
+        }
+        self.more.retain(|&(key, ts)| {
+            if ts <= last {
+                old.insert(key, ts);
+            }
+            ts > last
+        });
+    }
+}
 
 /// The keys of one venue's rows of one table.
 ///
@@ -64,12 +122,12 @@ type Set = HashSet<Key, BuildHasherDefault<Identity>>;
 /// is the same for keys in memory and stored ones, so that what a rebuild admits does not depend on where
 /// processes and batches ended.
 pub(super) struct Keys {
-    /// ts of each admitted row whose ts is `from` or later.
-    recent: Map<i64>,
+    /// Each admitted row whose ts is `from` or later.
+    recent: Times,
     from: i64,
     /// The same of older rows, and of forgotten ones, that a query may not see yet: those of the transaction
     /// being committed, and those of the open one.
-    in_flight: [Map<i64>; 2],
+    in_flight: [Times; 2],
     seeds: Seeds,
     /// The key's columns, without the venue, and whether NULL is a value in them.
     columns: Vec<(String, bool)>,
@@ -108,9 +166,9 @@ impl Keys {
             list.join(", ")
         );
         Ok(Self {
-            recent: Map::default(),
+            recent: Times::default(),
             from: newest.map_or(i64::MIN, |ns| ns.saturating_add(1)),
-            in_flight: [Map::default(), Map::default()],
+            in_flight: <[Times; 2]>::default(),
             seeds: Seeds::default(),
             columns,
             venue: venue.to_owned(),
@@ -151,47 +209,42 @@ impl Keys {
             })
             .collect();
         let stored = self.stored(conn, &rows)?;
-        self.recent.reserve(rows.len());
+        self.recent.one.reserve(rows.len());
         let mut new = Vec::with_capacity(rows.len());
         for row in &rows {
             let Some(key) = row.key else {
                 new.push(true);
                 continue;
             };
-            let near = |map: &Map<i64>| map.get(&key).is_some_and(|&ts| row.near(ts));
-            let known =
-                stored.contains(&key) || near(&self.recent) || self.in_flight.iter().any(near);
+            let known = stored.near(key, row)
+                || self.recent.near(key, row)
+                || self.in_flight.iter().any(|times| times.near(key, row));
             new.push(!known);
             if !known {
-                let map = if row.ts >= self.from {
+                let times = if row.ts >= self.from {
                     &mut self.recent
                 } else {
                     &mut self.in_flight[1]
                 };
-                map.insert(key, row.ts);
+                times.insert(key, row.ts);
             }
         }
         self.forget_oldest();
         Ok(new)
     }
 
-    /// Those of the rows' keys that stored rows older than `from` have.
-    fn stored(&self, conn: &Connection, rows: &[Row]) -> Result<Set> {
-        let mut known = Set::default();
-        let mut wanted: Map<&Row> = Map::default();
+    /// The stored rows older than `from` that have the rows' keys and lie near one of them.
+    fn stored(&self, conn: &Connection, rows: &[Row]) -> Result<Times> {
+        let mut found = Times::default();
+        let mut wanted: HashSet<Key, BuildHasherDefault<Identity>> = HashSet::default();
         let mut times = Vec::new();
         for row in rows {
-            let Some(key) = row
-                .key
-                .filter(|_| row.ts.saturating_sub(row.slack) < self.from)
-            else {
+            let around = row.around();
+            let Some(key) = row.key.filter(|_| around.0 < self.from) else {
                 continue;
             };
-            wanted.entry(key).or_insert(row);
-            times.push((
-                row.ts.saturating_sub(row.slack),
-                row.ts.saturating_add(row.slack),
-            ));
+            wanted.insert(key);
+            times.push(around);
         }
         for (low, high) in ranges(times) {
             let high = high.min(self.from.saturating_sub(1));
@@ -213,25 +266,23 @@ impl Keys {
                     .as_primitive::<TimestampNanosecondType>();
                 for (row, &ts) in ts.values().iter().enumerate() {
                     if let Some(key) = self.seeds.key(&columns, row)
-                        && wanted.get(&key).is_some_and(|wanted| wanted.near(ts))
+                        && wanted.contains(&key)
                     {
-                        known.insert(key);
+                        found.insert(key, ts);
                     }
                 }
             }
         }
-        Ok(known)
+        Ok(found)
     }
 
     fn forget_oldest(&mut self) {
         if self.recent.len() <= MAX_KEYS {
             return;
         }
-        let mut times: Vec<i64> = self.recent.values().copied().collect();
-        let (_, &mut middle, _) = times.select_nth_unstable(self.recent.len() / 2);
+        let middle = self.recent.middle();
         self.from = middle.saturating_add(1);
-        let forgotten = self.recent.extract_if(|_, ts| *ts <= middle);
-        self.in_flight[1].extend(forgotten);
+        self.recent.move_until(middle, &mut self.in_flight[1]);
     }
 
     /// A query now sees everything but what was added since the last call, or is added from now on.
@@ -251,8 +302,12 @@ struct Row {
 }
 
 impl Row {
-    fn near(&self, ts: i64) -> bool {
-        self.ts.abs_diff(ts) <= self.slack.unsigned_abs()
+    /// The first and last time of a row that is the same.
+    fn around(&self) -> (i64, i64) {
+        (
+            self.ts.saturating_sub(self.slack),
+            self.ts.saturating_add(self.slack),
+        )
     }
 }
 
@@ -369,6 +424,31 @@ impl<'a> KeyColumn<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_used_again_is_known_at_each_of_its_times() {
+        let row = |ts| Row {
+            key: None,
+            ts,
+            slack: 10,
+        };
+        let (key, mut times, mut old) = (Key([1, 2]), Times::default(), Times::default());
+        for ts in [1000, 2000, 3000] {
+            assert!(!times.near(key, &row(ts)));
+            times.insert(key, ts);
+        }
+        assert!(
+            [990, 1010, 2000, 3010]
+                .iter()
+                .all(|ts| times.near(key, &row(*ts)))
+        );
+        assert!(!times.near(key, &row(1011)) && !times.near(Key([1, 3]), &row(2000)));
+        assert_eq!((times.len(), times.middle()), (3, 2000));
+        times.move_until(2000, &mut old);
+        assert_eq!((times.len(), old.len()), (1, 2));
+        assert!(times.near(key, &row(3000)) && !times.near(key, &row(2000)));
+        assert!(old.near(key, &row(1000)) && old.near(key, &row(2000)));
+    }
 
     #[test]
     fn ranges_far_apart_are_read_apart() {

@@ -234,8 +234,9 @@ impl Store {
             // Rows whose message is gone cannot be made again.
             let made = format!("{made} AND seq IN (SELECT seq FROM main.raw_messages)");
             let sql = format!(
-                "INSERT INTO rebuild.{0} FROM main.{0} WHERE NOT coalesce({made}, false)",
-                table.name
+                "INSERT INTO rebuild.{} FROM main.{} WHERE NOT coalesce({made}, false)",
+                table.name,
+                table.whole()
             );
             self.conn
                 .execute_batch(&sql)
@@ -280,7 +281,7 @@ impl Store {
                      DELETE FROM ops.manifest WHERE table_name = '{name}';"
                 ))
                 .doing(format!("putting {name} in place"))?;
-                schema::replace_view(conn, table)?;
+                schema::replace_views(conn, &self.catalog, table)?;
             }
             if tables.iter().any(|t| t.name == BOOK_DELTAS) {
                 for venue in venues {

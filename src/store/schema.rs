@@ -67,7 +67,11 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     }
     let catalog = Catalog::load(&tx, tree)?;
     for table in catalog.iter() {
-        replace_view(&tx, table)?;
+        replace_whole(&tx, table)?;
+    }
+    // They build on two of the others.
+    for table in catalog.iter() {
+        replace_valid(&tx, &catalog, table)?;
     }
     drop_views_of_old(&tx)?;
     create_views(&tx, tree, &catalog)?;
@@ -81,8 +85,23 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         .doing("writing the database file")
 }
 
-/// The relation users query: hot rows, and the lake's files if there are any.
-pub(super) fn replace_view(conn: &Connection, table: &Table) -> Result<()> {
+/// The relations users query of a table, after its rows have moved.
+pub(super) fn replace_views(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
+    replace_whole(conn, table)?;
+    replace_valid(conn, catalog, table)?;
+    leave_out_void(conn, catalog, table)
+}
+
+/// What users see of the tables that `voider` voids, after it has got its first row of a venue, or lost its last.
+pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Table) -> Result<()> {
+    for voided in catalog.voided_by(&voider.name) {
+        replace_valid(conn, catalog, voided)?;
+    }
+    Ok(())
+}
+
+/// All rows: hot ones, and the lake's files if there are any.
+fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let columns = table.select_list();
     let files: Vec<String> = conn
         .prepare_cached("SELECT path FROM ops.manifest WHERE table_name = ? ORDER BY path")
@@ -108,15 +127,62 @@ pub(super) fn replace_view(conn: &Connection, table: &Table) -> Result<()> {
             table.key_list()
         );
     }
-    let mut sql = format!("CREATE OR REPLACE VIEW main.{} AS {body};", table.name);
+    define(conn, table, &table.whole(), &body)
+}
+
+/// Of a table that another one voids, the rows that are not. Rows of venues that never took one back are not
+/// compared: while no venue has, counting millions of sealed rows takes no more than their files' footers.
+fn replace_valid(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
+    let Some(voider) = table.voided_by.as_deref().and_then(|by| catalog.get(by)) else {
+        return Ok(());
+    };
+    let (columns, whole) = (table.select_list(), table.whole());
+    let mut body = format!("SELECT {columns} FROM main.{whole}");
+    let venues = voiding_venues(conn, voider)?;
+    if !venues.is_empty() {
+        let venues: Vec<String> = venues
+            .iter()
+            .map(|venue| format!("'{}'", venue.replace('\'', "''")))
+            .collect();
+        let venues = venues.join(", ");
+        let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        let time = table.time();
+        body = format!(
+            "{body} WHERE venue NOT IN ({venues})
+             UNION ALL
+             SELECT w.* FROM (FROM main.{whole} WHERE venue IN ({venues})) w ANTI JOIN main.{} v ON {same}
+             AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
+            voider.whole()
+        );
+    }
+    define(conn, table, &table.name, &body)
+}
+
+/// Venues that have rows in a table.
+pub(super) fn voiding_venues(conn: &Connection, voider: &Table) -> Result<Vec<String>> {
+    let whole = voider.whole();
+    conn.prepare(&format!(
+        "SELECT DISTINCT venue FROM main.{whole} ORDER BY venue"
+    ))
+    .and_then(|mut s| {
+        s.query_map([], |row| row.get(0))
+            .and_then(Iterator::collect)
+    })
+    .doing(format!("reading {whole}"))
+}
+
+/// Makes `main.view` of `body`, which has the table's columns.
+fn define(conn: &Connection, table: &Table, view: &str, body: &str) -> Result<()> {
+    let mut sql = format!("CREATE OR REPLACE VIEW main.{view} AS {body};");
     // The file's own words become comments, for `.schema` and any other tool that shows them.
-    sql += &comment(&format!("VIEW main.{}", table.name), &table.comment);
+    sql += &comment(&format!("VIEW main.{view}"), &table.comment);
     for column in &table.columns {
-        let of = format!("COLUMN main.{}.\"{}\"", table.name, column.name);
+        let of = format!("COLUMN main.{view}.\"{}\"", column.name);
         sql += &comment(&of, &column.comment);
     }
     conn.execute_batch(&sql)
-        .doing(format!("replacing the view {}", table.name))
+        .doing(format!("replacing the view {view}"))
 }
 
 fn comment(of: &str, text: &str) -> String {
@@ -142,7 +208,8 @@ fn drop_views_of_old(conn: &Connection) -> Result<()> {
 /// Views may build on one another: those that fail are tried again as long as others succeed.
 fn create_views(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
     let mut waiting: Vec<&SqlFile> = tree.folder("views").collect();
-    if let Some(file) = waiting.iter().find(|f| catalog.get(&f.name).is_some()) {
+    let taken = |name: &str| catalog.iter().any(|t| t.name == name || t.whole() == name);
+    if let Some(file) = waiting.iter().find(|f| taken(&f.name)) {
         return Err(Error::Model {
             file: file.origin.clone(),
             message: format!(

@@ -2,7 +2,7 @@
 //! mark are committed together or not at all.
 
 use std::collections::hash_map::{Entry, ValuesMut};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -22,6 +22,7 @@ use super::keys::Keys;
 use super::live::BookState;
 use super::normalize::{Derived, Rows};
 use super::raw::{DeadLetter, LoadMark};
+use super::schema;
 use crate::model::frame::FeedEvent;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::Venue;
@@ -103,11 +104,11 @@ impl Target {
     }
 
     /// The relation that holds all rows of a table, so that new ones can be compared with them.
-    fn relation(&self, table: &str) -> String {
+    fn relation(&self, table: &Table) -> String {
         if self.raw {
-            format!("main.{table}")
+            format!("main.{}", table.whole())
         } else {
-            format!("{}.{table}", self.schema)
+            format!("{}.{}", self.schema, table.name)
         }
     }
 }
@@ -140,6 +141,8 @@ pub(super) struct Writer {
     /// By venue and table.
     keys: HashMap<(String, String), Keys>,
     books: HashMap<String, Books>,
+    /// Tables that void rows of others, and venues whose rows were written to them.
+    voiding: HashSet<(String, String)>,
 }
 
 impl Writer {
@@ -159,6 +162,7 @@ impl Writer {
             target,
             keys: HashMap::new(),
             books: HashMap::new(),
+            voiding: HashSet::new(),
         }
     }
 
@@ -464,7 +468,11 @@ impl Writer {
                 self.books.insert(venue.to_owned(), books);
             }
             books => {
+                let begins = self.begins_to_void(&table, venue, &batch)?;
                 self.insert(&table.name, venue, &stored)?;
+                if begins {
+                    schema::leave_out_void(&self.conn, &self.catalog, &table)?;
+                }
                 self.books
                     .extend(books.map(|books| (venue.to_owned(), books)));
             }
@@ -487,6 +495,19 @@ impl Writer {
         self.insert(FEED_EVENTS, venue, &events)
     }
 
+    /// Whether the batch brings a venue's first rows of a table that voids rows of others: these are to be left
+    /// out for users from now on. Asked once, for two transactions under way may not change one view.
+    fn begins_to_void(&mut self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<bool> {
+        let voids = self.target.raw
+            && batch.num_rows() > 0
+            && self.catalog.voided_by(&table.name).next().is_some()
+            && self.voiding.insert((table.name.clone(), venue.to_owned()));
+        Ok(voids
+            && !schema::voiding_venues(&self.conn, table)?
+                .iter()
+                .any(|v| v == venue))
+    }
+
     /// Leaves out rows whose key is known, stored or earlier in the batch.
     fn only_new(&mut self, table: &Table, venue: &str, batch: RecordBatch) -> Result<RecordBatch> {
         let keys = match self.keys.entry((venue.to_owned(), table.name.clone())) {
@@ -494,7 +515,7 @@ impl Writer {
             Entry::Vacant(entry) => entry.insert(Keys::new(
                 &self.conn,
                 table,
-                &self.target.relation(&table.name),
+                &self.target.relation(table),
                 venue,
             )?),
         };

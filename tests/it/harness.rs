@@ -16,9 +16,10 @@ use tempfile::TempDir;
 pub(crate) use crate::process::{Live, Run, poll};
 
 /// Every canonical table, raw first.
-pub(crate) const TABLES: [&str; 10] = [
+pub(crate) const TABLES: [&str; 11] = [
     "raw_messages",
     "trades",
+    "trade_corrections",
     "quotes",
     "book_deltas",
     "book_tops",

@@ -17,6 +17,7 @@
 mod checked_books;
 mod checksums;
 mod cli;
+mod corrections;
 mod crash;
 mod documented;
 mod harness;
@@ -29,6 +30,7 @@ mod real_data;
 mod recordings;
 mod seal;
 mod stand_in;
+mod stock_venues;
 mod surroundings;
 mod synthetic;
 mod venues;

@@ -1,0 +1,31 @@
+-- Best bid and ask of all exchanges: `Q` on the WebSocket, /v3/quotes by REST. ts is the SIP's time, in ms or, by REST,
+-- ns. update_id is the venue's sequence number, which rises within a ticker's day and names a quote by both ways.
+-- Sizes are shares. Until 2025-11-03 the venue, as the SIPs, sent round lots of 100 shares, so those are multiplied;
+-- for the few stocks of smaller lots that is too much. A price of 0 stands for no bid, or no ask.
+-- A REST body names no ticker: symbol is the request's.
+-- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
+-- @match :"Q"
+-- @match : "Q"
+-- @match sip_timestamp"
+SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol, ts,
+       nullif(f[5]::DOUBLE, 0) AS bid_price, IF(f[5]::DOUBLE = 0, NULL, f[6]::DOUBLE * lot) AS bid_size,
+       nullif(f[7]::DOUBLE, 0) AS ask_price, IF(f[7]::DOUBLE = 0, NULL, f[8]::DOUBLE * lot) AS ask_size,
+       f[4]::UBIGINT AS update_id
+FROM (
+    SELECT *, IF(ts < '2025-11-03'::TIMESTAMP_NS, 100, 1) AS lot
+    FROM (
+        SELECT *, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000)) AS ts
+        FROM (
+            SELECT seq, recv_ts, venue, symbol, rest,
+                   unnest([IF(rest,
+                       json_extract_string(e, ['$.ev', '$.sym', '$.sip_timestamp', '$.sequence_number', '$.bid_price',
+                                               '$.bid_size', '$.ask_price', '$.ask_size']),
+                       json_extract_string(e, ['$.ev', '$.sym', '$.t', '$.q', '$.bp', '$.bs', '$.ap', '$.as']))]) AS f
+            FROM (
+                SELECT *, unnest(IF(rest, json_extract(payload, '$.results[*]'), json_extract(payload, '$[*]'))) AS e
+                FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+            )
+        )
+        WHERE IF(rest, f[3] IS NOT NULL AND coalesce(f[5], f[7]) IS NOT NULL, f[1] = 'Q')
+    )
+)
