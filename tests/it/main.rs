@@ -23,6 +23,7 @@ mod imports;
 mod process;
 mod real_data;
 mod seal;
+mod socket;
 mod surroundings;
 mod synthetic;
 mod wire;
