@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 fn fill(settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
     let dir = tempfile::tempdir().context("cannot make a directory for the sample")?;
     let mut store = open_store(settings)?;
-    let stop = AtomicBool::new(false);
+    let stop = Arc::default();
     let mut total = Written::default();
     let start = Instant::now();
     for entry in SAMPLE

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::progress::{bar, grouped};
+use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::sources::capture::Capture;
@@ -42,6 +44,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let Dialect::Capture = args.dialect;
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
+    let serving = Serving::start("load", settings, &store)?;
     let mut total = Written::default();
     let mut failures = Vec::new();
     let start = Instant::now();
@@ -57,6 +60,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         }
     }
     let summed = summary(&total, start.elapsed().as_secs_f64());
+    drop(serving);
     let closed = store.close();
     // What went wrong first is what to tell; what follows from it is not.
     let last = failures.pop();
@@ -73,11 +77,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
 pub(super) fn load_one(
     store: &mut Store,
     load: &Load<'_>,
-    stop: &AtomicBool,
+    stop: &Arc<AtomicBool>,
     total: &mut Written,
 ) -> anyhow::Result<()> {
     let name = load.file.display().to_string();
-    let capture = Capture::open(load.file)?;
+    let capture = Capture::open_until(load.file, stop)?;
     let template = if capture.bytes().is_some() {
         "{msg} {wide_bar} {percent}% · {prefix} · {eta} left"
     } else {

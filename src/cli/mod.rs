@@ -7,12 +7,17 @@ mod load;
 mod progress;
 mod rebuild;
 mod seal;
+mod serving;
+mod session;
 mod sql;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
@@ -46,6 +51,8 @@ enum Command {
     Seal(seal::Args),
     /// Make canonical tables again from the raw messages
     Rebuild(rebuild::Args),
+    /// Tell what is being captured, by which process, and what is there
+    Status(status::Args),
     /// Verify the database and its lake
     Doctor(doctor::Args),
     /// Load the built-in sample into a database of its own, seal it, and show what is in it
@@ -92,6 +99,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
+        Some(Command::Status(args)) => status::run(&args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
     }?;
@@ -150,7 +158,24 @@ fn outcome(stop: &AtomicBool) -> Outcome {
     }
 }
 
+/// How long a database may be locked: others read the file for a moment, and one that has just opened it, or is just
+/// closing it, does not answer on a socket.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Opens the database for a command that writes.
 fn open_store(settings: &Settings) -> store::Result<store::Store> {
-    store::Store::open(settings, store::Purpose::Ingest)
+    patiently(|| store::Store::open(settings, store::Purpose::Ingest))
+}
+
+/// Opens the database as soon as nobody has it locked.
+fn patiently<T>(mut open: impl FnMut() -> store::Result<T>) -> store::Result<T> {
+    let start = Instant::now();
+    loop {
+        match open() {
+            Err(store::Error::InUse { .. }) if start.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
 }

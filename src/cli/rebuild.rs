@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use super::progress::bar;
+use super::serving::Serving;
 use super::{Outcome, load, open_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::store::Rebuild;
@@ -21,6 +22,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
+    let serving = Serving::start("rebuild", settings, &store)?;
     let start = Instant::now();
     let bar = bar(
         Some(0),
@@ -42,6 +44,7 @@ pub(super) fn run(args: Args, settings: &Settings) -> anyhow::Result<Outcome> {
     } else {
         load::summary(&rebuilt.written, start.elapsed().as_secs_f64())?;
     }
+    drop(serving);
     store.close()?;
     Ok(outcome(&stop))
 }

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::progress::grouped;
+use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::store::{SealedFile, Which};
@@ -35,6 +36,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     };
     let stop = stop_flag()?;
     let store = open_store(settings)?;
+    let serving = Serving::start("seal", settings, &store)?;
     let mut files = 0;
     let mut out = std::io::stdout();
     let mut told = Ok(());
@@ -53,6 +55,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     if files == 0 {
         writeln!(out, "nothing to seal")?;
     }
+    drop(serving);
     store.close()?;
     told?;
     Ok(outcome(&stop))

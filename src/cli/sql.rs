@@ -1,5 +1,6 @@
 //! `mdb sql`: answers to a program or a file.
 
+use std::fmt::Write as _;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,12 +10,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use tempfile::NamedTempFile;
 
-use super::INTERRUPTED;
+use super::{INTERRUPTED, session};
 use crate::config::Settings;
 use crate::output::{Format, Layout};
 use crate::query::{Session, Source};
 use crate::shell::{self, Failure, Printer};
-use crate::store;
 
 /// Bytes gathered for one write.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         )?;
         return Ok(ExitCode::from(2));
     };
-    let mut session = Session::new(store::open_reader(settings, args.write)?, args.write);
+    let mut session = session::open(settings, args.write)?;
     session
         .interrupter()
         .on_ctrl_c()
@@ -63,27 +63,40 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 
     let of_name = args.output.as_deref().and_then(Format::of_path);
     let format = args.format.or(of_name).unwrap_or(Format::Table);
-    let result = match &args.output {
-        Some(path) => to_file(path, format, &mut session, &scripts)?,
-        None => to_stdout(format, &mut session, &scripts)?,
+    let ask = |session: &mut Session| match &args.output {
+        Some(path) => to_file(path, format, session, &scripts),
+        None => to_stdout(format, session, &scripts),
     };
+    let mut result = ask(&mut session)?;
+    if session.is_lost() && session.is_unused() && !args.write {
+        // The process ended between being found and being asked.
+        session.move_to(session::open(settings, args.write)?);
+        result = ask(&mut session)?;
+    }
     exit_code(result)
 }
 
 /// Runs the shell on the database.
 pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let session = Session::new(store::open_reader(settings, false)?, false);
-    let banner = format!(
+    let reopen = || session::open(settings, false).map_err(|error| format!("{error:#}"));
+    let session = session::open(settings, false)?;
+    let mut banner = format!(
         "mdb {} · {} · .help for help",
         env!("CARGO_PKG_VERSION"),
         settings.db.display()
     );
-    exit_code(shell::run(
-        session,
-        &shell::Options {
-            banner: Some(banner),
-        },
-    ))
+    if let Some(process) = session.attached_to() {
+        let _ = write!(
+            banner,
+            "\nattached to mdb {} (PID {}), which has the database open",
+            process.command, process.pid
+        );
+    }
+    let options = shell::Options {
+        banner: Some(banner),
+        reopen: Some(&reopen),
+    };
+    exit_code(shell::run(session, &options))
 }
 
 /// Says what ended a script, and with which code.

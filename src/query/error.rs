@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::statements::Statement;
@@ -21,10 +22,16 @@ pub enum Error {
     /// The way to DuckDB failed: text that holds a zero byte, a type that cannot be fetched.
     #[error(transparent)]
     Driver(duckdb::Error),
+    /// The process that has the database open could not do what it was asked.
+    #[error("{0}")]
+    Remote(String),
+    /// The session is over: the process that has the database open has gone, or has ended it.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// DuckDB's error about a statement.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct SqlError {
     /// What is wrong, without place and hint.
@@ -93,6 +100,14 @@ impl Error {
             // DuckDB speaks of "EXECUTE", which nobody wrote.
             error.message = "the database is open for reading only".into();
             error.hint = Some("mdb sql --write allows changes".into());
+        }
+        self
+    }
+
+    /// The error with its place where `map` puts it.
+    pub(super) fn placed(mut self, map: impl FnOnce(Range<usize>) -> Range<usize>) -> Self {
+        if let Self::Sql(error) = &mut self {
+            error.at = error.at.take().map(map);
         }
         self
     }

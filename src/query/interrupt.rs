@@ -1,13 +1,15 @@
 //! Stopping a query from another thread, such as the one that hears of Ctrl-C.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
+
+use super::remote::Bell;
 
 /// How long to wait before DuckDB is told again; it forgets an interrupt that comes just before a query starts.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -15,22 +17,58 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// Stops the query its session is running. Cheap to clone, and usable from any thread.
 #[derive(Clone)]
 pub struct Interrupter {
-    handle: Arc<duckdb::InterruptHandle>,
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
+    handle: Mutex<Handle>,
     asked: AtomicBool,
     running: AtomicBool,
 }
 
-impl Interrupter {
-    pub(super) fn new(handle: Arc<duckdb::InterruptHandle>) -> Self {
-        Self {
-            handle,
-            state: Arc::default(),
+/// How the session is told.
+#[derive(Clone)]
+pub(super) enum Handle {
+    Local(Arc<duckdb::InterruptHandle>),
+    Remote(Bell),
+}
+
+impl Handle {
+    fn interrupt(&self) {
+        match self {
+            Self::Local(handle) => handle.interrupt(),
+            Self::Remote(bell) => bell.ring(),
         }
+    }
+}
+
+impl Interrupter {
+    pub(super) fn new(handle: Handle) -> Self {
+        Self {
+            state: Arc::new(State {
+                handle: Mutex::new(handle),
+                asked: AtomicBool::new(false),
+                running: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// From now on stops what another session runs, so that whoever holds this need not know of the change.
+    pub(super) fn move_to(&self, other: &Self) {
+        let handle = other.handle();
+        *self
+            .state
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = handle;
+    }
+
+    fn handle(&self) -> Handle {
+        self.state
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Asks the running query to stop, and returns once it has. What the session is asked to run afterwards
@@ -38,7 +76,7 @@ impl Interrupter {
     pub fn interrupt(&self) {
         self.state.asked.store(true, SeqCst);
         while self.asked() && self.state.running.load(SeqCst) {
-            self.handle.interrupt();
+            self.handle().interrupt();
             thread::sleep(AGAIN);
         }
     }

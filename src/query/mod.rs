@@ -1,14 +1,28 @@
-//! SQL in, Arrow batches out: sessions on a connection, the splitting of scripts, errors with their place.
+//! SQL in, Arrow batches out: sessions, here or in another process, the splitting of scripts, errors with their place.
 
 mod error;
 mod interrupt;
+mod local;
+mod paths;
+mod remote;
+mod shared;
 mod statements;
+mod tokens;
+pub mod wire;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
+
+use interrupt::Handle;
+use local::{Local, LocalRows};
+use remote::{Answer, Remote};
 
 pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
+pub use remote::status;
 pub use statements::{Open, Piece, Pieces, Statement, first_word, open_at_end, statements};
 
 /// How types that Arrow lacks come out of a query.
@@ -21,28 +35,57 @@ pub enum Types {
     Plain,
 }
 
-/// A connection to ask questions on, one at a time.
+/// Where to ask questions, one at a time.
 pub struct Session {
-    connection: duckdb::Connection,
+    place: Place,
     write: bool,
     interrupter: Interrupter,
-    types: Option<Types>,
+    /// Whether a statement failed because the session is over.
+    lost: bool,
+    unused: bool,
+}
+
+enum Place {
+    Here(Local),
+    There(Box<Remote>),
 }
 
 impl Session {
-    /// A session on `connection`. `write` says whether it was opened for writing: it only decides what
-    /// a refused change is answered with, the refusal is DuckDB's.
+    /// A session on `connection`, which has the database to itself. `write` says whether it was opened for writing:
+    /// it only decides what a refused change is answered with, the refusal is DuckDB's.
     #[must_use]
     pub fn new(connection: duckdb::Connection, write: bool) -> Self {
-        // Errors as JSON carry their exact place. Where the configuration is locked they stay text,
-        // and are shown as DuckDB words them.
-        let _ = connection.execute_batch("SET SESSION errors_as_json = true");
-        let interrupter = Interrupter::new(connection.interrupt_handle());
+        Self::at(Place::Here(Local::new(connection, write, false)), write)
+    }
+
+    /// A session on a connection of a process that has the database open for writing, and goes on with that. It
+    /// may do what one with the file to itself may, but for what concerns the whole process; without `write` it
+    /// changes nothing.
+    #[must_use]
+    pub fn shared(connection: duckdb::Connection, write: bool) -> Self {
+        Self::at(Place::Here(Local::new(connection, write, true)), write)
+    }
+
+    /// A session in the process that has the database in `db` open; `None` if no process answers there.
+    ///
+    /// # Errors
+    /// If one does, but not with a session.
+    pub fn attach(db: &Path, write: bool) -> Result<Option<Self>, Error> {
+        let remote = Remote::connect(db, write)?;
+        Ok(remote.map(|remote| Self::at(Place::There(Box::new(remote)), write)))
+    }
+
+    fn at(place: Place, write: bool) -> Self {
+        let handle = match &place {
+            Place::Here(local) => Handle::Local(local.interrupt_handle()),
+            Place::There(remote) => Handle::Remote(remote.bell()),
+        };
         Self {
-            connection,
+            place,
             write,
-            interrupter,
-            types: None,
+            interrupter: Interrupter::new(handle),
+            lost: false,
+            unused: true,
         }
     }
 
@@ -51,10 +94,20 @@ impl Session {
     /// # Errors
     /// If no further connection can be made.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self::new(
-            self.connection.try_clone().map_err(Error::from_duckdb)?,
-            self.write,
-        ))
+        let place = match &self.place {
+            Place::Here(local) => Place::Here(local.try_clone()?),
+            Place::There(remote) => Place::There(Box::new(remote.try_clone()?)),
+        };
+        Ok(Self::at(place, self.write))
+    }
+
+    /// Goes on in `other`'s place, which must be newly opened. Whoever can interrupt this session still can.
+    pub fn move_to(&mut self, other: Self) {
+        self.interrupter.move_to(&other.interrupter);
+        self.place = other.place;
+        self.write = other.write;
+        self.lost = other.lost;
+        self.unused = other.unused;
     }
 
     /// The handle with which another thread stops what this session runs.
@@ -69,6 +122,33 @@ impl Session {
         self.write
     }
 
+    /// The process in which this session runs, if that is another one.
+    #[must_use]
+    pub fn attached_to(&self) -> Option<&wire::Welcome> {
+        match &self.place {
+            Place::Here(_) => None,
+            Place::There(remote) => Some(remote.welcome()),
+        }
+    }
+
+    /// Whether the session is over, as [`Error::Lost`] has said.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether no statement was ever answered.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.unused
+    }
+
+    /// Whether the user of a [shared](Session::shared) database has a transaction open.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        matches!(&self.place, Place::Here(local) if local.in_transaction())
+    }
+
     /// Runs again after an interrupt.
     pub fn forget_interrupt(&mut self) {
         self.interrupter.forget();
@@ -77,54 +157,60 @@ impl Session {
     /// Starts one statement. Its rows come as they are asked for; only a few batches are held in memory.
     ///
     /// # Errors
-    /// [`Error::Sql`] if DuckDB refuses the statement, with its place in `sql`; [`Error::Interrupted`].
+    /// [`Error::Sql`] if DuckDB refuses the statement, with its place in `sql`; [`Error::Interrupted`];
+    /// [`Error::Lost`].
     pub fn run(&mut self, sql: &str, types: Types) -> Result<Rows<'_>, Error> {
-        self.set_types(types);
         let running = self.interrupter.running();
         if self.interrupter.asked() {
             return Err(Error::Interrupted);
         }
-        let failed = |e| Error::from_duckdb(e).with_advice(self.write);
-        let mut statement = self.connection.prepare(sql).map_err(failed)?;
-        // The stream only borrows the statement; its rows are fetched by `step` just as well.
-        drop(statement.stream_arrow([]).map_err(failed)?);
-        let schema = statement.schema();
-        let kind = Kind::of(sql, &schema);
+        let (lost, interrupter) = (&mut self.lost, self.interrupter.clone());
+        let batches = match &mut self.place {
+            Place::Here(local) => local.run(sql, types).map(Batches::Here),
+            Place::There(remote) => remote
+                .run(sql, types)
+                .map(|answer| Batches::There(Box::new(answer))),
+        };
+        let batches = batches.inspect_err(|error| *lost |= matches!(error, Error::Lost(_)));
+        self.unused &= *lost;
+        let batches = batches?;
+        let schema = match &batches {
+            Batches::Here(rows) => rows.schema(),
+            Batches::There(answer) => answer.schema(),
+        };
         Ok(Rows {
-            statement,
+            batches,
+            kind: Kind::of(sql, &schema),
             schema,
-            kind,
-            interrupter: self.interrupter.clone(),
+            interrupter,
+            lost,
             done: false,
             _running: running,
         })
     }
 
-    /// All rows of a small query as text, NULL as `None`: for what the shell itself wants to know.
+    /// All rows of a small query whose columns are text, NULL as `None`: for what the shell itself wants to know.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn strings(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let mut statement = self.connection.prepare(sql).map_err(Error::from_duckdb)?;
-        let mut rows = statement.query([]).map_err(Error::from_duckdb)?;
         let mut all = Vec::new();
-        while let Some(row) = rows.next().map_err(Error::from_duckdb)? {
-            let columns = row.as_ref().column_count();
-            let cells: Result<Vec<Option<String>>, _> = (0..columns).map(|i| row.get(i)).collect();
-            all.push(cells.map_err(Error::from_duckdb)?);
+        for batch in self.run(sql, Types::Plain)? {
+            let batch = batch?;
+            let columns: Vec<_> = batch
+                .columns()
+                .iter()
+                .filter_map(|column| column.as_string_opt::<i32>())
+                .collect();
+            all.extend((0..batch.num_rows()).map(|row| {
+                let cell = |column: &&arrow::array::StringArray| {
+                    (!arrow::array::Array::is_null(*column, row))
+                        .then(|| column.value(row).to_owned())
+                };
+                columns.iter().map(cell).collect()
+            }));
         }
         Ok(all)
-    }
-
-    fn set_types(&mut self, types: Types) {
-        if self.types != Some(types) {
-            let on = types == Types::Exact;
-            // As in `new`: a locked configuration only costs the finer types.
-            let _ = self
-                .connection
-                .execute_batch(&format!("SET SESSION arrow_lossless_conversion = {on}"));
-            self.types = Some(types);
-        }
     }
 }
 
@@ -172,12 +258,18 @@ impl Kind {
 
 /// The rows of one statement, batch by batch.
 pub struct Rows<'s> {
-    statement: duckdb::Statement<'s>,
+    batches: Batches<'s>,
     schema: SchemaRef,
     kind: Kind,
     interrupter: Interrupter,
+    lost: &'s mut bool,
     done: bool,
     _running: interrupt::Running,
+}
+
+enum Batches<'s> {
+    Here(LocalRows<'s>),
+    There(Box<Answer<'s>>),
 }
 
 impl Rows<'_> {
@@ -198,7 +290,6 @@ impl Rows<'_> {
     /// # Errors
     /// As the iterator.
     pub fn finish(self) -> Result<Option<i64>, Error> {
-        use arrow::array::{AsArray, types::Int64Type};
         let changes = self.kind == Kind::Changes;
         let mut count = None;
         for batch in self {
@@ -212,6 +303,16 @@ impl Rows<'_> {
         }
         Ok(count)
     }
+
+    fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
+        if self.interrupter.asked() {
+            return Err(Error::Interrupted);
+        }
+        match &mut self.batches {
+            Batches::Here(rows) => rows.step(),
+            Batches::There(answer) => answer.step(),
+        }
+    }
 }
 
 impl Iterator for Rows<'_> {
@@ -221,22 +322,10 @@ impl Iterator for Rows<'_> {
         if self.done {
             return None;
         }
-        let step = if self.interrupter.asked() {
-            Err(Error::Interrupted)
-        } else {
-            self.statement.step().map_err(Error::from_duckdb)
-        };
-        match step {
-            Ok(Some(batch)) => Some(Ok(RecordBatch::from(&batch))),
-            Ok(None) => {
-                self.done = true;
-                None
-            }
-            Err(error) => {
-                self.done = true;
-                Some(Err(error))
-            }
-        }
+        let step = self.step();
+        self.done = !matches!(step, Ok(Some(_)));
+        *self.lost |= matches!(step, Err(Error::Lost(_)));
+        step.transpose()
     }
 }
 

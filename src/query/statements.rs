@@ -182,12 +182,7 @@ impl Scan {
                 [byte, ..] => {
                     first_token = first_token.or(Some(at));
                     match byte {
-                        b'\'' if is_escape_string(&bytes[..at]) => {
-                            closed(escape_length(rest), rest, Open::Quote)
-                        }
-                        b'\'' => closed(quote_length(rest), rest, Open::Quote),
-                        b'"' => closed(quote_length(rest), rest, Open::Name),
-                        b'$' if !ends_with_name(&bytes[..at]) => dollar(rest),
+                        b'\'' | b'"' | b'$' => quoted(bytes, at).unwrap_or((1, None)),
                         b'(' | b'[' | b'{' => {
                             brackets.push(char::from(*byte));
                             (1, None)
@@ -217,6 +212,51 @@ impl Scan {
             first_token,
             open: brackets.last().map(|&c| Open::Bracket(c)),
         }
+    }
+}
+
+/// The length of the quote that begins at `at`, and what it leaves open; `None` if none begins there.
+fn quoted(bytes: &[u8], at: usize) -> Option<(usize, Option<Open>)> {
+    let (before, rest) = bytes.split_at(at);
+    match rest.first()? {
+        b'\'' if is_escape_string(before) => Some(closed(escape_length(rest), rest, Open::Quote)),
+        b'\'' => Some(closed(quote_length(rest), rest, Open::Quote)),
+        b'"' => Some(closed(quote_length(rest), rest, Open::Name)),
+        b'$' if !ends_with_name(before) => Some(dollar(rest)).filter(|(length, _)| *length > 1),
+        _ => None,
+    }
+}
+
+/// A stretch of a statement.
+pub(super) enum Lexeme {
+    /// Space or a comment.
+    Nothing(usize),
+    /// Letters, digits and `_`.
+    Word(usize),
+    /// A quote, which the byte opens.
+    Quoted(usize, u8),
+    /// Any other byte.
+    Sign,
+}
+
+/// What begins at `at`.
+pub(super) fn lexeme(bytes: &[u8], at: usize) -> Lexeme {
+    let rest = &bytes[at..];
+    match rest {
+        [b'-', b'-', ..] => Lexeme::Nothing(memchr::memchr(b'\n', rest).unwrap_or(rest.len())),
+        [b'/', b'*', ..] => Lexeme::Nothing(comment_length(rest).unwrap_or(rest.len())),
+        [space, ..] if space.is_ascii_whitespace() => Lexeme::Nothing(1),
+        // The letter belongs to the string.
+        [b'e' | b'E', b'\'', ..] if !ends_with_name(&bytes[..at]) => {
+            let quote = &rest[1..];
+            Lexeme::Quoted(1 + escape_length(quote).unwrap_or(quote.len()), b'\'')
+        }
+        [byte, ..] if is_name_byte(*byte) => {
+            Lexeme::Word(rest.iter().take_while(|byte| is_name_byte(**byte)).count())
+        }
+        _ => quoted(bytes, at).map_or(Lexeme::Sign, |(length, _)| {
+            Lexeme::Quoted(length, rest.first().copied().unwrap_or_default())
+        }),
     }
 }
 

@@ -27,11 +27,13 @@ use complete::Names;
 pub use script::{Failure, Outcome, Printer};
 pub use terminal::{layout, stdout};
 
-/// How the shell begins.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The line shown above the first prompt of a terminal.
+/// How the shell begins, and goes on.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// The lines shown above the first prompt of a terminal.
     pub banner: Option<String>,
+    /// Opens a new session on the same database, for when the first is lost; or says why that cannot be.
+    pub reopen: Option<&'a dyn Fn() -> Result<Session, String>>,
 }
 
 /// Runs the shell until its input ends or `.quit`.
@@ -39,7 +41,7 @@ pub struct Options {
 /// # Errors
 /// On a terminal only what makes it useless: errors of statements are reported on standard error, and the
 /// shell goes on. Without one, the script's first failure.
-pub fn run(session: Session, options: &Options) -> Result<(), Failure> {
+pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
     let mut out = stdout().map_err(output_error)?;
     let interrupter = session.interrupter();
     if io::stdin().is_terminal() {
@@ -101,7 +103,7 @@ impl<'w> Shell<'w> {
         }
     }
 
-    fn interactive(&mut self, options: &Options) -> Result<(), Failure> {
+    fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
         let mut editor = self.editor()?;
         let history = history::path().filter(|path| match history::prepare(path) {
             Ok(()) => true,
@@ -125,7 +127,7 @@ impl<'w> Shell<'w> {
             if let Some(helper) = editor.helper_mut() {
                 helper.typed.clone_from(&typed);
             }
-            match editor.readline(prompt(&typed)) {
+            match editor.readline(&prompt(&typed, self.session.attached_to().is_some())) {
                 Ok(line) => {
                     let command = typed.trim().is_empty() && command::is_command(&line);
                     typed.push_str(&line);
@@ -146,8 +148,13 @@ impl<'w> Shell<'w> {
                     if self.input(&input, command) == Next::Leave {
                         return Ok(());
                     }
+                    let moved = self.session.is_lost() && self.reopen(options);
                     if let Some(helper) = editor.helper_mut() {
                         helper.names.take();
+                        let lost = moved || helper.session.borrow().is_lost();
+                        if let (true, Ok(session)) = (lost, self.session.try_clone()) {
+                            helper.session = RefCell::new(session);
+                        }
                     }
                 }
                 Err(ReadlineError::Interrupted) => typed.clear(),
@@ -187,6 +194,35 @@ impl<'w> Shell<'w> {
             }
             Next::Go
         })
+    }
+
+    /// Takes the place of a session that is lost; false if that cannot be now.
+    fn reopen(&mut self, options: &Options<'_>) -> bool {
+        let Some(reopen) = options.reopen else {
+            return false;
+        };
+        match reopen() {
+            Ok(session) => {
+                let to = session.attached_to().map_or_else(
+                    || "the database file is open now".to_owned(),
+                    |process| {
+                        format!(
+                            "attached to mdb {} (PID {}) now",
+                            process.command, process.pid
+                        )
+                    },
+                );
+                self.session.move_to(session);
+                say(&format!(
+                    "{to}; settings and temporary tables of before are gone\n"
+                ));
+                true
+            }
+            Err(why) => {
+                say(&format!("error: {why}\n"));
+                false
+            }
+        }
     }
 
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
@@ -325,21 +361,24 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The prompt after what was typed so far. The second line's shows what is still open.
-fn prompt(typed: &str) -> &'static str {
+/// The prompt after what was typed so far: the first line's shows whether another process answers, the second's what
+/// is still open.
+fn prompt(typed: &str, attached: bool) -> String {
+    let first = if attached { "mdb attached> " } else { "mdb> " };
     if typed.trim().is_empty() {
-        return "mdb> ";
+        return first.to_owned();
     }
-    match open_at_end(typed) {
-        Some(Open::Quote) => "  '> ",
-        Some(Open::Name) => "  \"> ",
-        Some(Open::Dollar) => " $$> ",
-        Some(Open::Comment) => " /*> ",
-        Some(Open::Bracket('[')) => "  [> ",
-        Some(Open::Bracket('{')) => "  {> ",
-        Some(Open::Bracket(_)) => "  (> ",
-        Some(Open::Statement) | None => "  -> ",
-    }
+    let open = match open_at_end(typed) {
+        Some(Open::Quote) => "'> ",
+        Some(Open::Name) => "\"> ",
+        Some(Open::Dollar) => "$$> ",
+        Some(Open::Comment) => "/*> ",
+        Some(Open::Bracket('[')) => "[> ",
+        Some(Open::Bracket('{')) => "{> ",
+        Some(Open::Bracket(_)) => "(> ",
+        Some(Open::Statement) | None => "-> ",
+    };
+    format!("{open:>width$}", width = first.len())
 }
 
 /// Writes to standard error. Should that fail there is nobody left to tell.
@@ -456,7 +495,9 @@ mod tests {
             ("/* \n", " /*> "),
             ("select [\n", "  [> "),
         ] {
-            assert_eq!(prompt(typed), expected, "{typed:?}");
+            assert_eq!(prompt(typed, false), expected, "{typed:?}");
         }
+        assert_eq!(prompt("", true), "mdb attached> ");
+        assert_eq!(prompt("select\n", true), "          -> ");
     }
 }

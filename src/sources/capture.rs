@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{StringArray, StringBuilder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::Error;
 use super::lines::{Line, Lines};
@@ -22,6 +24,11 @@ const FIRST_BATCH_BYTES: usize = 1 << 20;
 /// Receive times that a timestamp can hold, with room on both sides: the years 1678 to 2261.
 const RECEIVE_TIMES_NS: std::ops::Range<i64> =
     -9_214_560_000_000_000_000..9_214_646_400_000_000_000;
+/// How often a pipe that brings nothing is asked whether to go on waiting.
+const WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 /// Of a line that is no message this much is kept; the rest stands in the file.
 const REJECTED_BYTES: usize = 4096;
 
@@ -66,18 +73,33 @@ pub struct Capture {
     done: bool,
     read: Arc<AtomicU64>,
     bytes: Option<u64>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Capture {
     /// Opens a file; `-` is standard input. The compression is told from the content.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or its first bytes not be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_until(path, &Arc::default())
+    }
+
+    /// The same, of standard input only until `stop` is set: then it ends with its last whole line.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_until(path: &Path, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
         let failed = |source| Error::Open {
             path: path.to_owned(),
             source,
         };
         let read = Arc::new(AtomicU64::new(0));
         let (input, bytes): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
-            (Box::new(io::stdin()), None)
+            let stdin = Stdin {
+                stop: Arc::clone(stop),
+            };
+            (Box::new(stdin), None)
         } else {
             let file = File::open(path).map_err(failed)?;
             let meta = file.metadata().map_err(failed)?;
@@ -92,7 +114,12 @@ impl Capture {
             input,
             read: Arc::clone(&read),
         };
-        let reader = decompressed(counted).map_err(failed)?;
+        let reader = decompressed(counted).or_else(|error| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Box::new(io::empty()) as Box<dyn Read + Send>);
+            }
+            Err(failed(error))
+        })?;
         Ok(Self {
             path: path.to_owned(),
             lines: Lines::new(reader),
@@ -103,6 +130,7 @@ impl Capture {
             done: false,
             read,
             bytes,
+            stop: Arc::clone(stop),
         })
     }
 
@@ -152,7 +180,8 @@ impl Capture {
                     break;
                 }
                 Err(source) => {
-                    self.broken = Some(source);
+                    // What is left of a stream that someone stopped is no error, and no line.
+                    self.broken = Some(source).filter(|_| !self.stop.load(Ordering::Relaxed));
                     self.done = true;
                     break;
                 }
@@ -271,6 +300,29 @@ fn decompressed(input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + 
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(whole)?),
         _ => Box::new(whole),
     })
+}
+
+/// Standard input. It fails once someone asks to stop, even while a pipe brings nothing.
+struct Stdin {
+    stop: Arc<AtomicBool>,
+}
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+            match poll(&mut ready, Some(&WAIT)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => match rustix::io::read(&stdin, &mut *buffer) {
+                    Err(Errno::INTR) => {}
+                    read => return Ok(read?),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::other("stopped"))
+    }
 }
 
 /// Counts what is read through it.

@@ -32,13 +32,7 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
         Purpose::Read => AccessMode::ReadOnly,
         Purpose::Ingest | Purpose::Write => AccessMode::ReadWrite,
     };
-    let memory = settings
-        .memory_limit
-        .clone()
-        .unwrap_or_else(|| match purpose {
-            Purpose::Ingest => INGEST_MEMORY.to_owned(),
-            Purpose::Write | Purpose::Read => format!("{}KB", machine_memory_bytes() / 2 / 1000),
-        });
+    let memory = memory_limit(purpose, settings);
     let mut config = Config::default();
     let mut set = vec![
         ("memory_limit", memory),
@@ -67,6 +61,17 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     ))
     .doing("setting file_search_path")?;
     Ok(conn)
+}
+
+/// DuckDB's buffer memory.
+pub(super) fn memory_limit(purpose: Purpose, settings: &StoreSettings) -> String {
+    settings
+        .memory_limit
+        .clone()
+        .unwrap_or_else(|| match purpose {
+            Purpose::Ingest => INGEST_MEMORY.to_owned(),
+            Purpose::Write | Purpose::Read => format!("{}KB", machine_memory_bytes() / 2 / 1000),
+        })
 }
 
 /// Relative names are looked for in the current directory first: a lake there must not be taken for this one's.

@@ -88,8 +88,8 @@ pub struct BookState {
     pub venue: Arc<str>,
     /// The instrument.
     pub symbol: String,
-    /// Whether it is proven to be the venue's.
-    pub in_sync: bool,
+    /// Why it needs a snapshot; `None` if it is in sync.
+    pub needs_snapshot: Option<&'static str>,
 }
 
 /// The log is folded into the file after this much raw.
@@ -219,7 +219,13 @@ impl<T: FnMut(Commit)> Live<T> {
     fn end(&mut self, mut commit: Commit, start: Instant) -> Result<()> {
         let bytes = self.writer.flush()?;
         commit.took = start.elapsed();
-        commit.books = self.writer.book_states();
+        commit
+            .books
+            .extend(self.writer.take_turns().map(|(venue, turn)| BookState {
+                venue: venue.into(),
+                symbol: turn.symbol,
+                needs_snapshot: turn.needs_snapshot,
+            }));
         (self.told)(commit);
         self.checkpoints.after(bytes)
     }

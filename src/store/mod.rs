@@ -17,6 +17,7 @@ mod live;
 mod load;
 mod normalize;
 mod raw;
+mod readers;
 mod rebuild;
 mod schema;
 mod seal;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use duckdb::Connection;
 
-use crate::config::Settings;
+use crate::config::{Settings, StoreSettings};
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
 pub use doctor::{Finding, doctor};
@@ -37,6 +38,7 @@ use error::{At, Doing};
 pub use error::{Error, Result};
 pub use live::{BookState, Commit, FilePart, Order, Seen};
 pub use load::{Load, Loaded};
+pub use readers::{Lease, Readers};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use seal::{SealedFile, Sealer, Which};
 pub use writer::{RowCount, Written};
@@ -49,6 +51,10 @@ pub struct Store {
     catalog: Arc<Catalog>,
     /// DuckDB's, when no load sets its own.
     threads: usize,
+    purpose: Purpose,
+    settings: StoreSettings,
+    /// Last, for closing it drops the lock on the database.
+    lock: Arc<readers::Lock>,
 }
 
 impl Store {
@@ -70,13 +76,30 @@ impl Store {
             slot::register(&conn, &table.name, table.carried_schema())?;
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let lock = Arc::new(readers::Lock::open(&dir)?);
         Ok(Self {
             dir,
             conn,
             tree,
             catalog,
             threads: settings.store.threads.unwrap_or(cores),
+            purpose,
+            settings: settings.store.clone(),
+            lock,
         })
+    }
+
+    /// What hands out connections for questions while this store is at work. They must be gone when it is closed.
+    ///
+    /// # Errors
+    /// If DuckDB gives no connection.
+    pub fn readers(&self) -> Result<Readers> {
+        Ok(Readers::new(
+            self.clone_connection()?,
+            duck::memory_limit(self.purpose, &self.settings),
+            duck::memory_limit(Purpose::Read, &self.settings),
+            Arc::clone(&self.lock),
+        ))
     }
 
     /// Ends the use of the database: everything is in the file then, and no log is left to replay.

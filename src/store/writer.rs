@@ -19,7 +19,6 @@ use super::error::{Doing, Error, Result};
 use super::events;
 use super::insert::{self, Inserts};
 use super::keys::Keys;
-use super::live::BookState;
 use super::normalize::{Derived, Rows};
 use super::raw::{DeadLetter, LoadMark};
 use super::schema;
@@ -286,11 +285,6 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Books that fell out of step or came back to it since the last call.
-    pub(super) fn book_states(&mut self) -> Vec<BookState> {
-        Vec::new()
-    }
-
     /// Marks how far the normalizers have come.
     fn write_progress(&mut self) -> Result<()> {
         self.unmarked_bytes = 0;
@@ -371,7 +365,6 @@ impl Writer {
     }
 
     /// Books that came into sync or lost it since the last call, with their venues.
-    #[allow(dead_code, reason = "for whoever writes live and fetches snapshots")]
     pub(super) fn take_turns(&mut self) -> impl Iterator<Item = (&str, Turn)> {
         self.books
             .iter_mut()

@@ -371,14 +371,6 @@ fn a_closed_pipe_ends_quietly() {
     }
 }
 
-/// Processor time a process has used, in clock ticks; 0 where the system does not tell.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
-}
-
 #[test]
 fn an_interrupt_ends_a_query_soon() {
     let db = Db::new();
@@ -403,7 +395,7 @@ fn an_interrupt_ends_a_query_soon() {
     let computing =
         start("SELECT max(hash(a.range, b.range)) FROM range(1000000) a, range(1000000) b");
     poll("the query to use the processor", || {
-        cpu_ticks(computing.pid()) > 50
+        computing.cpu_ticks() > 50
     });
     let interrupted = std::time::Instant::now();
     computing.interrupt();
@@ -464,7 +456,7 @@ fn wrong_usage_is_exit_code_2() {
     }
     assert!(!db.dir().exists(), "a usage error makes no database");
     let help = db.run(["--help"]).ok();
-    for command in ["load", "seal", "sql", "rebuild", "doctor", "demo"] {
+    for command in ["load", "seal", "sql", "status", "rebuild", "doctor", "demo"] {
         assert!(
             help.stdout.contains(command),
             "--help does not name {command}\n{help}"

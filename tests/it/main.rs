@@ -29,6 +29,7 @@ mod process;
 mod real_data;
 mod recordings;
 mod seal;
+mod socket;
 mod stand_in;
 mod stock_venues;
 mod surroundings;

@@ -166,6 +166,33 @@ impl Live {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
+    /// Processor time the command has used, in clock ticks; 0 where the system does not tell.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields = after_name.split_whitespace().skip(11).take(2);
+        fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    }
+
+    /// The most memory the command has had, in bytes; `None` where the system does not tell.
+    pub(crate) fn peak_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes << 10)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(self) {
+        assert!(
+            self.kill_after(Duration::ZERO),
+            "it had ended before it was killed"
+        );
+    }
+
     /// Waits for the end of the command, at most `DEADLINE`.
     pub(crate) fn finish(mut self) -> Run {
         if self.ends_within(DEADLINE) {

@@ -1,0 +1,353 @@
+//! A session in the process that has the database open, reached through its socket.
+
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::record_batch::RecordBatch;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::runtime::{Builder, Runtime};
+
+use super::Types;
+use super::error::Error;
+use super::paths;
+use super::tokens::Edited;
+use super::wire::{self, End, Hello, Welcome};
+
+/// How long the process may take to answer what needs no work.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What stands behind a stream is an error's text at most.
+const END_BYTES: u64 = 1 << 20;
+
+/// A session in another process.
+pub(super) struct Remote {
+    wire: Wire,
+    socket: PathBuf,
+    welcome: Welcome,
+    write: bool,
+    /// This process's directory, if the other's is a different one.
+    directory: Option<PathBuf>,
+}
+
+impl Remote {
+    /// A session in the process that has the database in `db` open; `None` if no process answers.
+    ///
+    /// # Errors
+    /// If one does, but not with a session.
+    pub(super) fn connect(db: &Path, write: bool) -> Result<Option<Self>, Error> {
+        let socket = db.join(wire::SOCKET);
+        let Some(mut wire) = Wire::open(&socket)? else {
+            return Ok(None);
+        };
+        let hello = Hello {
+            protocol: wire::PROTOCOL,
+            write,
+        };
+        let hello = serde_json::to_vec(&hello).unwrap_or_default();
+        let Some(body) = wire.ask(Method::POST, "/session", hello)? else {
+            return Ok(None);
+        };
+        let welcome: Welcome =
+            serde_json::from_slice(&body).map_err(|error| wire.failed(&error))?;
+        let here = std::env::current_dir().ok();
+        Ok(Some(Self {
+            directory: here.filter(|here| *here != welcome.directory),
+            wire,
+            socket,
+            welcome,
+            write,
+        }))
+    }
+
+    pub(super) fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// A second session in the same process.
+    pub(super) fn try_clone(&self) -> Result<Self, Error> {
+        let db = self.socket.parent().unwrap_or(Path::new(""));
+        Self::connect(db, self.write)?.ok_or_else(|| Error::Lost(self.lost()))
+    }
+
+    /// What stops this session's statements.
+    pub(super) fn bell(&self) -> Bell {
+        Bell {
+            socket: self.socket.clone(),
+            session: self.welcome.session,
+        }
+    }
+
+    fn lost(&self) -> String {
+        format!(
+            "the process that had the database open (mdb {}, PID {}) has ended",
+            self.welcome.command, self.welcome.pid
+        )
+    }
+
+    /// Starts a statement.
+    pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<Answer<'_>, Error> {
+        let lost = self.lost();
+        let bell = self.bell();
+        let edited = match &self.directory {
+            Some(directory) => paths::absolute(sql, directory, Path::exists),
+            None => Edited::new(sql, Vec::new()),
+        };
+        let mut request = request(Method::POST, "/query", edited.sql.clone().into_bytes());
+        if types == Types::Plain {
+            let plain = HeaderValue::from_static(wire::TYPES.1);
+            request.headers_mut().insert(wire::TYPES.0, plain);
+        }
+        let Ok(response) = self.wire.send(request) else {
+            return Err(Error::Lost(lost));
+        };
+        let status = response.status();
+        let mut body = Body {
+            runtime: &self.wire.runtime,
+            body: response.into_body(),
+            chunk: Bytes::new(),
+        };
+        if !status.is_success() {
+            return Err(match body.end().map(End::into_result) {
+                Some(Err(error)) => error.placed(|at| edited.written(at)),
+                Some(Ok(())) | None => Error::Lost(lost),
+            });
+        }
+        let Ok(stream) = StreamReader::try_new(body, None) else {
+            return Err(Error::Lost(lost));
+        };
+        Ok(Answer {
+            stream,
+            edited,
+            bell,
+            lost,
+            over: false,
+        })
+    }
+}
+
+/// What the process in which the database in `db` is open says of itself, as JSON; `None` if no process answers.
+///
+/// # Errors
+/// If one does, but not with that.
+pub fn status(db: &Path) -> Result<Option<serde_json::Value>, Error> {
+    let Some(mut wire) = Wire::open(&db.join(wire::SOCKET))? else {
+        return Ok(None);
+    };
+    let Some(body) = wire.ask(Method::GET, "/status", Vec::new())? else {
+        return Ok(None);
+    };
+    let status = serde_json::from_slice(&body).map_err(|error| wire.failed(&error))?;
+    Ok(Some(status))
+}
+
+/// Stops what a session runs, over a connection of its own.
+#[derive(Clone)]
+pub(super) struct Bell {
+    socket: PathBuf,
+    session: u64,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // Whether it helped shows in the statement's own answer.
+        if let Ok(Some(mut wire)) = Wire::open(&self.socket) {
+            let path = format!("/interrupt/{}", self.session);
+            let _ = wire.ask(Method::POST, &path, Vec::new());
+        }
+    }
+}
+
+/// The rows of one statement.
+pub(super) struct Answer<'s> {
+    stream: StreamReader<Body<'s>>,
+    edited: Edited,
+    bell: Bell,
+    lost: String,
+    over: bool,
+}
+
+impl Answer<'_> {
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next batch; `None` once the process has said that there are no more.
+    pub(super) fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
+        let next = self.stream.next();
+        if let Some(Ok(batch)) = next {
+            return Ok(Some(batch));
+        }
+        self.over = true;
+        match self.stream.get_mut().end().map(End::into_result) {
+            Some(Ok(())) if next.is_none() => Ok(None),
+            Some(Err(error)) => Err(error.placed(|at| self.edited.written(at))),
+            // The stream ended without a word, or in the middle of a batch.
+            Some(Ok(())) | None => Err(Error::Lost(format!(
+                "{}; the answer is not whole",
+                self.lost
+            ))),
+        }
+    }
+}
+
+impl Drop for Answer<'_> {
+    /// The connection is needed for the next statement, so the rest of an answer that nobody wants is read.
+    fn drop(&mut self) {
+        if !self.over {
+            self.bell.ring();
+            let _ = io::copy(self.stream.get_mut(), &mut io::sink());
+        }
+    }
+}
+
+fn request(method: Method, path: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = method;
+    // Every path is a constant, but for the digits of a session's name.
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let host = HeaderValue::from_static("mdb");
+    request.headers_mut().insert(HOST, host);
+    request
+}
+
+/// An HTTP connection, driven by whoever waits for it.
+struct Wire {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+    socket: PathBuf,
+}
+
+impl Wire {
+    /// Connects; `None` if there is no socket, or nobody behind it.
+    fn open(socket: &Path) -> Result<Option<Self>, Error> {
+        // Asked first: it costs nothing where there is no socket.
+        if std::fs::symlink_metadata(socket).is_err() {
+            return Ok(None);
+        }
+        match Self::connect(socket) {
+            Ok(wire) => Ok(Some(wire)),
+            // Left by a process that was killed, or gone just now.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::BrokenPipe
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(failed(socket, &error)),
+        }
+    }
+
+    fn connect(socket: &Path) -> io::Result<Self> {
+        let stream = wire::connect(socket)?;
+        stream.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let sender = runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(stream)?;
+            let shaken = handshake(TokioIo::new(stream)).await;
+            let (sender, connection) = shaken.map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            Ok::<_, io::Error>(sender)
+        })?;
+        Ok(Self {
+            runtime,
+            sender,
+            socket: socket.to_owned(),
+        })
+    }
+
+    fn failed(&self, why: &dyn Display) -> Error {
+        failed(&self.socket, why)
+    }
+
+    fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        self.runtime.block_on(async {
+            self.sender.ready().await?;
+            self.sender.send_request(request).await
+        })
+    }
+
+    /// The answer to what needs no work; `None` if the process is ending.
+    fn ask(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
+        let request = request(method, path, body);
+        let sender = &mut self.sender;
+        let answer = self.runtime.block_on(async {
+            let answer = async {
+                sender.ready().await?;
+                let response = sender.send_request(request).await?;
+                let status = response.status();
+                let body = response.into_body().collect().await?.to_bytes();
+                Ok::<_, hyper::Error>((status, body.to_vec()))
+            };
+            tokio::time::timeout(PATIENCE, answer).await
+        });
+        let (status, body) = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => return Ok(None),
+            Err(_) => {
+                let why = format!("no answer within {} s", PATIENCE.as_secs());
+                return Err(self.failed(&why));
+            }
+        };
+        if status.is_success() {
+            return Ok(Some(body));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(None);
+        }
+        match serde_json::from_slice::<End>(&body).map(End::into_result) {
+            Ok(Err(error)) => Err(self.failed(&error)),
+            _ => Err(self.failed(&status)),
+        }
+    }
+}
+
+fn failed(socket: &Path, why: &dyn Display) -> Error {
+    Error::Remote(format!(
+        "cannot talk to the process that has the database open, through {}: {why}",
+        socket.display()
+    ))
+}
+
+/// The body of an answer, read as it comes.
+struct Body<'s> {
+    runtime: &'s Runtime,
+    body: Incoming,
+    chunk: Bytes,
+}
+
+impl Body<'_> {
+    /// What stands behind the stream; `None` if the connection broke before that.
+    fn end(&mut self) -> Option<End> {
+        let mut text = Vec::new();
+        self.take(END_BYTES).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.runtime.block_on(self.body.frame()) {
+                Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => return Ok(0),
+            }
+        }
+        let length = self.chunk.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&self.chunk.split_to(length));
+        Ok(length)
+    }
+}
