@@ -37,3 +37,12 @@ pub struct FeedEvent {
     /// In words; never holds a secret.
     pub detail: String,
 }
+
+/// What the feeds hand to the writer, in the order it came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A received message.
+    Frame(Frame),
+    /// Something that happened to a feed.
+    Event(FeedEvent),
+}
