@@ -9,7 +9,7 @@
 //!
 //! `use crate::` only points left in this list, and a test checks it:
 //!
-//! model < config < sqltree < venues < sources < book < store < query < output < shell, serve < cli
+//! model < config < sqltree < venues < sources < book < store < query < output < engine < research < shell, serve < cli
 //!
 //! # Invariants
 //!

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::matching::{Match, Pointer};
+use super::template::Template;
 use crate::model::Sequencing;
 
-/// JSON pointers and the texts that must stand there.
-pub type Match = BTreeMap<String, String>;
-
 /// A venue's feed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feed {
     /// What the venue is, in a line.
@@ -33,7 +32,7 @@ pub struct Feed {
 }
 
 /// `[book]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BookFeed {
     /// How updates are numbered.
@@ -71,15 +70,15 @@ pub enum ChecksumOrder {
 }
 
 /// `[channels.<name>]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// The canonical table it fills.
     pub table: String,
     /// Template: the subscription of one symbol.
-    pub topic: String,
+    pub topic: Template,
     /// In place of the connection's address, where the venue sends this channel at another one.
-    pub url: Option<String>,
+    pub url: Option<Template>,
     /// A symbol silent this long is looked after.
     #[serde(default = "minute", deserialize_with = "duration")]
     pub stale_after: Duration,
@@ -91,14 +90,14 @@ pub struct Channel {
 }
 
 /// `[websocket]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSocket {
     /// Template.
-    pub url: String,
+    pub url: Template,
     /// Templates.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Template>,
     /// More topics are split over connections.
     #[serde(default = "thousand")]
     pub topics_per_connection: usize,
@@ -131,11 +130,11 @@ pub struct WebSocket {
 }
 
 /// `[websocket.auth]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// Template.
-    pub send: String,
+    pub send: Template,
     /// The answer to good credentials.
     pub ok: Match,
     /// How long to wait for it.
@@ -144,13 +143,13 @@ pub struct Auth {
 }
 
 /// `[websocket.subscribe]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscribe {
     /// Template.
-    pub send: String,
+    pub send: Template,
     /// Template.
-    pub unsubscribe: Option<String>,
+    pub unsubscribe: Option<Template>,
     /// The acknowledgement.
     pub ack: Option<Match>,
     /// Topics a frame.
@@ -165,14 +164,14 @@ pub struct Subscribe {
 }
 
 /// `[websocket.ping]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {
     /// How often.
     #[serde(deserialize_with = "duration")]
     pub every: Duration,
     /// Template; a protocol ping if absent.
-    pub send: Option<String>,
+    pub send: Option<Template>,
     /// The answer, where it is a text.
     pub pong: Option<String>,
     /// How long to wait for any answer.
@@ -181,17 +180,17 @@ pub struct Ping {
 }
 
 /// `[[websocket.answer]]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The venue's frame.
     pub r#match: Match,
     /// Template: the answer.
-    pub send: String,
+    pub send: Template,
 }
 
 /// `[[websocket.error]]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorFrame {
     /// The frame.
@@ -199,13 +198,13 @@ pub struct ErrorFrame {
     /// What follows from it.
     pub effect: Effect,
     /// Pointer to what it says.
-    pub detail: Option<String>,
+    pub detail: Option<Pointer>,
     /// Pointer to the symbol it concerns.
-    pub symbol: Option<String>,
+    pub symbol: Option<Pointer>,
     /// Pointer to the topic it concerns.
-    pub topic: Option<String>,
+    pub topic: Option<Pointer>,
     /// Pointer to the id of the frame it answers.
-    pub id: Option<String>,
+    pub id: Option<Pointer>,
 }
 
 /// What follows from an error frame.
@@ -223,14 +222,14 @@ pub enum Effect {
 }
 
 /// `[rest]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rest {
     /// Template: the beginning of every path.
-    pub url: String,
+    pub url: Template,
     /// Templates.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Template>,
     /// What may be spent.
     #[serde(default)]
     pub budget: Budget,
@@ -249,7 +248,7 @@ pub struct Rest {
 }
 
 /// Weight that may be spent in a length of time.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Weight.
@@ -269,7 +268,7 @@ impl Default for Budget {
 }
 
 /// `[[rest.error]]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestError {
     /// The body.
@@ -280,11 +279,11 @@ pub struct RestError {
 }
 
 /// `[rest.requests.<name>]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// Template.
-    pub path: String,
+    pub path: Template,
     /// The canonical table it fills.
     pub table: String,
     /// What it costs.
@@ -295,20 +294,20 @@ pub struct Request {
 }
 
 /// `[rest.requests.<name>.page]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// Pointer to the next page's address.
-    pub next_url: Option<String>,
+    pub next_url: Option<Pointer>,
     /// Pointer to the next token.
-    pub token: Option<String>,
+    pub token: Option<Pointer>,
     /// Pointer to a record's id.
-    pub id: Option<String>,
+    pub id: Option<Pointer>,
     /// Pointer to a record's time.
-    pub time: Option<String>,
+    pub time: Option<Pointer>,
     /// Pointer to the array of records.
     #[serde(default)]
-    pub records: String,
+    pub records: Pointer,
     /// Fewer records end it.
     pub full: Option<usize>,
     /// At most.
@@ -316,17 +315,17 @@ pub struct Page {
 }
 
 /// `[replay]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// Frame sent on connecting.
     pub greeting: Option<String>,
     /// Template: the answer to good credentials.
-    pub authenticated: Option<String>,
+    pub authenticated: Option<Template>,
     /// Template: the answer to bad ones.
-    pub refused: Option<String>,
+    pub refused: Option<Template>,
     /// Template: the acknowledgement of a subscription.
-    pub subscribed: Option<String>,
+    pub subscribed: Option<Template>,
     /// One acknowledgement for each topic.
     #[serde(default)]
     pub per_topic: bool,
@@ -335,26 +334,26 @@ pub struct Replay {
     /// The same, to end a subscription.
     pub unsubscribe: Option<ClientFrame>,
     /// Template: the whole book.
-    pub snapshot: Option<String>,
+    pub snapshot: Option<Template>,
 }
 
 /// `[replay.subscribe]` and `[replay.unsubscribe]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientFrame {
     /// The frame.
     pub r#match: Match,
     /// Pointer to the topics.
-    pub topics: Option<String>,
+    pub topics: Option<Pointer>,
     /// Pointer to the symbols.
-    pub symbols: Option<String>,
+    pub symbols: Option<Pointer>,
     /// Pointer to the channels.
-    pub channels: Option<String>,
+    pub channels: Option<Pointer>,
     /// The frame's keys are channels, their values symbols.
     #[serde(default)]
     pub keyed: bool,
     /// Pointer to the id.
-    pub id: Option<String>,
+    pub id: Option<Pointer>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

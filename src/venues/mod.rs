@@ -3,7 +3,12 @@
 //! `sql/venues/<venue>/feed.toml` says how its feed works, `<table>.sql` fills that canonical table,
 //! `control.sql` names the messages that are no market data. Nothing here knows any venue.
 
+mod check;
 pub mod feed;
+pub mod matching;
+pub mod plan;
+pub mod session;
+pub mod template;
 
 use crate::sqltree::{SqlFile, SqlTree};
 pub use feed::Feed;
@@ -34,6 +39,16 @@ pub enum Error {
         file: String,
         /// Line, column and what was expected.
         source: Box<toml::de::Error>,
+    },
+    /// feed.toml is well formed, but what it says cannot work.
+    #[error("{file}: {key} {message}")]
+    Check {
+        /// The file.
+        file: String,
+        /// The key in it.
+        key: String,
+        /// What is wrong with it.
+        message: String,
     },
 }
 
@@ -70,9 +85,14 @@ pub fn load(tree: &SqlTree, name: &str) -> Result<Venue, Error> {
         .ok_or_else(|| Error::NoFeed {
             venue: name.to_owned(),
         })?;
-    let feed = toml::from_str(text).map_err(|source| Error::Feed {
+    let feed: Feed = toml::from_str(text).map_err(|source| Error::Feed {
         file: file.to_owned(),
         source: Box::new(source),
+    })?;
+    check::check(&feed).map_err(|fault| Error::Check {
+        file: file.to_owned(),
+        key: fault.key,
+        message: fault.message,
     })?;
     let (control, normalizers) = tree
         .folder(&folder)

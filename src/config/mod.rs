@@ -2,6 +2,8 @@
 //!
 //! An unknown key or a value that does not parse is an error that names the file and the line.
 
+pub mod secrets;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
