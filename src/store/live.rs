@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use duckdb::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Store;
+use super::{Store, load, schema};
 use super::catalog::Catalog;
 use super::error::{At, Doing, Error, Result};
 use super::normalize::{Derived, Normalizers};
@@ -28,8 +28,16 @@ const MAX_MESSAGES: usize = 16_384;
 /// What the live writer is asked to do besides.
 #[derive(Debug)]
 pub enum Order {
-    /// Work by a changed SQL tree from now on. The answer says what is wrong with it; everything stays as it was then.
-    Tree(Box<SqlTree>, oneshot::Sender<Result<()>>),
+    /// Work by this SQL tree from now on, and be ready for these venues. The answer says what is wrong with it;
+    /// everything stays as it was then.
+    Tree {
+        /// The tree.
+        tree: Box<SqlTree>,
+        /// The venues whose messages are to come.
+        venues: Vec<String>,
+        /// Told once it is taken up.
+        done: oneshot::Sender<Result<()>>,
+    },
     /// Write a part of a file.
     File(Box<FilePart>),
 }
@@ -46,7 +54,7 @@ pub struct FilePart {
     /// The messages.
     pub batch: Batch,
     /// Told once they are committed.
-    pub done: oneshot::Sender<Written>,
+    pub done: oneshot::Sender<Result<Written>>,
 }
 
 /// What a commit held.
@@ -154,11 +162,10 @@ impl<T: FnMut(Commit)> Live<T> {
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
                     // Nobody may be waiting for the answers any more.
-                    Some(Order::Tree(tree, answer)) => drop(answer.send(self.reload(*tree))),
-                    Some(Order::File(part)) => {
-                        let done = part.done;
-                        drop(done.send(self.file(part.venue, part.symbol, &part.source, part.batch)?));
+                    Some(Order::Tree { tree, venues, done }) => {
+                        drop(done.send(self.take_up(*tree, &venues)));
                     }
+                    Some(Order::File(part)) => self.file(*part)?,
                 },
             }
             if !received.is_empty() {
@@ -185,29 +192,38 @@ impl<T: FnMut(Commit)> Live<T> {
         let mut commit = Commit::default();
         for (venue, frames) in by_venue {
             let raw = RawBatch::of_frames(self.next_seq, &venue, &frames)?;
-            let derived = self.derive(&venue, raw)?;
+            let derived = self.derive(&venue, raw);
             self.add(&venue, derived, &mut commit)?;
         }
         self.writer.add_events(&events)?;
         self.end(commit, start)
     }
 
-    fn file(
-        &mut self,
-        venue: Arc<str>,
-        symbol: Option<String>,
-        source: &str,
-        batch: Batch,
-    ) -> Result<Written> {
+    fn file(&mut self, part: FilePart) -> Result<()> {
+        let FilePart { venue, symbol, source, batch, done } = part;
         let (start, first_seq) = (Instant::now(), self.next_seq);
-        let raw = RawBatch::of_file(first_seq, &venue, symbol.as_deref(), &batch)?;
-        let mut derived = self.derive(&venue, raw)?;
-        derived.of_file(first_seq, source, symbol.as_deref(), batch);
         let mut commit = Commit::default();
-        self.add(&venue, derived, &mut commit)?;
+        let ready = self.ready(&venue).and_then(|()| {
+            load::is_known(&self.conn, &venue, symbol.as_deref(), &batch.mark)
+        });
+        match ready {
+            Ok(true) => {}
+            Ok(false) => {
+                let raw = RawBatch::of_file(first_seq, &venue, symbol.as_deref(), &batch)?;
+                let mut derived = self.derive(&venue, raw);
+                derived.of_file(first_seq, &source, symbol.as_deref(), batch);
+                self.add(&venue, derived, &mut commit)?;
+            }
+            Err(error) => {
+                // Nobody may be waiting for it any more.
+                drop(done.send(Err(error)));
+                return Ok(());
+            }
+        }
         let written = commit.written.clone();
         self.end(commit, start)?;
-        Ok(written)
+        drop(done.send(Ok(written)));
+        Ok(())
     }
 
     fn add(&mut self, venue: &Arc<str>, derived: Derived, commit: &mut Commit) -> Result<()> {
@@ -230,23 +246,28 @@ impl<T: FnMut(Commit)> Live<T> {
         self.checkpoints.after(bytes)
     }
 
-    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch) -> Result<Derived> {
+    /// Whatever is wrong with the venue's SQL, raw is the truth, and a rebuild makes the rest of it.
+    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch) -> Derived {
         self.next_seq += raw.seqs().len() as u64;
-        if !self.venues.contains_key(venue) {
-            let normalizers = self.prepare(&self.tree, venue)?;
-            self.writer.flush()?;
-            self.writer
-                .open_venue(&venues::load(&self.tree, venue)?, normalizers.tables())?;
-            self.venues.insert(Arc::clone(venue), normalizers);
-        }
-        let Some(normalizers) = self.venues.get_mut(venue) else {
-            return Err(Error::Panicked);
-        };
         let kept = raw.clone();
-        // Whatever is wrong with the SQL, raw is the truth, and a rebuild makes the rest of it.
-        Ok(normalizers
-            .run(raw)
-            .unwrap_or_else(|error| Derived::refused(kept, &error.to_string())))
+        let derived = self.ready(venue).and_then(|()| {
+            let normalizers = self.venues.get_mut(venue).ok_or(Error::Panicked)?;
+            normalizers.run(raw)
+        });
+        derived.unwrap_or_else(|error| Derived::refused(kept, &error.to_string()))
+    }
+
+    /// Makes ready for a venue's messages.
+    fn ready(&mut self, venue: &Arc<str>) -> Result<()> {
+        if self.venues.contains_key(venue) {
+            return Ok(());
+        }
+        let normalizers = self.prepare(&self.tree, venue)?;
+        self.writer.flush()?;
+        self.writer
+            .open_venue(&venues::load(&self.tree, venue)?, normalizers.tables())?;
+        self.venues.insert(Arc::clone(venue), normalizers);
+        Ok(())
     }
 
     fn prepare(&self, tree: &SqlTree, venue: &str) -> Result<Normalizers> {
@@ -256,17 +277,25 @@ impl<T: FnMut(Commit)> Live<T> {
         Normalizers::new(conns, &venues::load(tree, venue)?, &self.catalog, None)
     }
 
-    /// Takes up a changed tree, if all venues in use can work with it.
-    fn reload(&mut self, tree: SqlTree) -> Result<()> {
+    fn take_up(&mut self, tree: SqlTree, venues: &[String]) -> Result<()> {
+        if !tree.same_folder(&self.tree, "tables") {
+            return Err(Error::Model {
+                file: "sql/tables".to_owned(),
+                message: "a change of the tables takes effect at the next start".to_owned(),
+            });
+        }
         let mut ready = Vec::new();
         for venue in self.venues.keys() {
             if !tree.same_folder(&self.tree, &format!("venues/{venue}")) {
                 ready.push((Arc::clone(venue), self.prepare(&tree, venue)?));
             }
         }
+        if tree.hash() != self.tree.hash() {
+            schema::apply(&mut self.conn, &tree)?;
+        }
         self.venues.extend(ready);
         self.tree = tree;
-        Ok(())
+        venues.iter().try_for_each(|venue| self.ready(&venue.as_str().into()))
     }
 }
 

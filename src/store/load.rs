@@ -145,7 +145,8 @@ struct Front {
 impl Front {
     fn run(&mut self, from: Receiver<Batch>, to: &SyncSender<Item>) -> Result<()> {
         for batch in from {
-            self.known = self.known && self.is_known(&batch.mark)?;
+            self.known = self.known
+                && is_known(&self.conn, &self.venue.name, self.symbol.as_deref(), &batch.mark)?;
             let item = if self.known {
                 Item::Known { lines: batch.lines }
             } else {
@@ -170,18 +171,6 @@ impl Front {
             .doing("reading ops.loads")
     }
 
-    fn is_known(&self, mark: &str) -> Result<bool> {
-        self.conn
-            .query_row(
-                "SELECT 1 FROM ops.loads WHERE venue = ? AND symbol IS NOT DISTINCT FROM ? AND mark = ?",
-                params![self.venue.name, self.symbol, mark],
-                |_| Ok(()),
-            )
-            .optional()
-            .doing("reading ops.loads")
-            .map(|found| found.is_some())
-    }
-
     fn derive(&mut self, batch: Batch) -> Result<Derived> {
         let first_seq = self.next_seq;
         let symbol = self.symbol.as_deref();
@@ -191,4 +180,21 @@ impl Front {
         derived.of_file(first_seq, &self.source, symbol, batch);
         Ok(derived)
     }
+}
+
+/// Whether content up to this mark was loaded before.
+pub(super) fn is_known(
+    conn: &Connection,
+    venue: &str,
+    symbol: Option<&str>,
+    mark: &str,
+) -> Result<bool> {
+    conn.query_row(
+        "SELECT 1 FROM ops.loads WHERE venue = ? AND symbol IS NOT DISTINCT FROM ? AND mark = ? LIMIT 1",
+        params![venue, symbol, mark],
+        |_| Ok(()),
+    )
+    .optional()
+    .doing("reading ops.loads")
+    .map(|found| found.is_some())
 }

@@ -1,0 +1,188 @@
+//! What the capture has done so far, as `mdb status` and the watchdog want to know it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::feeds::{ConnectionStatus, Want, WantKind};
+use super::watch::Seen;
+use crate::sources::now_ns;
+use crate::store::{Commit, Written};
+
+/// The watchdog is told what was seen no more often than this.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// Rates are of the last so many seconds.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Shared between the writer, who fills it in, and all who ask.
+pub struct Figures {
+    inner: Mutex<Inner>,
+    seen: watch::Sender<Arc<Seen>>,
+    /// Books that need a snapshot.
+    lost: mpsc::Sender<Want>,
+}
+
+struct Inner {
+    written: Written,
+    commits: u64,
+    /// The longest commit.
+    slowest: Duration,
+    seen: Seen,
+    told: Instant,
+    rows: BTreeMap<(Arc<str>, String, Arc<str>), u64>,
+    /// Why a book cannot be trusted, if it cannot.
+    books: BTreeMap<(Arc<str>, String), Option<&'static str>>,
+    connections: Vec<ConnectionStatus>,
+    /// Moments and the messages written until then.
+    window: std::collections::VecDeque<(Instant, u64)>,
+    problem: Option<String>,
+}
+
+impl Figures {
+    /// Tells the watchdog by `seen` and whoever fetches books by `lost`.
+    pub fn new(seen: watch::Sender<Arc<Seen>>, lost: mpsc::Sender<Want>) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                written: Written::default(),
+                commits: 0,
+                slowest: Duration::ZERO,
+                seen: HashMap::new(),
+                told: Instant::now(),
+                rows: BTreeMap::new(),
+                books: BTreeMap::new(),
+                connections: Vec::new(),
+                window: std::collections::VecDeque::new(),
+                problem: None,
+            }),
+            seen,
+            lost,
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what a commit held. On the writer's thread: it never waits.
+    pub fn committed(&self, commit: Commit) {
+        let inner = &mut *self.inner();
+        inner.written.add(&commit.written);
+        inner.commits += 1;
+        inner.slowest = inner.slowest.max(commit.took);
+        for seen in commit.seen {
+            let symbol: Arc<str> = seen.symbol.as_str().into();
+            let place = (Arc::clone(&seen.venue), seen.symbol, Arc::clone(&seen.table));
+            *inner.rows.entry(place).or_default() += seen.rows;
+            let last = inner.seen.entry((seen.venue, seen.table, symbol)).or_default();
+            *last = seen.recv_ns.max(*last);
+        }
+        for book in commit.books {
+            if book.needs_snapshot.is_some() {
+                // A full queue holds this want or will be asked again: a book without a snapshot says so again.
+                let _ = self.lost.try_send(Want {
+                    venue: Arc::clone(&book.venue),
+                    symbol: book.symbol.as_str().into(),
+                    kind: WantKind::Snapshot,
+                });
+            }
+            inner.books.insert((book.venue, book.symbol), book.needs_snapshot);
+        }
+        let now = Instant::now();
+        if now.duration_since(inner.told) >= TELL_EVERY {
+            inner.told = now;
+            self.seen.send_replace(Arc::new(inner.seen.clone()));
+            inner.window.push_back((now, inner.written.messages));
+            while inner.window.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
+                inner.window.pop_front();
+            }
+        }
+    }
+
+    /// Takes in how the connections fare.
+    pub fn connected(&self, connections: Vec<ConnectionStatus>) {
+        self.inner().connections = connections;
+    }
+
+    /// What is wrong with the configuration, or that nothing is any more.
+    pub fn set_problem(&self, problem: Option<String>) {
+        self.inner().problem = problem;
+    }
+
+    /// What was written.
+    pub fn written(&self) -> Written {
+        self.inner().written.clone()
+    }
+
+    /// Messages a second, of late.
+    pub fn rate(&self) -> f64 {
+        self.inner().rate()
+    }
+
+    /// For `mdb status`.
+    pub fn status(&self) -> Value {
+        let inner = self.inner();
+        let now = now_ns();
+        let age = |ns: i64| (ns > 0).then(|| ((now - ns) as f64 / 1e6).round() / 1e3);
+        let feeds: Vec<Value> = inner.connections.iter().map(|c| {
+            let s = &c.status;
+            json!({
+                "venue": &*c.venue,
+                "connection": c.number,
+                "copy": c.replica + 1,
+                "state": s.state.word(),
+                "topics": s.confirmed,
+                "pending": s.pending,
+                "refused": s.refused.iter().map(|(t, why)| format!("{} {}: {why}", t.channel, t.symbol)).collect::<Vec<_>>().join("; "),
+                "messages": s.frames,
+                "age": age(s.last_frame_ns),
+                "reconnects": s.reconnects,
+                "held_back_s": s.held_back.as_secs_f64(),
+                "error": s.last_error,
+            })
+        }).collect();
+        let symbols: Vec<Value> = inner
+            .rows
+            .iter()
+            .map(|((venue, symbol, table), rows)| {
+                let seen = (Arc::clone(venue), Arc::clone(table), Arc::from(symbol.as_str()));
+                let book = inner.books.get(&(Arc::clone(venue), symbol.clone()));
+                let book = book.filter(|_| **table == *crate::model::BOOK_DELTAS);
+                json!({
+                    "venue": &**venue,
+                    "symbol": symbol,
+                    "table": &**table,
+                    "rows": rows,
+                    "age": inner.seen.get(&seen).and_then(|&ns| age(ns)),
+                    "book": book.map(|why| why.unwrap_or("in sync")),
+                })
+            })
+            .collect();
+        json!({
+            "capture": {
+                "messages": inner.written.messages,
+                "messages_per_s": inner.rate().round(),
+                "commits": inner.commits,
+                "slowest_commit_ms": inner.slowest.as_millis() as u64,
+                "gaps": inner.written.gaps,
+                "dead_letters": inner.written.dead_letters,
+                "configuration": inner.problem.as_deref().unwrap_or("good"),
+            },
+            "feeds": feeds,
+            "symbols": symbols,
+        })
+    }
+}
+
+impl Inner {
+    fn rate(&self) -> f64 {
+        let (Some((from, before)), Some((to, after))) = (self.window.front(), self.window.back())
+        else {
+            return 0.0;
+        };
+        let seconds = to.duration_since(*from).as_secs_f64();
+        if seconds > 0.0 { (after - before) as f64 / seconds } else { 0.0 }
+    }
+}

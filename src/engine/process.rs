@@ -1,0 +1,296 @@
+//! The one process: feeds, writer, requests and watchers, from the start to an orderly end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::feeds::{self, Feeds, LOOK_EVERY, Setup, Wish};
+use super::figures::Figures;
+use super::watcher::{self, Watcher};
+use super::fetch;
+use super::inbox::Inbox;
+use crate::config::{self, Settings};
+use crate::model::frame::{FeedEvent, Message};
+use crate::sources::{now_ns, rest, websocket};
+use crate::sqltree::{self, SqlTree};
+use crate::store::{self, Order, Sealer, Store, Which};
+
+/// Messages that wait for the writer; beyond that the sockets are read no further.
+const MESSAGES: usize = 8_192;
+const WANTS: usize = 1_024;
+const ORDERS: usize = 4;
+/// How often finished dates are looked for.
+const SEAL_EVERY: Duration = Duration::from_mins(10);
+/// How often the connections' state is asked for.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
+
+/// Why the process cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The feeds cannot be as wished.
+    #[error(transparent)]
+    Feeds(#[from] feeds::Error),
+    /// A venue's requests cannot be as wished.
+    #[error(transparent)]
+    Rest(#[from] rest::Error),
+    /// Connections cannot be made at all.
+    #[error(transparent)]
+    WebSocket(#[from] websocket::Error),
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The SQL tree cannot be read.
+    #[error(transparent)]
+    Tree(#[from] sqltree::Error),
+    /// The writer cannot work with it, or has failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The files cannot be watched.
+    #[error("cannot watch the database's directory: {0}")]
+    Watch(#[from] notify::Error),
+    /// A thread or file of the process itself.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The writer has ended before its time.
+    #[error("internal: the writer has ended")]
+    Ended,
+}
+
+/// What the process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All that mdb.toml says: it, sql/ and inbox/ are watched, finished dates are sealed.
+    Everything,
+    /// Only the feeds given.
+    Feeds,
+}
+
+/// A database that is being captured into.
+pub struct Process {
+    settings: Settings,
+    scope: Scope,
+    figures: Arc<Figures>,
+    seen: watch::Receiver<Arc<super::watch::Seen>>,
+    lost: mpsc::Receiver<feeds::Want>,
+}
+
+impl Process {
+    /// Prepares to capture what the settings' feeds say.
+    pub fn new(settings: Settings, scope: Scope) -> Self {
+        let (seen_to, seen) = watch::channel(Arc::default());
+        let (lost_to, lost) = mpsc::channel(WANTS);
+        Self {
+            settings,
+            scope,
+            figures: Arc::new(Figures::new(seen_to, lost_to)),
+            seen,
+            lost,
+        }
+    }
+
+    /// What it has done, for whoever asks meanwhile.
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
+    }
+
+    /// Captures until `stop` is ready or the database refuses. All that was received is committed then.
+    ///
+    /// # Errors
+    /// If it cannot start as configured, or the writer fails.
+    pub fn run(
+        self,
+        runtime: &Runtime,
+        store: &mut Store,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let readers = Arc::new(store.readers()?);
+        let sealer = store.sealer()?;
+        let (messages, incoming) = mpsc::channel(MESSAGES);
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let figures = Arc::clone(&self.figures);
+        std::thread::scope(|scope| {
+            let (ended_to, ended) = oneshot::channel::<()>();
+            let writer = Builder::new()
+                .name("writer".to_owned())
+                .spawn_scoped(scope, move || {
+                    let written = store.live(incoming, ordered, |commit| figures.committed(commit));
+                    drop(ended_to);
+                    written
+                })
+                .map_err(|source| Error::Io { doing: "start the writer", source })?;
+            let worked = runtime.block_on(self.work(messages, orders, readers, sealer, stop, ended));
+            // What fails first is the writer, if it fails: the rest only finds its queue closed.
+            writer.join().map_err(|_| Error::Ended)??;
+            worked
+        })
+    }
+
+    /// All that is not writing. The queues to the writer are closed when it returns.
+    async fn work(
+        mut self,
+        messages: mpsc::Sender<Message>,
+        orders: mpsc::Sender<Order>,
+        readers: Arc<store::Readers>,
+        sealer: Sealer,
+        stop: impl Future<Output = ()>,
+        mut ended: oneshot::Receiver<()>,
+    ) -> Result<(), Error> {
+        let (wants_to, wants) = mpsc::channel(WANTS);
+        let venues = Arc::new(fetch::Venues::default());
+        let feeds = Feeds::spawn(Setup {
+            options: websocket::Options::new()?,
+            out: messages.clone(),
+            seen: self.seen.clone(),
+            lost: std::mem::replace(&mut self.lost, mpsc::channel(1).1),
+            wants: wants_to,
+            look_every: LOOK_EVERY,
+        });
+        let fetching = tokio::spawn(fetch::run(Arc::clone(&venues), readers, wants, messages.clone()));
+        let sealer = Arc::new(std::sync::Mutex::new(sealer));
+        let started = self.apply(&feeds, &venues, &orders).await;
+        let watcher = match (&started, self.scope) {
+            (Ok(()), Scope::Everything) => Some(Watcher::new(&self.settings.db)?),
+            _ => None,
+        };
+        let mut inbox = Inbox::default();
+        let worked = match started {
+            Ok(()) => {
+                let loops = self.watch(
+                    &feeds, &venues, &messages, &orders, sealer, watcher, &mut inbox,
+                );
+                tokio::select! {
+                    worked = loops => worked,
+                    () = stop => Ok(()),
+                    _ = &mut ended => Err(Error::Ended),
+                }
+            }
+            failed => failed,
+        };
+        for name in feeds.stop().await {
+            tracing::warn!("{name} did not end in time");
+        }
+        inbox.stop().await;
+        fetching.abort();
+        let _ = fetching.await;
+        worked
+    }
+
+    /// Makes writer, requests and feeds as the settings and the SQL tree say.
+    async fn apply(
+        &self,
+        feeds: &Feeds,
+        venues: &fetch::Venues,
+        orders: &mpsc::Sender<Order>,
+    ) -> Result<(), Error> {
+        let tree = Box::new(SqlTree::load(&self.settings.db)?);
+        let wishes = Wish::read(&tree, &self.settings)?;
+        let names = wishes.iter().map(|wish| wish.venue.name.clone()).collect();
+        let (done, answer) = oneshot::channel();
+        let order = Order::Tree { tree, venues: names, done };
+        orders.send(order).await.map_err(|_| Error::Ended)?;
+        answer.await.map_err(|_| Error::Ended)??;
+        venues.set(&wishes)?;
+        feeds.apply(wishes).await?;
+        Ok(())
+    }
+
+    async fn watch(
+        &mut self,
+        feeds: &Feeds,
+        venues: &fetch::Venues,
+        messages: &mpsc::Sender<Message>,
+        orders: &mpsc::Sender<Order>,
+        sealer: Arc<std::sync::Mutex<Sealer>>,
+        mut watcher: Option<Watcher>,
+        inbox: &mut Inbox,
+    ) -> Result<(), Error> {
+        let mut status = tokio::time::interval(STATUS_EVERY);
+        let mut seal = tokio::time::interval(SEAL_EVERY);
+        if watcher.is_some() {
+            inbox.look(&self.settings.db, orders);
+        }
+        loop {
+            tokio::select! {
+                _ = status.tick() => {
+                    self.figures.connected(feeds.status().await?);
+                    inbox.tick(&self.settings.db, orders);
+                }
+                _ = seal.tick(), if self.scope == Scope::Everything => self.seal(&sealer),
+                changes = watcher::next(&mut watcher) => {
+                    if changes.inbox {
+                        inbox.look(&self.settings.db, orders);
+                    }
+                    if changes.settings || changes.sql {
+                        self.change(feeds, venues, messages, orders).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes up an edit of mdb.toml or sql/. What is wrong with it is told, and everything stays as it was.
+    async fn change(
+        &mut self,
+        feeds: &Feeds,
+        venues: &fetch::Venues,
+        messages: &mpsc::Sender<Message>,
+        orders: &mpsc::Sender<Order>,
+    ) {
+        let before = self.settings.clone();
+        let changed = async {
+            self.settings = Settings::load(&self.settings.db)?;
+            self.apply(feeds, venues, orders).await
+        }
+        .await;
+        let (kind, detail) = match &changed {
+            Ok(()) => ("configured", "mdb.toml and sql/ are taken up".to_owned()),
+            Err(error) => {
+                self.settings = before;
+                tracing::error!("{error}; everything stays as it was");
+                ("misconfigured", error.to_string())
+            }
+        };
+        self.figures
+            .set_problem(changed.err().map(|error| error.to_string()));
+        let event = FeedEvent {
+            venue: "".into(),
+            symbol: None,
+            channel: None,
+            at_ns: now_ns(),
+            kind,
+            ids: None,
+            times_ns: None,
+            detail,
+        };
+        // The writer has ended: nobody is left to be told.
+        let _ = messages.send(Message::Event(event)).await;
+    }
+
+    /// Seals what is finished, beside the capture.
+    fn seal(&self, sealer: &Arc<std::sync::Mutex<Sealer>>) {
+        let (sealer, lateness) = (Arc::clone(sealer), self.settings.seal.lateness);
+        tokio::task::spawn_blocking(move || {
+            // One that is still at it needs no other.
+            let Ok(sealer) = sealer.try_lock() else { return };
+            let Some(before) = SystemTime::now().checked_sub(lateness) else { return };
+            let ns = before.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+            let which = Which::Before(crate::model::time::date_of(ns));
+            let sealed = sealer.seal(which, |file| {
+                tracing::info!("sealed {}: {} rows", file.path, file.rows);
+                true
+            });
+            if let Err(error) = sealed {
+                tracing::error!("{error}");
+            }
+        });
+    }
+}
