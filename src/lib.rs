@@ -25,6 +25,7 @@
 pub mod book;
 pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod model;
 pub mod output;
 pub mod query;

@@ -3,6 +3,7 @@
 
 pub mod capture;
 mod lines;
+pub mod websocket;
 
 use std::path::PathBuf;
 
