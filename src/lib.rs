@@ -9,7 +9,7 @@
 //!
 //! `use crate::` only points left in this list, and a test checks it:
 //!
-//! model < config < sqltree < venues < sources < book < store < query < output < engine < shell < cli
+//! model < config < sqltree < venues < sources < book < store < query < output < engine < research < shell < cli
 //!
 //! # Invariants
 //!
@@ -28,6 +28,7 @@ pub mod config;
 pub mod model;
 pub mod output;
 pub mod query;
+pub mod research;
 pub mod shell;
 pub mod sources;
 pub mod sqltree;

@@ -6,6 +6,7 @@ mod doctor;
 mod load;
 mod progress;
 mod rebuild;
+mod replay;
 mod seal;
 mod sql;
 
@@ -48,6 +49,8 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Verify the database and its lake
     Doctor(doctor::Args),
+    /// Serve recorded messages as their venue does
+    Replay(replay::Args),
     /// Load the built-in sample into a database of its own, seal it, and show what is in it
     Demo(demo::Args),
 }
@@ -93,6 +96,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
+        Some(Command::Replay(args)) => replay::run(args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
     }?;
     Ok(match outcome {

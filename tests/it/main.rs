@@ -22,6 +22,8 @@ mod idempotent;
 mod imports;
 mod process;
 mod real_data;
+mod replay;
+mod rest;
 mod seal;
 mod surroundings;
 mod synthetic;
