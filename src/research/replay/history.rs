@@ -61,6 +61,7 @@ pub(super) struct Wanted<'r> {
 }
 
 /// A page, and whether there is another.
+#[derive(Default)]
 pub(super) struct Rows {
     pub(super) rows: Vec<Value>,
     pub(super) more: bool,

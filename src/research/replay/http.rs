@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
-use super::history::{self, Kind, PAGE, Request, Wanted};
+use super::history::{self, Kind, PAGE, Request, Rows, Wanted};
 use super::pattern::{Filled, percent_decoded};
 use super::protocol::Symbol;
 use super::stage::Stage;
@@ -151,15 +151,19 @@ fn page(
     let token = filled.get("token").or_else(|| parameter(PAGE));
     let skip = token.and_then(|token| token.parse().ok()).unwrap_or(0);
     let symbol = stage.protocol.symbol_name(symbol);
-    let found = stage.answers.page(&Wanted {
-        table,
-        history,
-        rows: *rows,
-        symbol,
-        filled,
-        until_ns: stage.at_ns().unwrap_or(i64::MIN),
-        skip,
-    })?;
+    let found = match stage.at_ns() {
+        // Nothing has happened yet.
+        None => Rows::default(),
+        Some(until_ns) => stage.answers.page(&Wanted {
+            table,
+            history,
+            rows: *rows,
+            symbol,
+            filled,
+            until_ns,
+            skip,
+        })?,
+    };
     let token = found.more.then(|| (skip + rows).to_string());
     let url = token.as_ref().map(|token| {
         // Keys are the client's to add again.

@@ -323,15 +323,16 @@ impl Opened {
         let mut session = Session::new(store::open_reader(settings, false)?, false);
         let sql = Sql::new(&venue);
         let symbols = sql.symbols(&mut session)?;
-        let template = |source| Error::Template {
-            venue: venue.name.clone(),
-            source,
-        };
-        let protocol =
-            Protocol::new(&venue.feed, symbols, options.key.clone()).map_err(template)?;
+        let nothing = symbols.is_empty();
+        let protocol = Protocol::new(&venue.feed, symbols, options.key.clone())
+            .and_then(|protocol| protocol.rehearse().map(|()| protocol))
+            .map_err(|source| Error::Template {
+                venue: venue.name.clone(),
+                source,
+            })?;
         let answers = session.try_clone()?;
         let recording = Recording::open(session, sql, options.range)?;
-        if recording.frames() == 0 {
+        if nothing || recording.frames() == 0 {
             return Err(Error::Empty { venue: venue.name });
         }
         let answers = history::Answers::new(answers, Sql::new(&venue), &venue)?;

@@ -143,6 +143,31 @@ impl Protocol {
         Ok(protocol)
     }
 
+    /// Fills every template in once, so that a faulty one is an error before anybody listens.
+    pub(super) fn rehearse(&self) -> Result<(), Error> {
+        let wanted = Wanted {
+            name: "topic".to_owned(),
+            symbol: "symbol".to_owned(),
+            topic: None,
+        };
+        let replay = &self.replay;
+        for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown] {
+            if let Some(template) = template {
+                template.render(&about(&Value::from(1), &wanted, &[&wanted]))?;
+            }
+        }
+        self.answer_to_login(true)?;
+        self.answer_to_login(false)?;
+        let level = || vec![["1".to_owned(), "2".to_owned()]];
+        let book = Snapshot {
+            last_id: Some(1),
+            bids: level(),
+            asks: level(),
+            ..Snapshot::default()
+        };
+        self.snapshot(Symbol(0), None, book).map(|_| ())
+    }
+
     fn add_channel(
         &mut self,
         channel: Channel,
