@@ -29,6 +29,7 @@ pub mod engine;
 pub mod model;
 pub mod output;
 pub mod query;
+pub mod research;
 pub mod serve;
 pub mod shell;
 pub mod sources;

@@ -6,12 +6,15 @@ mod doctor;
 mod load;
 mod progress;
 mod rebuild;
+mod replay;
+mod run;
 mod seal;
 mod serving;
 mod session;
 mod sql;
 mod status;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +48,10 @@ struct Cli {
 enum Command {
     /// Ask questions in SQL
     Sql(sql::Args),
+    /// Capture all that mdb.toml says, until Ctrl-C
+    Run(run::RunArgs),
+    /// Capture some symbols of a venue, until Ctrl-C
+    Stream(run::StreamArgs),
     /// Load files
     Load(load::Args),
     /// Move finished dates from the database file to the Parquet lake
@@ -55,6 +62,8 @@ enum Command {
     Status(status::Args),
     /// Verify the database and its lake
     Doctor(doctor::Args),
+    /// Serve recorded messages as their venue does
+    Replay(replay::Args),
     /// Load the built-in sample into a database of its own, seal it, and show what is in it
     Demo(demo::Args),
 }
@@ -76,6 +85,7 @@ pub(crate) enum Outcome {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    log();
     let result = match Settings::load(&cli.db) {
         Ok(settings) => run(cli.command, &settings),
         Err(error) => Err(error.into()),
@@ -96,11 +106,14 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
     let outcome = match command {
         None => return sql::shell(settings),
         Some(Command::Sql(args)) => return sql::run(&args, settings),
+        Some(Command::Run(args)) => run::run(&args, settings),
+        Some(Command::Stream(args)) => run::stream(args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
         Some(Command::Status(args)) => status::run(&args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
+        Some(Command::Replay(args)) => replay::run(args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
     }?;
     Ok(match outcome {
@@ -108,6 +121,18 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Outcome::Bad => ExitCode::FAILURE,
         Outcome::Interrupted => ExitCode::from(INTERRUPTED),
     })
+}
+
+/// Sends the log to stderr: warnings, or what `MDB_LOG` says (`error`, `warn`, `info`, `debug`, `trace`).
+fn log() {
+    let level = std::env::var("MDB_LOG").ok();
+    let level = level.and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 /// The one place that prints an error.

@@ -172,7 +172,11 @@ async fn fulfil(
 }
 
 fn told(request: &str, fetched: &Fetched) -> String {
-    let rest = if fetched.complete { "" } else { "; there is more" };
+    let rest = if fetched.complete {
+        ""
+    } else {
+        "; there is more"
+    };
     format!(
         "{} records in {} pages of {request}{rest}",
         fetched.records, fetched.pages
@@ -190,7 +194,11 @@ fn last_stored(
     let until = since_ns.unwrap_or(i64::MAX);
     let from = until.saturating_sub(LOOK_BACK_NS);
     let from = if since_ns.is_some() { from } else { i64::MIN };
-    let id = if table == crate::model::TRADES { "trade_id" } else { "NULL::VARCHAR" };
+    let id = if table == crate::model::TRADES {
+        "trade_id"
+    } else {
+        "NULL::VARCHAR"
+    };
     let sql = format!(
         "SELECT epoch_ns(ts), {id} FROM main.{table}
          WHERE venue = ? AND symbol = ? AND recv_ts <= make_timestamp_ns(?) AND recv_ts >= make_timestamp_ns(?)

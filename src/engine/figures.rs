@@ -74,9 +74,16 @@ impl Figures {
         inner.slowest = inner.slowest.max(commit.took);
         for seen in commit.seen {
             let symbol: Arc<str> = seen.symbol.as_str().into();
-            let place = (Arc::clone(&seen.venue), seen.symbol, Arc::clone(&seen.table));
+            let place = (
+                Arc::clone(&seen.venue),
+                seen.symbol,
+                Arc::clone(&seen.table),
+            );
             *inner.rows.entry(place).or_default() += seen.rows;
-            let last = inner.seen.entry((seen.venue, seen.table, symbol)).or_default();
+            let last = inner
+                .seen
+                .entry((seen.venue, seen.table, symbol))
+                .or_default();
             *last = seen.recv_ns.max(*last);
         }
         for book in commit.books {
@@ -88,14 +95,20 @@ impl Figures {
                     kind: WantKind::Snapshot,
                 });
             }
-            inner.books.insert((book.venue, book.symbol), book.needs_snapshot);
+            inner
+                .books
+                .insert((book.venue, book.symbol), book.needs_snapshot);
         }
         let now = Instant::now();
         if now.duration_since(inner.told) >= TELL_EVERY {
             inner.told = now;
             self.seen.send_replace(Arc::new(inner.seen.clone()));
             inner.window.push_back((now, inner.written.messages));
-            while inner.window.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
+            while inner
+                .window
+                .front()
+                .is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)
+            {
                 inner.window.pop_front();
             }
         }
@@ -147,7 +160,11 @@ impl Figures {
             .rows
             .iter()
             .map(|((venue, symbol, table), rows)| {
-                let seen = (Arc::clone(venue), Arc::clone(table), Arc::from(symbol.as_str()));
+                let seen = (
+                    Arc::clone(venue),
+                    Arc::clone(table),
+                    Arc::from(symbol.as_str()),
+                );
                 let book = inner.books.get(&(Arc::clone(venue), symbol.clone()));
                 let book = book.filter(|_| **table == *crate::model::BOOK_DELTAS);
                 json!({
@@ -183,6 +200,10 @@ impl Inner {
             return 0.0;
         };
         let seconds = to.duration_since(*from).as_secs_f64();
-        if seconds > 0.0 { (after - before) as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            (after - before) as f64 / seconds
+        } else {
+            0.0
+        }
     }
 }

@@ -39,7 +39,11 @@ pub(super) struct Inbox {
 impl Inbox {
     /// There may be files.
     pub(super) fn look(&mut self, db: &Path, orders: &mpsc::Sender<Order>) {
-        if self.at_work.as_ref().is_some_and(|work| !work.is_finished()) {
+        if self
+            .at_work
+            .as_ref()
+            .is_some_and(|work| !work.is_finished())
+        {
             self.again = true;
             return;
         }
@@ -96,11 +100,7 @@ fn files(inbox: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn load(
-    file: &Path,
-    orders: &mpsc::Sender<Order>,
-    stop: &AtomicBool,
-) -> Result<Written, Error> {
+fn load(file: &Path, orders: &mpsc::Sender<Order>, stop: &AtomicBool) -> Result<Written, Error> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let (venue, symbol) = name.split_once('-').ok_or(Error::Name)?;
     let symbol = symbol.split('.').next().filter(|s| !s.is_empty());

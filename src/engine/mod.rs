@@ -1,4 +1,9 @@
-//! The one process: feeds that are kept up and watched over.
+//! The one process: feeds that are kept up and watched over, requests for what they lack, and the writer.
 
 pub mod feeds;
+pub mod fetch;
+pub mod figures;
+mod inbox;
+pub mod process;
 pub mod watch;
+mod watcher;

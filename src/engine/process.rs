@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::feeds::{self, Feeds, LOOK_EVERY, Setup, Wish};
-use super::figures::Figures;
-use super::watcher::{self, Watcher};
 use super::fetch;
+use super::figures::Figures;
 use super::inbox::Inbox;
+use super::watcher::{self, Watcher};
 use crate::config::{self, Settings};
 use crate::model::frame::{FeedEvent, Message};
 use crate::sources::{now_ns, rest, websocket};
@@ -126,8 +126,12 @@ impl Process {
                     drop(ended_to);
                     written
                 })
-                .map_err(|source| Error::Io { doing: "start the writer", source })?;
-            let worked = runtime.block_on(self.work(messages, orders, readers, sealer, stop, ended));
+                .map_err(|source| Error::Io {
+                    doing: "start the writer",
+                    source,
+                })?;
+            let worked =
+                runtime.block_on(self.work(messages, orders, readers, sealer, stop, ended));
             // What fails first is the writer, if it fails: the rest only finds its queue closed.
             writer.join().map_err(|_| Error::Ended)??;
             worked
@@ -154,7 +158,12 @@ impl Process {
             wants: wants_to,
             look_every: LOOK_EVERY,
         });
-        let fetching = tokio::spawn(fetch::run(Arc::clone(&venues), readers, wants, messages.clone()));
+        let fetching = tokio::spawn(fetch::run(
+            Arc::clone(&venues),
+            readers,
+            wants,
+            messages.clone(),
+        ));
         let sealer = Arc::new(std::sync::Mutex::new(sealer));
         let started = self.apply(&feeds, &venues, &orders).await;
         let watcher = match (&started, self.scope) {
@@ -195,7 +204,11 @@ impl Process {
         let wishes = Wish::read(&tree, &self.settings)?;
         let names = wishes.iter().map(|wish| wish.venue.name.clone()).collect();
         let (done, answer) = oneshot::channel();
-        let order = Order::Tree { tree, venues: names, done };
+        let order = Order::Tree {
+            tree,
+            venues: names,
+            done,
+        };
         orders.send(order).await.map_err(|_| Error::Ended)?;
         answer.await.map_err(|_| Error::Ended)??;
         venues.set(&wishes)?;
@@ -280,9 +293,15 @@ impl Process {
         let (sealer, lateness) = (Arc::clone(sealer), self.settings.seal.lateness);
         tokio::task::spawn_blocking(move || {
             // One that is still at it needs no other.
-            let Ok(sealer) = sealer.try_lock() else { return };
-            let Some(before) = SystemTime::now().checked_sub(lateness) else { return };
-            let ns = before.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+            let Ok(sealer) = sealer.try_lock() else {
+                return;
+            };
+            let Some(before) = SystemTime::now().checked_sub(lateness) else {
+                return;
+            };
+            let ns = before
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |d| d.as_nanos() as i64);
             let which = Which::Before(crate::model::time::date_of(ns));
             let sealed = sealer.seal(which, |file| {
                 tracing::info!("sealed {}: {} rows", file.path, file.rows);

@@ -15,17 +15,17 @@ const EVENTS: usize = 1_024;
 
 /// What has changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(super) struct Changes {
     /// mdb.toml, or the secrets.
-    pub settings: bool,
+    pub(super) settings: bool,
     /// A file of sql/.
-    pub sql: bool,
+    pub(super) sql: bool,
     /// Something lies in inbox/.
-    pub inbox: bool,
+    pub(super) inbox: bool,
 }
 
 /// Watches a database's directory.
-pub struct Watcher {
+pub(super) struct Watcher {
     db: PathBuf,
     events: mpsc::Receiver<Event>,
     _watcher: RecommendedWatcher,
@@ -36,7 +36,7 @@ impl Watcher {
     ///
     /// # Errors
     /// If the system does not watch directories.
-    pub fn new(db: &Path) -> notify::Result<Self> {
+    pub(super) fn new(db: &Path) -> notify::Result<Self> {
         let db = db.canonicalize()?;
         std::fs::create_dir_all(db.join("inbox"))?;
         let (to, events) = mpsc::channel(EVENTS);
@@ -75,7 +75,7 @@ impl Watcher {
 }
 
 /// Waits for the next changes, all of one edit together; for ever without a watcher.
-pub async fn next(watcher: &mut Option<Watcher>) -> Changes {
+pub(super) async fn next(watcher: &mut Option<Watcher>) -> Changes {
     let Some(watcher) = watcher else {
         return std::future::pending().await;
     };

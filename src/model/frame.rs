@@ -46,3 +46,9 @@ pub enum Message {
     /// What happened to a feed.
     Event(FeedEvent),
 }
+
+impl From<Frame> for Message {
+    fn from(frame: Frame) -> Self {
+        Self::Frame(frame)
+    }
+}

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 /// Every message as it came, in the order it was received. The truth that the rest derives from.
 pub const RAW_MESSAGES: &str = "raw_messages";
+/// Trades.
+pub const TRADES: &str = "trades";
 /// Changes of order books: the book engine's input.
 pub const BOOK_DELTAS: &str = "book_deltas";
 /// The best prices after each applied book update: the book engine's output.

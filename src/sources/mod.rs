@@ -3,9 +3,12 @@
 
 pub mod capture;
 mod lines;
+pub mod rest;
+mod tls;
 pub mod websocket;
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use lines::MAX_LINE_BYTES;
 
@@ -30,4 +33,16 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+/// Now, in ns since 1970-01-01 UTC: the only clock there is to the left of a database's rows.
+pub(crate) fn now_ns() -> i64 {
+    // A clock outside the years 1677 to 2262 is no clock.
+    let signed = |since: Duration, sign: i64| {
+        i64::try_from(since.as_nanos()).map_or(sign * i64::MAX, |ns| sign * ns)
+    };
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => signed(since, 1),
+        Err(before) => signed(before.duration(), -1),
+    }
 }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use duckdb::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Store, load, schema};
 use super::catalog::Catalog;
 use super::error::{At, Doing, Error, Result};
 use super::normalize::{Derived, Normalizers};
 use super::raw::RawBatch;
 use super::writer::{Writer, Written};
+use super::{Store, load, schema};
 use crate::model::frame::{FeedEvent, Frame, Message};
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
@@ -200,12 +200,18 @@ impl<T: FnMut(Commit)> Live<T> {
     }
 
     fn file(&mut self, part: FilePart) -> Result<()> {
-        let FilePart { venue, symbol, source, batch, done } = part;
+        let FilePart {
+            venue,
+            symbol,
+            source,
+            batch,
+            done,
+        } = part;
         let (start, first_seq) = (Instant::now(), self.next_seq);
         let mut commit = Commit::default();
-        let ready = self.ready(&venue).and_then(|()| {
-            load::is_known(&self.conn, &venue, symbol.as_deref(), &batch.mark)
-        });
+        let ready = self
+            .ready(&venue)
+            .and_then(|()| load::is_known(&self.conn, &venue, symbol.as_deref(), &batch.mark));
         match ready {
             Ok(true) => {}
             Ok(false) => {
@@ -295,7 +301,9 @@ impl<T: FnMut(Commit)> Live<T> {
         }
         self.venues.extend(ready);
         self.tree = tree;
-        venues.iter().try_for_each(|venue| self.ready(&venue.as_str().into()))
+        venues
+            .iter()
+            .try_for_each(|venue| self.ready(&venue.as_str().into()))
     }
 }
 

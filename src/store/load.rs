@@ -146,7 +146,12 @@ impl Front {
     fn run(&mut self, from: Receiver<Batch>, to: &SyncSender<Item>) -> Result<()> {
         for batch in from {
             self.known = self.known
-                && is_known(&self.conn, &self.venue.name, self.symbol.as_deref(), &batch.mark)?;
+                && is_known(
+                    &self.conn,
+                    &self.venue.name,
+                    self.symbol.as_deref(),
+                    &batch.mark,
+                )?;
             let item = if self.known {
                 Item::Known { lines: batch.lines }
             } else {

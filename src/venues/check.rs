@@ -18,10 +18,19 @@ const TOPICS: &[&str] = &["topics"];
 const NONE: &[&str] = &[];
 const SUBSCRIBE: &[&str] = &["id", "topics", "symbols", "channel", "by_channel"];
 const ACK: &[&str] = &["id", "topic", "symbol", "channel"];
-const SUBSCRIBED: &[&str] = &["id", "topic", "topics", "symbol", "channel"];
-const SNAPSHOT: &[&str] = &[
-    "symbol", "last_id", "bids", "asks", "ts_ms", "ts", "checksum",
+const SUBSCRIBED: &[&str] = &[
+    "id",
+    "topic",
+    "topics",
+    "symbol",
+    "symbols",
+    "channel",
+    "by_channel",
 ];
+const SNAPSHOT: &[&str] = &[
+    "symbol", "topic", "last_id", "bids", "asks", "ts_ms", "ts", "checksum",
+];
+const HISTORY: &[&str] = &["symbol", "rows", "next_token", "next_url"];
 const REQUEST: &[&str] = &[
     "symbol",
     "from_id",
@@ -172,6 +181,8 @@ impl Check<'_> {
             ("replay.authenticated", &replay.authenticated, NONE),
             ("replay.refused", &replay.refused, NONE),
             ("replay.subscribed", &replay.subscribed, SUBSCRIBED),
+            ("replay.unsubscribed", &replay.unsubscribed, SUBSCRIBED),
+            ("replay.unknown", &replay.unknown, SUBSCRIBED),
             ("replay.snapshot", &replay.snapshot, SNAPSHOT),
         ] {
             if let Some(template) = template {
@@ -185,6 +196,12 @@ impl Check<'_> {
             if let Some(frame) = frame {
                 self.matching(key, &frame.r#match, NONE)?;
             }
+        }
+        for (name, history) in &replay.history {
+            let key = format!("replay.history.{name}");
+            self.request(&key, Some(name))?;
+            self.template(&format!("{key}.page"), &history.page, HISTORY)?;
+            at_least_one(&format!("{key}.rows"), history.rows.unwrap_or(1))?;
         }
         Ok(())
     }

@@ -315,7 +315,7 @@ pub struct Page {
 }
 
 /// `[replay]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// Frame sent on connecting.
@@ -329,12 +329,34 @@ pub struct Replay {
     /// One acknowledgement for each topic.
     #[serde(default)]
     pub per_topic: bool,
+    /// Template: the answer to a topic that the recording does not have.
+    pub unknown: Option<Template>,
+    /// Template: the acknowledgement of an end of a subscription.
+    pub unsubscribed: Option<Template>,
+    /// The answer to a client's ping, where `websocket.ping.pong` does not say it.
+    pub pong: Option<String>,
     /// How a client's frame is read.
     pub subscribe: Option<ClientFrame>,
     /// The same, to end a subscription.
     pub unsubscribe: Option<ClientFrame>,
     /// Template: the whole book.
     pub snapshot: Option<Template>,
+    /// How requests for what was are answered, by the request's name.
+    #[serde(default)]
+    pub history: BTreeMap<String, History>,
+}
+
+/// `[replay.history.<request>]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// Template: a page of rows.
+    pub page: Template,
+    /// Rows of a page.
+    pub rows: Option<usize>,
+    /// Of trades only those that are several fills in one, instead of only the others.
+    #[serde(default)]
+    pub aggregates: bool,
 }
 
 /// `[replay.subscribe]` and `[replay.unsubscribe]`.

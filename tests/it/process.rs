@@ -162,6 +162,11 @@ impl Live {
             .unwrap_or_else(|_| panic!("no output from {}", self.command));
     }
 
+    /// What it has written to stdout so far.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.lock().unwrap()).into_owned()
+    }
+
     pub(crate) fn interrupt(&self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }

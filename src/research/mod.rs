@@ -1,0 +1,3 @@
+//! Research: what is done with a market's past.
+
+pub mod replay;

@@ -1,0 +1,671 @@
+//! What clients say to a venue and what it answers, as `feed.toml` describes both. Pure: no I/O, no clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use minijinja::value::Serde;
+use serde_json::Value;
+
+use super::books::Snapshot;
+use super::pattern::Shape;
+use crate::config::secrets::Secrets;
+use crate::model::BOOK_DELTAS;
+use crate::venues::feed::{ClientFrame, Feed, Replay};
+use crate::venues::matching::{Inbound, Matcher, text_of};
+use crate::venues::template::{self, Error, Names, Template};
+
+/// All instruments.
+const ALL: &str = "*";
+/// Subscriptions in one frame of a client; what goes beyond is not heard.
+const MOST_WANTED: usize = 100_000;
+
+/// An instrument of the recording, by its place in the list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Symbol(pub(super) u32);
+
+/// A channel of `feed.toml`, by its place in the list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Channel(pub(super) u16);
+
+/// What can be subscribed: a channel of an instrument, or of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Topic {
+    pub(super) channel: Channel,
+    /// `None` is all.
+    pub(super) symbol: Option<Symbol>,
+}
+
+/// What a client said.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// Its credentials, and whether they are good.
+    Login { good: bool },
+    /// What it wants.
+    Subscribe(Asked),
+    /// What it does not want any more.
+    Unsubscribe(Asked),
+    /// A ping of the venue's own kind, and the answer, if there is one.
+    Ping(Option<String>),
+    /// Nothing that is known here.
+    Other,
+}
+
+/// A client's list of topics.
+#[derive(Debug, PartialEq)]
+pub(super) struct Asked {
+    id: Value,
+    pub(super) wanted: Vec<Wanted>,
+}
+
+/// One topic as the client called it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    name: String,
+    symbol: String,
+    /// What it is; `None` if the recording does not know it.
+    pub(super) topic: Option<Topic>,
+}
+
+/// A venue's way to speak, for the instruments of a recording.
+pub(super) struct Protocol {
+    replay: Replay,
+    channels: Vec<Known>,
+    symbols: Vec<Arc<str>>,
+    by_symbol: HashMap<Arc<str>, Symbol>,
+    by_name: HashMap<String, Topic>,
+    by_table: HashMap<String, Vec<Channel>>,
+    subscribe: Option<Heard>,
+    unsubscribe: Option<Heard>,
+    login: Option<Shape>,
+    key: Option<String>,
+    ping: Option<(Shape, Option<String>)>,
+    /// The book comes when its channel is subscribed.
+    book_on_subscribe: bool,
+}
+
+/// A channel and what it calls each instrument's topic.
+struct Known {
+    table: String,
+    topics: Vec<String>,
+}
+
+/// How a client's frame is read.
+struct Heard {
+    matcher: Matcher,
+    frame: ClientFrame,
+}
+
+impl Protocol {
+    /// `key` is the only good credential; without it all are.
+    ///
+    /// # Errors
+    /// If a template of the folder cannot be filled in.
+    pub(super) fn new(
+        feed: &Feed,
+        symbols: Vec<String>,
+        key: Option<String>,
+    ) -> Result<Self, Error> {
+        let replay = feed.replay.clone().unwrap_or_default();
+        let mut protocol = Self {
+            channels: Vec::new(),
+            by_symbol: HashMap::new(),
+            by_name: HashMap::new(),
+            by_table: HashMap::new(),
+            symbols: symbols.into_iter().map(Arc::from).collect(),
+            subscribe: heard(replay.subscribe.as_ref())?,
+            unsubscribe: heard(replay.unsubscribe.as_ref())?,
+            login: None,
+            key,
+            ping: None,
+            book_on_subscribe: feed
+                .book
+                .as_ref()
+                .is_some_and(|book| book.snapshot.is_none()),
+            replay,
+        };
+        for (at, symbol) in (0..).zip(&protocol.symbols) {
+            protocol.by_symbol.insert(Arc::clone(symbol), Symbol(at));
+        }
+        for (at, channel) in (0..).zip(feed.channels.values()) {
+            protocol.add_channel(Channel(at), &channel.table, &channel.topic)?;
+        }
+        if let Some(websocket) = &feed.websocket {
+            if let Some(auth) = &websocket.auth {
+                protocol.login = Some(Shape::new(&auth.send, &[])?);
+            }
+            if let Some(ping) = &websocket.ping
+                && let Some(send) = &ping.send
+            {
+                let pong = protocol.replay.pong.clone().or_else(|| ping.pong.clone());
+                protocol.ping = Some((Shape::new(send, &["id"])?, pong));
+            }
+        }
+        Ok(protocol)
+    }
+
+    /// Fills every template in once, so that a faulty one is an error before anybody listens.
+    pub(super) fn rehearse(&self) -> Result<(), Error> {
+        let wanted = Wanted {
+            name: "topic".to_owned(),
+            symbol: "symbol".to_owned(),
+            topic: None,
+        };
+        let replay = &self.replay;
+        for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown] {
+            if let Some(template) = template {
+                template.render(&about(&Value::from(1), &wanted, &[&wanted]))?;
+            }
+        }
+        self.answer_to_login(true)?;
+        self.answer_to_login(false)?;
+        let level = || vec![["1".to_owned(), "2".to_owned()]];
+        let book = Snapshot {
+            last_id: Some(1),
+            bids: level(),
+            asks: level(),
+            ..Snapshot::default()
+        };
+        self.snapshot(Symbol(0), None, book).map(|_| ())
+    }
+
+    fn add_channel(
+        &mut self,
+        channel: Channel,
+        table: &str,
+        topic: &Template,
+    ) -> Result<(), Error> {
+        let names = no_secrets();
+        let call = |symbol: &str| topic.render(&names.clone().with("symbol", symbol));
+        let mut topics = Vec::with_capacity(self.symbols.len());
+        for (at, symbol) in (0..).zip(&self.symbols) {
+            let called = call(symbol)?;
+            let topic = Topic {
+                channel,
+                symbol: Some(Symbol(at)),
+            };
+            self.by_name.insert(canonical(&called), topic);
+            topics.push(called);
+        }
+        let all = Topic {
+            channel,
+            symbol: None,
+        };
+        self.by_name.insert(canonical(&call(ALL)?), all);
+        self.by_table
+            .entry(table.to_owned())
+            .or_default()
+            .push(channel);
+        self.channels.push(Known {
+            table: table.to_owned(),
+            topics,
+        });
+        Ok(())
+    }
+
+    /// Frame on connecting.
+    pub(super) fn greeting(&self) -> Option<&str> {
+        self.replay.greeting.as_deref()
+    }
+
+    /// Whether nothing is sent before a login.
+    pub(super) fn wants_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Whether the text holds the key, if there is one.
+    pub(super) fn holds_key(&self, text: &str) -> bool {
+        self.key.as_ref().is_none_or(|key| text.contains(key))
+    }
+
+    pub(super) fn symbol(&self, name: &str) -> Option<Symbol> {
+        self.by_symbol.get(name).copied().or_else(|| {
+            let mut alike = self.symbols.iter().filter(|s| s.eq_ignore_ascii_case(name));
+            self.by_symbol.get(alike.next()?).copied()
+        })
+    }
+
+    pub(super) fn symbol_name(&self, symbol: Symbol) -> &str {
+        self.symbols.get(symbol.0 as usize).map_or("", |s| s)
+    }
+
+    /// The topics that a message of `symbol` for `table` belongs to. Where several channels fill the table, it is the
+    /// one whose topic the message names, or all of them.
+    pub(super) fn topics(&self, table: &str, symbol: Symbol, message: &str, into: &mut Vec<Topic>) {
+        let channels = self.by_table.get(table).map_or(&[][..], Vec::as_slice);
+        let topic = |channel: &Channel| Topic {
+            channel: *channel,
+            symbol: Some(symbol),
+        };
+        if let [channel] = channels {
+            into.push(topic(channel));
+            return;
+        }
+        let named = channels.iter().filter_map(|channel| {
+            let called = &self.channels[channel.0 as usize].topics[symbol.0 as usize];
+            message
+                .contains(called.as_str())
+                .then_some((called.len(), channel))
+        });
+        // One topic's name may begin another's.
+        match named.max_by_key(|(length, _)| *length) {
+            Some((_, channel)) => into.push(topic(channel)),
+            None => into.extend(channels.iter().map(topic)),
+        }
+    }
+
+    /// The topics that an address names, for venues that subscribe by it.
+    pub(super) fn topics_of_address(&self, decoded: &str) -> Vec<Topic> {
+        decoded
+            .split(['/', '?', '&', '=', ','])
+            .filter_map(|part| self.by_name.get(part).copied())
+            .collect()
+    }
+
+    /// Reads a client's frame.
+    pub(super) fn read(&self, text: &str) -> Said {
+        let value: Option<Value> = serde_json::from_str(text).ok();
+        if let Some(shape) = &self.login
+            && let Some(filled) = shape.read(text, value.as_ref())
+        {
+            let good = match &self.key {
+                None => filled.values().all(|given| !given.is_empty()),
+                Some(key) => filled.values().any(|given| given == key),
+            };
+            return Said::Login { good };
+        }
+        if let Some((shape, pong)) = &self.ping
+            && shape.read(text, value.as_ref()).is_some()
+        {
+            return Said::Ping(pong.clone());
+        }
+        let Some(value) = value else {
+            return Said::Other;
+        };
+        let frame = Inbound::new(text);
+        if let Some(heard) = self
+            .unsubscribe
+            .as_ref()
+            .filter(|h| h.matcher.matches(&frame))
+        {
+            return Said::Unsubscribe(self.asked(&heard.frame, &value));
+        }
+        if let Some(heard) = self
+            .subscribe
+            .as_ref()
+            .filter(|h| h.matcher.matches(&frame))
+        {
+            return Said::Subscribe(self.asked(&heard.frame, &value));
+        }
+        Said::Other
+    }
+
+    fn asked(&self, frame: &ClientFrame, value: &Value) -> Asked {
+        let at = |pointer: &Option<_>| pointer.as_deref().and_then(|p: &str| value.pointer(p));
+        let mut wanted = Vec::new();
+        if frame.topics.is_some() {
+            for name in at(&frame.topics).map(list).unwrap_or_default() {
+                wanted.push(self.wanted_by_name(name));
+            }
+        } else if frame.keyed {
+            for (key, symbols) in value.as_object().into_iter().flatten() {
+                for symbol in symbols.as_array().into_iter().flatten() {
+                    wanted.push(self.wanted_in_channel(key, text_of(symbol).into_owned()));
+                }
+            }
+        } else {
+            let symbols = at(&frame.symbols).map(list).unwrap_or_default();
+            for channel in at(&frame.channels).map(list).unwrap_or_default() {
+                for symbol in &symbols {
+                    wanted.push(self.wanted_in_channel(&channel, symbol.clone()));
+                }
+            }
+        }
+        wanted.truncate(MOST_WANTED);
+        Asked {
+            id: at(&frame.id).cloned().unwrap_or(Value::Null),
+            wanted,
+        }
+    }
+
+    fn wanted_by_name(&self, name: String) -> Wanted {
+        let topic = self.by_name.get(&canonical(&name)).copied();
+        let symbol = topic.map_or("", |topic| {
+            topic.symbol.map_or(ALL, |s| self.symbol_name(s))
+        });
+        Wanted {
+            symbol: symbol.to_owned(),
+            name,
+            topic,
+        }
+    }
+
+    /// A topic of a channel's name on the wire and an instrument.
+    fn wanted_in_channel(&self, channel: &str, symbol: String) -> Wanted {
+        let called = canonical(channel);
+        let at = self.by_symbol.get(symbol.as_str()).copied();
+        let known = (0..).zip(&self.channels).find(|(_, known)| {
+            let topics = &known.topics;
+            match at {
+                Some(at) => canonical(&topics[at.0 as usize]) == called,
+                None => topics.iter().any(|t| canonical(t) == called),
+            }
+        });
+        let topic = known
+            .filter(|_| at.is_some() || symbol == ALL)
+            .map(|(channel, _)| Topic {
+                channel: Channel(channel),
+                symbol: at,
+            });
+        Wanted {
+            name: channel.to_owned(),
+            symbol,
+            topic,
+        }
+    }
+
+    /// What a client hears of a subscription: the acknowledgements of what there is, the refusals of what there is
+    /// not.
+    pub(super) fn subscribed(&self, asked: &Asked) -> Result<Vec<String>, Error> {
+        let Some(unknown) = &self.replay.unknown else {
+            let all: Vec<&Wanted> = asked.wanted.iter().collect();
+            return self.acknowledged(self.replay.subscribed.as_ref(), &asked.id, &all);
+        };
+        let (known, others): (Vec<&Wanted>, Vec<&Wanted>) = asked
+            .wanted
+            .iter()
+            .partition(|wanted| wanted.topic.is_some());
+        let mut frames = Vec::new();
+        if !known.is_empty() {
+            frames = self.acknowledged(self.replay.subscribed.as_ref(), &asked.id, &known)?;
+        }
+        for wanted in others {
+            frames.push(unknown.render(&about(&asked.id, wanted, &[wanted]))?);
+        }
+        Ok(frames)
+    }
+
+    /// What a client hears when it ends a subscription.
+    pub(super) fn unsubscribed(&self, asked: &Asked) -> Result<Vec<String>, Error> {
+        let all: Vec<&Wanted> = asked.wanted.iter().collect();
+        self.acknowledged(self.replay.unsubscribed.as_ref(), &asked.id, &all)
+    }
+
+    fn acknowledged(
+        &self,
+        template: Option<&Template>,
+        id: &Value,
+        wanted: &[&Wanted],
+    ) -> Result<Vec<String>, Error> {
+        let (Some(template), Some(first)) = (template, wanted.first()) else {
+            return Ok(Vec::new());
+        };
+        if !self.replay.per_topic {
+            return Ok(vec![template.render(&about(id, first, wanted))?]);
+        }
+        wanted
+            .iter()
+            .map(|one| template.render(&about(id, one, &[one])))
+            .collect()
+    }
+
+    /// The answer to credentials.
+    pub(super) fn answer_to_login(&self, good: bool) -> Result<Option<String>, Error> {
+        let template = match good {
+            true => &self.replay.authenticated,
+            false => &self.replay.refused,
+        };
+        template
+            .as_ref()
+            .map(|t| t.render(&no_secrets()))
+            .transpose()
+    }
+
+    /// Whether a subscription to the topic begins with the whole book.
+    pub(super) fn begins_with_book(&self, topic: Topic) -> bool {
+        self.book_on_subscribe
+            && self.replay.snapshot.is_some()
+            && self.channels[topic.channel.0 as usize].table == BOOK_DELTAS
+    }
+
+    /// A whole book as the venue writes it; `None` if the folder does not say how.
+    pub(super) fn snapshot(
+        &self,
+        symbol: Symbol,
+        topic: Option<Topic>,
+        book: Snapshot,
+    ) -> Result<Option<String>, Error> {
+        let Some(template) = &self.replay.snapshot else {
+            return Ok(None);
+        };
+        let topic = topic.map_or("", |topic| {
+            &self.channels[topic.channel.0 as usize].topics[symbol.0 as usize]
+        });
+        let mut names = no_secrets();
+        names = names
+            .with("symbol", self.symbol_name(symbol))
+            .with("topic", topic)
+            .with("last_id", book.last_id)
+            .with("checksum", book.checksum)
+            .with("bids", levels(book.bids))
+            .with("asks", levels(book.asks))
+            .with("ts_ms", book.ts_ns.div_euclid(1_000_000))
+            .with("ts", rfc3339(book.ts_ns));
+        template.render(&names).map(Some)
+    }
+}
+
+fn heard(frame: Option<&ClientFrame>) -> Result<Option<Heard>, Error> {
+    let compiled = |frame: &ClientFrame| {
+        Ok(Heard {
+            matcher: frame.r#match.compile(&no_secrets())?,
+            frame: frame.clone(),
+        })
+    };
+    frame.map(compiled).transpose()
+}
+
+pub(super) fn no_secrets() -> Names {
+    Names::new(&Secrets::default())
+}
+
+/// The names that an acknowledgement may use.
+fn about(id: &Value, first: &Wanted, wanted: &[&Wanted]) -> Names {
+    let texts = |of: fn(&Wanted) -> &String| -> Vec<String> {
+        wanted.iter().map(|wanted| of(wanted).clone()).collect()
+    };
+    let mut by_channel: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for wanted in wanted {
+        let symbols = by_channel.entry(wanted.name.clone()).or_default();
+        symbols.push(wanted.symbol.clone());
+    }
+    no_secrets()
+        .with("id", template::Value::from(Serde(id)))
+        .with("topic", first.name.as_str())
+        .with("symbol", first.symbol.as_str())
+        .with("channel", first.name.as_str())
+        .with("topics", texts(|wanted| &wanted.name))
+        .with("symbols", texts(|wanted| &wanted.symbol))
+        .with("by_channel", by_channel)
+}
+
+fn levels(levels: Vec<[String; 2]>) -> template::Value {
+    levels
+        .into_iter()
+        .map(|level| template::Value::from_iter(level.map(template::Value::from)))
+        .collect()
+}
+
+/// The texts of an array, or of a text with commas.
+fn list(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().map(|v| text_of(v).into_owned()).collect(),
+        Value::String(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        other => vec![text_of(other).into_owned()],
+    }
+}
+
+/// One way to write a topic that is a JSON object; others are as they are.
+fn canonical(topic: &str) -> String {
+    if topic.starts_with(['{', '[']) {
+        let value: Result<Value, _> = serde_json::from_str(topic);
+        return value.map_or_else(|_| topic.to_owned(), |value| value.to_string());
+    }
+    topic.to_owned()
+}
+
+pub(super) fn rfc3339(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns))
+        .map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protocol(toml: &str) -> Protocol {
+        let feed: Feed = toml::from_str(&format!("description = 'x'\n{toml}")).unwrap();
+        Protocol::new(&feed, vec!["AB-C".to_owned(), "D".to_owned()], None).unwrap()
+    }
+
+    const BY_NAME: &str = r#"
+        [channels.trades]
+        table = "trades"
+        topic = "{{ symbol|lower }}@trade"
+        [channels.book]
+        table = "book_deltas"
+        topic = "{{ symbol|lower }}@book"
+        [channels.deep]
+        table = "book_deltas"
+        topic = "{{ symbol|lower }}@book@all"
+        [replay]
+        subscribed = '{"done":{{ id }},"n":{{ topics|length }}}'
+        unknown = '{"no":{{ topic|tojson }}}'
+        [replay.subscribe]
+        match = { "/op" = "sub" }
+        topics = "/args"
+        id = "/id"
+        [replay.unsubscribe]
+        match = { "/op" = "unsub" }
+        topics = "/args"
+    "#;
+
+    fn topic(channel: u16, symbol: Option<u32>) -> Topic {
+        Topic {
+            channel: Channel(channel),
+            symbol: symbol.map(Symbol),
+        }
+    }
+
+    fn wanted(said: &Said) -> Vec<Option<Topic>> {
+        match said {
+            Said::Subscribe(asked) | Said::Unsubscribe(asked) => {
+                asked.wanted.iter().map(|wanted| wanted.topic).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn topics_by_name_are_known_and_acknowledged() {
+        let protocol = protocol(BY_NAME);
+        // The channels are in the order of their names: book, deep, trades.
+        let said = protocol.read(r#"{"op":"sub","args":["ab-c@trade","d@book","e@trade"],"id":9}"#);
+        assert_eq!(
+            wanted(&said),
+            [Some(topic(2, Some(0))), Some(topic(0, Some(1))), None]
+        );
+        let Said::Subscribe(asked) = said else {
+            panic!()
+        };
+        assert_eq!(
+            protocol.subscribed(&asked).unwrap(),
+            [r#"{"done":9,"n":2}"#, r#"{"no":"e@trade"}"#]
+        );
+        let said = protocol.read(r#"{"op":"unsub","args":"d@book, *@trade"}"#);
+        assert_eq!(
+            wanted(&said),
+            [Some(topic(0, Some(1))), Some(topic(2, None))]
+        );
+        assert!(matches!(said, Said::Unsubscribe(_)));
+        assert_eq!(protocol.read("hello"), Said::Other);
+        assert_eq!(
+            protocol.topics_of_address("/stream?streams=d@book/ab-c@trade/x"),
+            [topic(0, Some(1)), topic(2, Some(0))]
+        );
+    }
+
+    #[test]
+    fn a_message_belongs_to_the_topic_that_it_names() {
+        let protocol = protocol(BY_NAME);
+        let topics = |table: &str, message: &str| {
+            let mut topics = Vec::new();
+            protocol.topics(table, Symbol(1), message, &mut topics);
+            topics
+        };
+        assert_eq!(topics("trades", "{}"), [topic(2, Some(1))]);
+        assert_eq!(
+            topics("book_deltas", r#"{"stream":"d@book"}"#),
+            [topic(0, Some(1))]
+        );
+        assert_eq!(
+            topics("book_deltas", r#"{"stream":"d@book@all"}"#),
+            [topic(1, Some(1))]
+        );
+        assert_eq!(topics("book_deltas", "{}").len(), 2);
+        assert!(topics("quotes", "{}").is_empty());
+    }
+
+    #[test]
+    fn channels_with_symbols_keyed_frames_and_logins() {
+        let toml = r#"
+            [channels.trades]
+            table = "trades"
+            topic = "T"
+            [channels.quotes]
+            table = "quotes"
+            topic = '{"a":1, "b":2}'
+            [websocket]
+            url = "wss://x"
+            [websocket.auth]
+            send = '{"op":"login","key":"{{ secret.key }}"}'
+            ok = { "/ok" = "true" }
+            [websocket.ping]
+            every = "5 s"
+            send = "ping"
+            pong = "pong"
+            [replay]
+            subscribed = '{{ by_channel|tojson }}'
+        "#;
+        let keyed = "[replay.subscribe]\nmatch = { '/op' = 'sub' }\nkeyed = true";
+        let both = "[replay.subscribe]\nmatch = { '/op' = 'sub' }\nsymbols = '/s'\nchannels = '/c'";
+        let (trades, quotes) = (1, 0);
+        let by_key = protocol(&format!("{toml}{keyed}"));
+        let said = by_key.read(r#"{"op":"sub","T":["D","*","E"]}"#);
+        assert_eq!(
+            wanted(&said),
+            [
+                Some(topic(trades, Some(1))),
+                Some(topic(trades, None)),
+                None
+            ]
+        );
+        let Said::Subscribe(asked) = said else {
+            panic!()
+        };
+        assert_eq!(
+            by_key.subscribed(&asked).unwrap(),
+            [r#"{"T":["D","*","E"]}"#]
+        );
+        let by_both = protocol(&format!("{toml}{both}"));
+        let said = by_both.read(r#"{"op":"sub","s":["D"],"c":["T",{"b":2,"a":1}]}"#);
+        assert_eq!(
+            wanted(&said),
+            [Some(topic(trades, Some(1))), Some(topic(quotes, Some(1)))]
+        );
+
+        let login = |key: &str| by_both.read(&format!(r#"{{"op":"login","key":"{key}"}}"#));
+        assert_eq!(login("x"), Said::Login { good: true });
+        assert_eq!(login(""), Said::Login { good: false });
+        assert_eq!(by_both.read("ping"), Said::Ping(Some("pong".to_owned())));
+    }
+}

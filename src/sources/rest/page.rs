@@ -1,0 +1,323 @@
+//! Pages: what a body holds, and how the next one is asked for.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::venues::feed::Page;
+use crate::venues::matching::Pointer;
+
+/// What is remembered of the pages so far.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// How the page under way was asked for; nothing for the first one.
+    pub(super) token: Option<String>,
+    pub(super) from_id: Option<u64>,
+    pub(super) from_ns: Option<i64>,
+    /// Nothing after it is wanted.
+    pub(super) to_ns: Option<i64>,
+    /// Hashes of all addresses and tokens so far: one that comes again would be a loop.
+    seen: HashSet<blake3::Hash>,
+}
+
+/// What a page held, and what comes after it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) records: u64,
+    pub(super) last_id: Option<u64>,
+    pub(super) last_ns: Option<i64>,
+    pub(super) next: Next,
+}
+
+/// What comes after a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It was the last one.
+    End,
+    /// The same request again, with what the cursor holds now.
+    Again,
+    /// The page at this address.
+    Url(String),
+}
+
+impl Cursor {
+    /// For a request from an id or a time on, up to a time.
+    pub(super) fn new(from_id: Option<u64>, from_ns: Option<i64>, to_ns: Option<i64>) -> Self {
+        Self {
+            from_id,
+            from_ns,
+            to_ns,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the page that was fetched and moves on.
+    ///
+    /// # Errors
+    /// In words, when the pages do not get on.
+    pub(super) fn advance(&mut self, page: &Page, body: &Value) -> Result<Seen, String> {
+        let records = records(page, body)?;
+        let last = records.last();
+        let at = |pointer: &Option<Pointer>| last?.pointer(pointer.as_deref()?);
+        let (id, time) = (at(&page.id), at(&page.time));
+        let mut seen = Seen {
+            records: records.len() as u64,
+            last_id: id.and_then(id_of),
+            last_ns: time.and_then(ns_of),
+            next: Next::End,
+        };
+        let short = page.full.is_some_and(|full| records.len() < full);
+        if let Some(pointer) = &page.next_url {
+            if let Some(url) = text_at(body, pointer) {
+                self.first_time(&url, "the next page's address")?;
+                seen.next = Next::Url(url);
+            }
+        } else if let Some(pointer) = &page.token {
+            if let Some(token) = text_at(body, pointer) {
+                self.first_time(&token, "the next page's token")?;
+                self.token = Some(token);
+                seen.next = Next::Again;
+            }
+        } else if last.is_none() || short {
+            // Fewer records than a page may hold: there is no more.
+        } else if let Some(pointer) = &page.id {
+            let last = seen.last_id.ok_or_else(|| missing(pointer, "an id", id))?;
+            let next = last.saturating_add(1);
+            if self.from_id.is_some_and(|from| next <= from) {
+                return Err(format!(
+                    "the page from id {} on ends with id {last}, so the next one would be the same",
+                    self.from_id.unwrap_or_default()
+                ));
+            }
+            self.from_id = Some(next);
+            seen.next = Next::Again;
+        } else if let Some(pointer) = &page.time {
+            let last = seen
+                .last_ns
+                .ok_or_else(|| missing(pointer, "a time", time))?;
+            seen.next = self.after_time(page, last)?;
+        }
+        Ok(seen)
+    }
+
+    fn after_time(&mut self, page: &Page, last: i64) -> Result<Next, String> {
+        if self.to_ns.is_some_and(|to| last >= to) {
+            return Ok(Next::End);
+        }
+        match self.from_ns {
+            Some(from) if last <= from => {
+                if page.full.is_none() {
+                    // The page begins with the record that the one before ended with, and there is no other.
+                    return Ok(Next::End);
+                }
+                Err("a full page ends at the time it begins with, so the next one would be the same".to_owned())
+            }
+            _ => {
+                self.from_ns = Some(last);
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    fn first_time(&mut self, text: &str, what: &str) -> Result<(), String> {
+        if self.seen.insert(blake3::hash(text.as_bytes())) {
+            Ok(())
+        } else {
+            Err(format!("{what} is one that was fetched already"))
+        }
+    }
+}
+
+fn missing(pointer: &str, what: &str, found: Option<&Value>) -> String {
+    let found = found.map_or_else(|| "nothing".to_owned(), |value| head(&value.to_string()));
+    format!("its last record has {found} at {pointer}, where {what} is expected")
+}
+
+fn head(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The page's records; a page that lacks the array, or has null there, has none.
+fn records<'a>(page: &Page, body: &'a Value) -> Result<&'a [Value], String> {
+    match body.pointer(&page.records) {
+        Some(Value::Array(records)) => Ok(records),
+        None | Some(Value::Null) => Ok(&[]),
+        Some(other) => Err(format!(
+            "it has {} at \"{}\", where the array of records is expected",
+            head(&other.to_string()),
+            &*page.records
+        )),
+    }
+}
+
+/// A text or number that says something; null and the empty text do not.
+fn text_at(body: &Value, pointer: &str) -> Option<String> {
+    match body.pointer(pointer)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn id_of(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// A time in ns: RFC 3339, or a number since 1970 whose size tells its unit.
+pub(super) fn ns_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number
+            .as_i64()
+            .and_then(ns_of_integer)
+            .or_else(|| ns_of_seconds(number.as_f64()?)),
+        Value::String(text) => {
+            if let Ok(integer) = text.parse() {
+                return ns_of_integer(integer);
+            }
+            if let Ok(seconds) = text.parse() {
+                return ns_of_seconds(seconds);
+            }
+            let at: jiff::Timestamp = text.parse().ok()?;
+            i64::try_from(at.as_nanosecond()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Seconds up to the year 5138, ms from 1973 on, and so forth.
+fn ns_of_integer(number: i64) -> Option<i64> {
+    let unit_ns = match number.unsigned_abs() {
+        0..100_000_000_000 => 1_000_000_000,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
+        _ => 1,
+    };
+    number.checked_mul(unit_ns)
+}
+
+fn ns_of_seconds(seconds: f64) -> Option<i64> {
+    (seconds.abs() < 9e9).then_some((seconds * 1e9) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn page(toml: &str) -> Page {
+        toml::from_str(toml).unwrap()
+    }
+
+    /// What follows from each body in turn: the cursor, or the error.
+    fn walk(page: &Page, mut cursor: Cursor, bodies: &[Value]) -> Vec<String> {
+        bodies
+            .iter()
+            .map(|body| match cursor.advance(page, body) {
+                Err(error) => error,
+                Ok(Seen {
+                    next: Next::End, ..
+                }) => "end".to_owned(),
+                Ok(Seen {
+                    next: Next::Url(url),
+                    ..
+                }) => url,
+                Ok(_) => match (&cursor.token, cursor.from_id, cursor.from_ns) {
+                    (Some(token), ..) => token.clone(),
+                    (_, Some(id), _) => id.to_string(),
+                    (.., ns) => ns.unwrap_or_default().to_string(),
+                },
+            })
+            .collect()
+    }
+
+    #[test]
+    fn addresses_and_tokens_end_with_null_or_nothing_and_never_repeat() {
+        let by_url = page("next_url = '/next'\nrecords = '/results'");
+        let bodies = [
+            json!({"results": [1], "next": "u1"}),
+            json!({"results": [], "next": "u2"}),
+            json!({"results": [1], "next": "u1"}),
+        ];
+        let said = walk(&by_url, Cursor::default(), &bodies);
+        assert_eq!(said[..2], ["u1", "u2"]);
+        assert!(said[2].contains("fetched already"), "{}", said[2]);
+        let by_token = page("token = '/token'\nrecords = '/trades'");
+        for end in [
+            json!({"token": null}),
+            json!({"trades": null}),
+            json!({"token": ""}),
+        ] {
+            let said = walk(&by_token, Cursor::default(), &[json!({"token": "a"}), end]);
+            assert_eq!(said, ["a", "end"]);
+        }
+    }
+
+    #[test]
+    fn ids_go_on_after_the_last_one() {
+        let by_id = page("id = '/id'\nfull = 2");
+        let two = |a: u64, b: u64| json!([{"id": a}, {"id": b.to_string()}]);
+        let start = || Cursor {
+            from_id: Some(5),
+            ..Cursor::default()
+        };
+        let bodies = [two(5, 6), two(7, 8), json!([{"id": 9}])];
+        assert_eq!(walk(&by_id, start(), &bodies), ["7", "9", "end"]);
+        assert_eq!(walk(&by_id, start(), &[json!([])]), ["end"]);
+        let stuck = walk(&by_id, start(), &[two(5, 6), two(5, 6)]);
+        assert!(stuck[1].contains("would be the same"), "{}", stuck[1]);
+        let none = walk(&by_id, start(), &[json!([{}, {}])]);
+        assert!(none[0].contains("nothing at /id"), "{}", none[0]);
+        let no_array = walk(&by_id, start(), &[json!({"code": 1})]);
+        assert!(no_array[0].contains("array of records"), "{}", no_array[0]);
+    }
+
+    #[test]
+    fn times_go_on_at_the_last_one_until_the_end_asked_for() {
+        let by_time = page("time = '/t'\nfull = 2");
+        let two = |a: &str, b: &str| json!([{"t": a}, {"t": b}]);
+        let start = || Cursor {
+            to_ns: Some(9_000_000_000),
+            ..Cursor::default()
+        };
+        let bodies = [
+            two("1970-01-01T00:00:01Z", "1970-01-01T00:00:02.5Z"),
+            two("1970-01-01T00:00:02.5Z", "1970-01-01T00:00:10Z"),
+        ];
+        assert_eq!(walk(&by_time, start(), &bodies), ["2500000000", "end"]);
+        let stuck = walk(&by_time, start(), &[bodies[0].clone(), bodies[0].clone()]);
+        assert!(stuck[1].contains("would be the same"), "{}", stuck[1]);
+        let open = page("time = '/t'");
+        let last = json!([{"t": "1970-01-01T00:00:02.5Z"}]);
+        assert_eq!(
+            walk(&open, start(), &[last.clone(), last]),
+            ["2500000000", "end"]
+        );
+    }
+
+    #[test]
+    fn the_unit_of_a_time_is_told_by_its_form() {
+        let ns = 1_723_161_253_937_000_000;
+        for value in [
+            json!(1_723_161_253_937_i64),
+            json!("1723161253937"),
+            json!(1_723_161_253_937_000_i64),
+            json!(ns),
+            json!("2024-08-08T23:54:13.937Z"),
+        ] {
+            assert_eq!(ns_of(&value), Some(ns), "{value}");
+        }
+        assert_eq!(
+            ns_of(&json!(1_723_161_253)),
+            Some(1_723_161_253_000_000_000)
+        );
+        assert_eq!(
+            ns_of(&json!("1723161253.5")),
+            Some(1_723_161_253_500_000_000)
+        );
+        assert_eq!(ns_of(&json!("soon")), None);
+    }
+}
