@@ -1,24 +1,33 @@
-//! `mdb demo`: the built-in sample through the whole way, into a database of its own.
+//! `mdb demo`: the built-in sample captured live, then loaded and sealed in a database of its own, and asked about.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
+use tokio::runtime::Builder;
 
 use super::load::{load_one, summary};
+use super::progress::grouped;
 use super::{open_store, sql};
-use crate::config::Settings;
+use crate::config::{FeedSettings, Settings};
+use crate::engine::process::{Process, Scope};
 use crate::output::Format;
 use crate::query::{Session, Source};
+use crate::research::replay::{Options, Replay, Scratch, Speed, Start};
 use crate::shell::{self, Printer};
 use crate::sqltree::SqlTree;
 use crate::store::{Load, Which, Written};
 
 static SAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data/sample");
+
+/// The sample's minutes pass in seconds.
+const SPEED: f64 = 100.0;
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,7 +43,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         ..settings.clone()
     };
     let mut out = std::io::stdout();
-    fill(&settings, &mut out)?;
+    let dir = tempfile::tempdir().context("cannot make a directory for the sample")?;
+    let samples = unpack(dir.path())?;
+    stream(&samples, &settings, &mut out)?;
+    writeln!(out)?;
+    fill(&samples, &settings, &mut out)?;
 
     let session = Session::new(crate::store::open_reader(&settings, false)?, false);
     show(session, &settings)?;
@@ -51,46 +64,142 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// A capture of the sample, unpacked: `<venue>-<symbol>.gz`.
+struct Sample {
+    venue: String,
+    symbol: String,
+    file: PathBuf,
+}
+
+fn unpack(dir: &Path) -> anyhow::Result<Vec<Sample>> {
+    let is_capture = |f: &&File<'_>| f.path().extension().is_some_and(|e| e == "gz");
+    let unpacked = SAMPLE.files().filter(is_capture).map(|entry| {
+        let name = entry.path().file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let (venue, symbol) = name
+            .split_once('-')
+            .context("the sample's file names are <venue>-<symbol>.gz")?;
+        let file = dir.join(entry.path());
+        std::fs::write(&file, entry.contents()).context("cannot unpack the sample")?;
+        Ok(Sample {
+            venue: venue.to_owned(),
+            symbol: symbol.to_owned(),
+            file,
+        })
+    });
+    unpacked.collect()
+}
+
+/// Captures the sample live, from a stand-in of its venue on this machine, into a database that is thrown away, and
+/// shows the tables growing.
+fn stream(samples: &[Sample], settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
+    let venue = &samples.first().context("the sample is empty")?.venue;
+    let samples: Vec<&Sample> = samples.iter().filter(|s| s.venue == *venue).collect();
+    let (recorded, captured) = (Scratch::new(settings)?, Scratch::new(settings)?);
+    let mut store = open_store(recorded.settings())?;
+    for sample in &samples {
+        load_one(
+            &mut store,
+            &sample.load(),
+            &Arc::default(),
+            &mut Written::default(),
+        )?;
+    }
+    store.close()?;
+
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let symbols: Vec<String> = samples.iter().map(|s| s.symbol.clone()).collect();
+    let channels = ["trades", "quotes", "book"].map(str::to_owned).to_vec();
+    let mut options = Options::new(venue);
+    options.speed = Speed::Times(SPEED);
+    options.start = Start::Subscriptions(symbols.len() * channels.len());
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut replay = runtime.block_on(Replay::start(recorded.settings(), here, options))?;
+    let address = replay.address();
+    writeln!(
+        out,
+        "$ mdb replay {venue} --listen {address} --speed {SPEED} &\n$ mdb stream {venue} {} --websocket ws://{address} --rest http://{address}",
+        symbols.join(",")
+    )?;
+    let mut settings = captured.settings().clone();
+    settings.feeds = vec![FeedSettings {
+        venue: venue.clone(),
+        symbols,
+        channels,
+        redundancy: 1,
+        websocket: Some(format!("ws://{address}")),
+        rest: Some(format!("http://{address}")),
+    }];
+    let mut store = open_store(&settings)?;
+    let process = Process::new(settings, Scope::Feeds);
+    let figures = process.figures();
+    let start = Instant::now();
+    let (replayed, shown) = (&mut replay, &mut *out);
+    let stop = async move {
+        let mut ticks = tokio::time::interval(SHOW_EVERY);
+        loop {
+            tokio::select! {
+                _ = replayed.finished() => break,
+                _ = ticks.tick() => drop(grown(shown, start, &figures.written())),
+            }
+        }
+    };
+    process.run(&runtime, &mut store, stop)?;
+    runtime.block_on(replay.shutdown());
+    drop(runtime);
+    store.close()?;
+    Ok(())
+}
+
+/// A line of how much there is by now.
+fn grown(out: &mut impl Write, start: Instant, written: &Written) -> std::io::Result<()> {
+    write!(
+        out,
+        "{:>6.1} s {:>8} messages",
+        start.elapsed().as_secs_f64(),
+        grouped(written.messages)
+    )?;
+    for (table, count) in written.tables.iter().filter(|(_, count)| count.new > 0) {
+        write!(out, " · {table} {}", grouped(count.new))?;
+    }
+    writeln!(out, " · gaps {}", written.gaps)
+}
+
 /// Loads the sample and seals it.
-fn fill(settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir().context("cannot make a directory for the sample")?;
+fn fill(samples: &[Sample], settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
     let mut store = open_store(settings)?;
     let stop = Arc::default();
     let mut total = Written::default();
     let start = Instant::now();
-    for entry in SAMPLE
-        .files()
-        .filter(|f| f.path().extension().is_some_and(|e| e == "gz"))
-    {
-        let name = entry
-            .path()
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        // <venue>-<symbol>.gz
-        let (venue, symbol) = name
-            .split_once('-')
-            .context("the sample's file names are <venue>-<symbol>.gz")?;
-        let file: PathBuf = dir.path().join(entry.path());
-        std::fs::write(&file, entry.contents()).context("cannot unpack the sample")?;
+    for sample in samples {
         writeln!(
             out,
-            "$ mdb load --as capture --venue {venue} --symbol {symbol} {}",
-            entry.path().display()
+            "$ mdb load --as capture --venue {} --symbol {} {}",
+            sample.venue,
+            sample.symbol,
+            sample.file.file_name().unwrap_or_default().display()
         )?;
-        let load = Load {
-            venue,
-            symbol: Some(symbol),
-            file: &file,
-        };
-        load_one(&mut store, &load, &stop, &mut total)?;
+        load_one(&mut store, &sample.load(), &stop, &mut total)?;
     }
     summary(&total, start.elapsed().as_secs_f64())?;
     writeln!(out, "\n$ mdb seal --all")?;
     store.sealer()?.seal(Which::All, |_| true)?;
     store.close()?;
     Ok(())
+}
+
+impl Sample {
+    fn load(&self) -> Load<'_> {
+        Load {
+            venue: &self.venue,
+            symbol: Some(&self.symbol),
+            file: &self.file,
+        }
+    }
 }
 
 /// Runs the demo's queries, each under its heading.

@@ -64,7 +64,7 @@ enum Command {
     Doctor(doctor::Args),
     /// Serve recorded messages as their venue does
     Replay(replay::Args),
-    /// Load the built-in sample into a database of its own, seal it, and show what is in it
+    /// Capture the built-in sample live from this machine, load and seal it, and show what is in it
     Demo(demo::Args),
 }
 
