@@ -1,6 +1,8 @@
-//! Live capture: from a frame's receipt to visible in a query, and how much is sustained.
+//! Live capture: from a frame's receipt to visible in another connection's query, at a given rate.
 //!
-//! `cargo bench --bench live [-- RATE SECONDS]`.
+//! `cargo bench --bench live [-- RATE SECONDS]` (default 10,000 for 7 s, then 50,000 for 20 s): real frames of
+//! `mdb replay` over a loopback WebSocket, sender, capture and reader on the same cores; beside it the time of one
+//! fsync. The recorded messages are sent again under other symbols when they are at an end, each with its own book.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,24 +10,48 @@
     reason = "a bench that cannot run must stop"
 )]
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mdb::config::Settings;
-use mdb::model::frame::{Frame, Message};
+use mdb::config::{FeedSettings, Settings};
+use mdb::engine::process::{Process, Scope};
+use mdb::research::replay::{Options, Replay, Scratch, Speed, Start};
 use mdb::sources::capture::Capture;
-use mdb::store::{Commit, Purpose, Store};
+use mdb::store::{Load, Purpose, Readers, Store};
 
-fn payloads() -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let real = root.join("../shared/real/binance/usdm_ethusdt_20240808.gz");
-    let mut capture = Capture::open(&real).unwrap();
-    let mut out = Vec::new();
-    while let Some(batch) = capture.next_batch().unwrap() {
-        out.extend(batch.payloads.iter().map(|p| p.unwrap().to_owned()));
+/// As the binary does.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const VENUE: &str = "binance_usdm";
+const SYMBOL: &str = "ETHUSDT";
+const CHANNELS: [&str; 3] = ["single_trades", "quotes", "book"];
+
+fn main() {
+    let args: Vec<u32> = std::env::args()
+        .skip(1)
+        .filter_map(|a| a.parse().ok())
+        .collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/real/binance/usdm_ethusdt_20240808.gz");
+    if !file.exists() {
+        println!("needs {}", file.display());
+        return;
     }
-    out
+    println!("one fsync of 4 KB: {:.2} ms", fsync_ms());
+    match args[..] {
+        [rate, seconds, ..] => measure(&file, rate, seconds),
+        _ => {
+            measure(&file, 10_000, 7);
+            measure(&file, 50_000, 20);
+        }
+    }
 }
 
 fn now_ns() -> i64 {
@@ -35,83 +61,147 @@ fn now_ns() -> i64 {
         .as_nanos() as i64
 }
 
-fn main() {
-    let args: Vec<u64> = std::env::args()
-        .skip(1)
-        .filter_map(|a| a.parse().ok())
+fn fsync_ms() -> f64 {
+    let mut file = tempfile::tempfile().unwrap();
+    let mut times: Vec<Duration> = (0..50)
+        .map(|_| {
+            file.write_all(&[0; 4096]).unwrap();
+            let start = Instant::now();
+            file.sync_data().unwrap();
+            start.elapsed()
+        })
         .collect();
-    let rate = args.first().copied().unwrap_or(10_000);
-    let seconds = args.get(1).copied().unwrap_or(6);
-    let payloads = payloads();
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e3
+}
+
+/// The recording under as many symbols as it takes to have so many messages, in a database.
+fn recorded(file: &Path, messages: usize) -> (Scratch, Vec<String>) {
+    let scratch = Scratch::new(&Settings::load(Path::new("/nonexistent")).unwrap()).unwrap();
+    let mut store = Store::open(scratch.settings(), Purpose::Ingest).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings::load(dir.path()).unwrap();
-    let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
-    let (to, from) = tokio::sync::mpsc::channel(1 << 15);
-    let (_, orders) = tokio::sync::mpsc::channel(1);
-    let sent: Arc<Mutex<Vec<i64>>> = Arc::default();
-    let log = Arc::clone(&sent);
-    let sender = std::thread::spawn(move || {
-        let venue: Arc<str> = "binance_usdm".into();
-        let channel: Arc<str> = "ws/1".into();
-        let start = Instant::now();
-        let total = (rate * seconds) as usize;
-        let mut i = 0;
-        while i < total {
-            let due = (start.elapsed().as_secs_f64() * rate as f64) as usize;
-            while i < due.min(total) {
-                let recv_ns = now_ns();
-                log.lock().unwrap().push(recv_ns);
-                let frame = Frame {
-                    venue: Arc::clone(&venue),
-                    channel: Arc::clone(&channel),
-                    symbol: None,
-                    recv_ns,
-                    // The same messages of another symbol: their own keys, their own book.
-                    payload: match i / payloads.len() {
-                        0 => payloads[i].clone(),
-                        pass => payloads[i % payloads.len()]
-                            .replace("ETHUSDT", &format!("ETHUSD{pass}")),
-                    },
-                };
-                to.blocking_send(Message::Frame(frame)).unwrap();
-                i += 1;
+    let (mut symbols, mut have) = (Vec::new(), 0);
+    let mut last = 0;
+    while have < messages {
+        let symbol = match symbols.len() {
+            0 => SYMBOL.to_owned(),
+            n => format!("ETHUSD{n}"),
+        };
+        let path = dir.path().join(&symbol);
+        let mut out = BufWriter::new(File::create(&path).unwrap());
+        let mut capture = Capture::open(file).unwrap();
+        let shift = last;
+        while let Some(batch) = capture.next_batch().unwrap() {
+            for (recv_ns, payload) in batch.recv_ns.iter().zip(batch.payloads.iter()) {
+                // One after the other, or all symbols would come at once.
+                let recv_ns = if shift == 0 { *recv_ns } else { last + 1 };
+                last = last.max(recv_ns);
+                let payload = payload.unwrap().replace(SYMBOL, &symbol);
+                let payload = payload.replace("ethusdt", &symbol.to_lowercase());
+                writeln!(out, "{recv_ns} {payload}").unwrap();
+                have += 1;
             }
-            std::thread::sleep(Duration::from_micros(500));
         }
-    });
-    let mut latencies: Vec<i64> = Vec::new();
-    let mut commits: Vec<(u64, Duration)> = Vec::new();
-    let mut done = 0;
-    store
-        .live(from, orders, |commit: Commit| {
-            let now = now_ns();
-            let n = commit.written.messages as usize;
-            let sent = sent.lock().unwrap();
-            latencies.extend(sent[done..done + n].iter().map(|s| now - s));
-            done += n;
-            commits.push((n as u64, commit.took));
+        out.flush().unwrap();
+        let load = Load {
+            venue: VENUE,
+            symbol: Some(&symbol),
+            file: &path,
+        };
+        let capture = Capture::open(&path).unwrap();
+        store
+            .load(&load, capture, &AtomicBool::new(false), |_| {})
+            .unwrap();
+        symbols.push(symbol);
+    }
+    store.close().unwrap();
+    (scratch, symbols)
+}
+
+fn measure(file: &Path, rate: u32, seconds: u32) {
+    let (recording, symbols) = recorded(file, (rate * seconds) as usize);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut options = Options::new(VENUE);
+    options.speed = Speed::PerSecond(f64::from(rate));
+    options.start = Start::Subscriptions(symbols.len() * CHANNELS.len());
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut replay = runtime
+        .block_on(Replay::start(recording.settings(), here, options))
+        .unwrap();
+    let address = replay.address();
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::load(dir.path()).unwrap();
+    settings.feeds = vec![FeedSettings {
+        venue: VENUE.to_owned(),
+        symbols,
+        channels: CHANNELS.map(str::to_owned).to_vec(),
+        redundancy: 1,
+        websocket: Some(format!("ws://{address}")),
+        rest: Some(format!("http://{address}")),
+    }];
+    let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
+    let readers = store.readers().unwrap();
+    let process = Process::new(settings, Scope::Feeds);
+    let figures = process.figures();
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let over = Arc::clone(&over);
+        std::thread::spawn(move || poll(&readers, &over))
+    };
+    let start = Instant::now();
+    process
+        .run(&runtime, &mut store, async {
+            // Its end, or so long that a backlog would show.
+            let _ = tokio::time::timeout(
+                Duration::from_secs(u64::from(seconds) + 5),
+                replay.finished(),
+            )
+            .await;
         })
         .unwrap();
-    sender.join().unwrap();
-    let skip = latencies.len() / 6;
-    let mut steady = latencies[skip..].to_vec();
-    steady.sort_unstable();
-    let at = |q: f64| steady[((steady.len() - 1) as f64 * q) as usize] as f64 / 1e6;
-    let mut took: Vec<f64> = commits[commits.len() / 6..]
-        .iter()
-        .map(|c| c.1.as_secs_f64() * 1e3)
-        .collect();
-    took.sort_by(f64::total_cmp);
+    let took = start.elapsed().as_secs_f64();
+    over.store(true, Ordering::Relaxed);
+    let mut latencies = reader.join().unwrap();
+    drop(runtime);
+    store.close().unwrap();
+    // The first second is connecting, snapshots and caches.
+    latencies.drain(..(rate as usize).min(latencies.len() / 2));
+    latencies.sort_unstable();
+    let at = |q: f64| latencies[((latencies.len() - 1) as f64 * q) as usize] as f64 / 1e6;
+    let status = figures.status();
+    let capture = &status["capture"];
     println!(
-        "{rate}/s: p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} commits of {:.0} messages, write+commit p50 {:.2} ms p99 {:.2} max {:.1}",
+        "{rate}/s for {took:.1} s: visible after p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} messages, {} commits, slowest {} ms, {} gaps",
         at(0.5),
         at(0.9),
         at(0.99),
         at(1.0),
-        commits.len(),
-        done as f64 / commits.len() as f64,
-        took[took.len() / 2],
-        took[took.len() * 99 / 100],
-        took[took.len() - 1],
+        capture["messages"],
+        capture["commits"],
+        capture["slowest_commit_ms"],
+        capture["gaps"],
     );
+}
+
+/// Asks again and again for what is new, and notes how long ago it was received.
+fn poll(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
+    let (conn, _lease) = readers.open().unwrap();
+    let mut statement = conn
+        .prepare("SELECT seq, epoch_ns(recv_ts) FROM hot.raw_messages WHERE seq > ? AND channel LIKE 'ws/%'")
+        .unwrap();
+    let (mut last, mut latencies) = (0_u64, Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        let mut rows = statement.query([last]).unwrap();
+        let now = now_ns();
+        while let Some(row) = rows.next().unwrap() {
+            last = last.max(row.get(0).unwrap());
+            latencies.push(now - row.get::<_, i64>(1).unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    latencies
 }
