@@ -8,6 +8,7 @@ mod doctor;
 mod duck;
 mod error;
 mod insert;
+mod key;
 mod keys;
 mod lake;
 mod load;
