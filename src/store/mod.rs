@@ -11,6 +11,7 @@ mod duck;
 mod error;
 mod events;
 mod insert;
+mod key;
 mod keys;
 mod lake;
 mod live;
