@@ -44,7 +44,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let Dialect::Capture = args.dialect;
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
-    let serving = Serving::start("load", settings, &store)?;
+    store.use_one_thread()?;
+    let serving = Serving::start("load", settings, &store, &stop)?;
     let mut total = Written::default();
     let mut failures = Vec::new();
     let start = Instant::now();

@@ -22,7 +22,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
-    let serving = Serving::start("rebuild", settings, &store)?;
+    let serving = Serving::start("rebuild", settings, &store, &stop)?;
     let start = Instant::now();
     let bar = bar(
         Some(0),

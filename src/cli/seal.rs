@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     };
     let stop = stop_flag()?;
     let store = open_store(settings)?;
-    let serving = Serving::start("seal", settings, &store)?;
+    let serving = Serving::start("seal", settings, &store, &stop)?;
     let mut files = 0;
     let mut out = std::io::stdout();
     let mut told = Ok(());

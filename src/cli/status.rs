@@ -221,6 +221,21 @@ mod tests {
         });
         let mut out = Vec::new();
         show(&status, &mut out).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"
+        process
+          command  run
+          pid      7
+
+        feeds
+        ┌─────────┬─────────┬─────────┬────────────┬────────┬─────────┐
+        │ venue   │ state   │ topics  │ rows_per_s │   gaps │ zeal    │
+        │ varchar │ varchar │ varchar │     double │ bigint │ varchar │
+        ├─────────┼─────────┼─────────┼────────────┼────────┼─────────┤
+        │ x       │ live    │ a, b    │        1.5 │      0 │ NULL    │
+        │ y       │ NULL    │ NULL    │       NULL │     12 │ NULL    │
+        └─────────┴─────────┴─────────┴────────────┴────────┴─────────┘
+
+        note: calm
+        ");
     }
 }

@@ -117,6 +117,10 @@ impl Error {
     #[must_use]
     pub fn report(&self, source: Source<'_>, statement: Statement<'_>) -> String {
         let mut report = format!("error: {self}\n");
+        if matches!(self, Self::Lost(_)) {
+            // It is not about the statement.
+            return report;
+        }
         let sql = if let Self::Sql(sql) = self {
             Some(sql)
         } else {

@@ -10,17 +10,28 @@ use super::Types;
 use super::error::Error;
 use super::shared::{self, Shared};
 use super::tokens::Edited;
+use crate::store::{Lease, Reader};
 
 pub(super) struct Local {
+    // Before the lease.
     connection: Connection,
     write: bool,
     types: Option<Types>,
     /// Only on a database that this process has open for something else too.
-    shared: Option<Shared>,
+    shared: Option<(Shared, Lease)>,
 }
 
 impl Local {
-    pub(super) fn new(connection: Connection, write: bool, shared: bool) -> Self {
+    pub(super) fn alone(connection: Connection, write: bool) -> Self {
+        Self::new(connection, write, None)
+    }
+
+    pub(super) fn shared(reader: Reader, write: bool) -> Self {
+        let shared = (Shared::default(), reader.lease);
+        Self::new(reader.connection, write, Some(shared))
+    }
+
+    fn new(connection: Connection, write: bool, shared: Option<(Shared, Lease)>) -> Self {
         // Errors as JSON carry their exact place. Where the configuration is locked they stay text,
         // and are shown as DuckDB words them.
         let _ = connection.execute_batch("SET SESSION errors_as_json = true");
@@ -28,13 +39,18 @@ impl Local {
             connection,
             write,
             types: None,
-            shared: shared.then(Shared::default),
+            shared,
         }
     }
 
     pub(super) fn try_clone(&self) -> Result<Self, Error> {
+        if let Some((_, lease)) = &self.shared {
+            let reader = lease.another();
+            let reader = reader.map_err(|error| Error::Remote(error.to_string()))?;
+            return Ok(Self::shared(reader, self.write));
+        }
         let connection = self.connection.try_clone().map_err(Error::from_duckdb)?;
-        Ok(Self::new(connection, self.write, self.shared.is_some()))
+        Ok(Self::alone(connection, self.write))
     }
 
     pub(super) fn interrupt_handle(&self) -> Arc<InterruptHandle> {
@@ -43,19 +59,30 @@ impl Local {
 
     /// Whether the user of a shared database has a transaction open.
     pub(super) fn in_transaction(&self) -> bool {
-        self.shared.as_ref().is_some_and(Shared::in_transaction)
+        self.shared
+            .as_ref()
+            .is_some_and(|(shared, _)| shared.in_transaction())
     }
 
     pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<LocalRows<'_>, Error> {
         self.set_types(types);
-        let Some(shared) = &mut self.shared else {
-            return start(&self.connection, Edited::new(sql, Vec::new()), false)
-                .map_err(|error| error.with_advice(self.write));
+        let Some((shared, lease)) = &mut self.shared else {
+            return start(
+                &self.connection,
+                Edited::new(sql, Vec::new()),
+                Guard::none(),
+            )
+            .map_err(|error| error.with_advice(self.write));
         };
         let admitted = shared.admit(sql, self.write)?;
-        let (guarded, after) = (admitted.guarded, admitted.after);
-        let rows = start(&self.connection, admitted.edited, guarded);
-        shared.ran(after, rows.is_ok());
+        let guard = Guard {
+            transaction: admitted.guarded.then_some(&self.connection),
+            // Only what names a file can have opened and closed one.
+            lock: sql.contains(['\'', '"', '$']).then_some(lease),
+            failed: true,
+        };
+        let rows = start(&self.connection, admitted.edited, guard);
+        shared.ran(admitted.after, rows.is_ok());
         rows.map_err(|error| shared::explain(error).with_advice(self.write))
     }
 
@@ -71,17 +98,17 @@ impl Local {
     }
 }
 
-/// Starts a statement, if `guarded` in a read-only transaction of its own.
-fn start(connection: &Connection, edited: Edited, guarded: bool) -> Result<LocalRows<'_>, Error> {
-    if guarded {
+/// Starts a statement, in the guard's transaction if it has one.
+fn start<'s>(
+    connection: &'s Connection,
+    edited: Edited,
+    guard: Guard<'s>,
+) -> Result<LocalRows<'s>, Error> {
+    if let Some(connection) = guard.transaction {
         connection
             .execute_batch("BEGIN TRANSACTION READ ONLY")
             .map_err(Error::from_duckdb)?;
     }
-    let guard = Guard {
-        connection: guarded.then_some(connection),
-        failed: true,
-    };
     let failed = |error| Error::from_duckdb(error).placed(|at| edited.written(at));
     let mut statement = connection.prepare(&edited.sql).map_err(failed)?;
     // The stream only borrows the statement; its rows are fetched by `step` just as well.
@@ -118,20 +145,36 @@ impl LocalRows<'_> {
     }
 }
 
-/// A transaction around one statement, which ends with it.
+/// What is to be done when a statement of a shared session is over.
 struct Guard<'s> {
-    connection: Option<&'s Connection>,
+    /// A transaction around the statement, which ends with it.
+    transaction: Option<&'s Connection>,
+    /// The lock on the database, which the statement may have dropped.
+    lock: Option<&'s Lease>,
     failed: bool,
+}
+
+impl Guard<'_> {
+    fn none() -> Self {
+        Self {
+            transaction: None,
+            lock: None,
+            failed: true,
+        }
+    }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let end = if self.failed { "ROLLBACK" } else { "COMMIT" };
-        if let Some(connection) = self.connection
+        if let Some(connection) = self.transaction
             && connection.execute_batch(end).is_err()
         {
             // Nothing of the database was changed in it; it must only not stay open.
             let _ = connection.execute_batch("ROLLBACK");
+        }
+        if let Some(lease) = self.lock {
+            lease.hold_lock();
         }
     }
 }

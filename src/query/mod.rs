@@ -20,6 +20,8 @@ use interrupt::Handle;
 use local::{Local, LocalRows};
 use remote::{Answer, Remote};
 
+use crate::store::Reader;
+
 pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
 pub use remote::status;
@@ -55,15 +57,15 @@ impl Session {
     /// it only decides what a refused change is answered with, the refusal is DuckDB's.
     #[must_use]
     pub fn new(connection: duckdb::Connection, write: bool) -> Self {
-        Self::at(Place::Here(Local::new(connection, write, false)), write)
+        Self::at(Place::Here(Local::alone(connection, write)), write)
     }
 
-    /// A session on a connection of a process that has the database open for writing, and goes on with that. It
+    /// A session in a process that has the database open for writing, and goes on with that. It
     /// may do what one with the file to itself may, but for what concerns the whole process; without `write` it
     /// changes nothing.
     #[must_use]
-    pub fn shared(connection: duckdb::Connection, write: bool) -> Self {
-        Self::at(Place::Here(Local::new(connection, write, true)), write)
+    pub fn shared(reader: Reader, write: bool) -> Self {
+        Self::at(Place::Here(Local::shared(reader, write)), write)
     }
 
     /// A session in the process that has the database in `db` open; `None` if no process answers there.
@@ -166,7 +168,9 @@ impl Session {
         }
         let (lost, interrupter) = (&mut self.lost, self.interrupter.clone());
         let batches = match &mut self.place {
-            Place::Here(local) => local.run(sql, types).map(Batches::Here),
+            Place::Here(local) => local
+                .run(sql, types)
+                .map(|rows| Batches::Here(Box::new(rows))),
             Place::There(remote) => remote
                 .run(sql, types)
                 .map(|answer| Batches::There(Box::new(answer))),
@@ -268,7 +272,7 @@ pub struct Rows<'s> {
 }
 
 enum Batches<'s> {
-    Here(LocalRows<'s>),
+    Here(Box<LocalRows<'s>>),
     There(Box<Answer<'s>>),
 }
 

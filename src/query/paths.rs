@@ -49,14 +49,13 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
         return Some(Use::Read);
     }
     // `read_csv(['a', 'b'])`: back to what opened the list.
-    let mut list = last;
-    let mut rest = rest;
-    while list.is_sign(",") || list.value().is_some() {
-        (list, rest) = rest.split_last()?;
+    let (mut opener, mut rest) = (last, rest);
+    while opener.is_sign(",") || opener.value().is_some() {
+        (opener, rest) = rest.split_last()?;
     }
-    if list.is_sign("[") {
-        (list, rest) = rest.split_last()?;
-    } else if list != last {
+    if opener.is_sign("[") {
+        (opener, rest) = rest.split_last()?;
+    } else if opener != last {
         return None;
     }
     let reads = rest.last()?.name().is_some_and(|name| {
@@ -64,7 +63,7 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
             || name.starts_with("parquet_")
             || matches!(name.as_str(), "glob" | "sniff_csv")
     });
-    (list.is_sign("(") && reads).then_some(Use::Read)
+    (opener.is_sign("(") && reads).then_some(Use::Read)
 }
 
 #[cfg(test)]

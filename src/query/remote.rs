@@ -111,13 +111,13 @@ impl Remote {
         let status = response.status();
         let mut body = Body {
             runtime: &self.wire.runtime,
-            body: response.into_body(),
+            incoming: response.into_body(),
             chunk: Bytes::new(),
         };
         if !status.is_success() {
             return Err(match body.end().map(End::into_result) {
                 Some(Err(error)) => error.placed(|at| edited.written(at)),
-                Some(Ok(())) | None => Error::Lost(lost),
+                Some(Ok(())) | None => failed(&self.socket, &status),
             });
         }
         let Ok(stream) = StreamReader::try_new(body, None) else {
@@ -234,7 +234,7 @@ impl Wire {
         }
         match Self::connect(socket) {
             Ok(wire) => Ok(Some(wire)),
-            // Left by a process that was killed, or gone just now.
+            // Left by a process that was killed, or gone just now, or another user's: then the file will tell.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -242,6 +242,7 @@ impl Wire {
                         | io::ErrorKind::ConnectionRefused
                         | io::ErrorKind::ConnectionReset
                         | io::ErrorKind::BrokenPipe
+                        | io::ErrorKind::PermissionDenied
                 ) =>
             {
                 Ok(None)
@@ -324,7 +325,7 @@ fn failed(socket: &Path, why: &dyn Display) -> Error {
 /// The body of an answer, read as it comes.
 struct Body<'s> {
     runtime: &'s Runtime,
-    body: Incoming,
+    incoming: Incoming,
     chunk: Bytes,
 }
 
@@ -340,7 +341,7 @@ impl Body<'_> {
 impl Read for Body<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match self.runtime.block_on(self.body.frame()) {
+            match self.runtime.block_on(self.incoming.frame()) {
                 Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => return Err(io::Error::other(error)),
                 None => return Ok(0),

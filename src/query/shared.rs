@@ -73,6 +73,17 @@ impl Shared {
                 "this file is the open database itself; its tables can be asked, its file not",
             ));
         }
+        let second_statement = tokens
+            .iter()
+            .skip_while(|token| !token.is_sign(";"))
+            .find(|token| !token.is_sign(";"));
+        if let Some(token) = second_statement {
+            return Err(Error::Sql(Box::new(SqlError {
+                message: "one statement at a time".to_owned(),
+                at: Some(token.range()),
+                hint: None,
+            })));
+        }
         let process_wide = PROCESS_WIDE.contains(&first.as_str())
             || (first == "update" && second.is_some_and(|word| word.is("extensions")))
             || (first == "pragma" && second.is_some_and(|word| word.is("import_database")));
@@ -299,9 +310,11 @@ mod tests {
             "update extensions",
             "pragma import_database('d')",
             "select * from read_blob('data/market.duckdb')",
+            "commit; drop table t",
         ] {
             assert!(admit(sql, false).is_err(), "{sql}");
         }
+        assert!(admit("select ';';", false).is_ok());
         assert!(admit("update mine set i = 1", true).is_ok());
         assert!(admit("import database 'd'", true).is_ok());
         assert!(admit("import database 'd'", false).is_err());

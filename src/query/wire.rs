@@ -15,6 +15,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -141,7 +142,6 @@ fn within_address<T>(socket: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -
             ),
         ));
     }
-    use std::os::fd::AsRawFd;
     let directory = File::open(directory)?;
     let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
     with(&short)

@@ -12,7 +12,6 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 
 use crate::query::wire::{BROKEN, End};
 use crate::query::{Error, Interrupter, Rows, Session, Types};
-use crate::store::Lease;
 
 /// A session that is asked nothing, or whose answer nobody reads, ends after this time …
 pub(super) const IDLE: Duration = Duration::from_hours(1);
@@ -46,8 +45,8 @@ pub(super) enum Chunk {
 /// One client's session.
 pub(super) struct Conversation {
     pub(super) id: u64,
-    /// Taken when the session is over. The lease is given back after the connection.
-    open: Mutex<Option<(Session, Lease)>>,
+    /// Taken when the session is over.
+    open: Mutex<Option<Session>>,
     interrupter: Interrupter,
     halt: watch::Sender<Halt>,
     used: Mutex<Instant>,
@@ -66,11 +65,11 @@ pub(super) struct Job<'a> {
 }
 
 impl Conversation {
-    pub(super) fn new(id: u64, session: Session, lease: Lease) -> Self {
+    pub(super) fn new(id: u64, session: Session) -> Self {
         Self {
             id,
             interrupter: session.interrupter(),
-            open: Mutex::new(Some((session, lease))),
+            open: Mutex::new(Some(session)),
             halt: watch::Sender::new(Halt::Go),
             used: Mutex::new(Instant::now()),
         }
@@ -94,9 +93,7 @@ impl Conversation {
         };
         let limit = match open.as_ref() {
             None => return false,
-            Some((session, _)) if session.writes() && session.in_transaction() => {
-                IDLE_IN_TRANSACTION
-            }
+            Some(session) if session.writes() && session.in_transaction() => IDLE_IN_TRANSACTION,
             Some(_) => IDLE,
         };
         let idle = now.saturating_duration_since(*lock(&self.used)) >= limit;
@@ -114,7 +111,7 @@ impl Conversation {
     /// Runs a statement and sends its rows: on a thread that may block.
     pub(super) fn run(&self, job: Job<'_>) {
         let mut open = lock(&self.open);
-        let Some((session, _)) = open.as_mut() else {
+        let Some(session) = open.as_mut() else {
             let why = "the session was ended, for it was not used; its settings and temporary tables are gone";
             let _ = job.head.send(Err(End::Over(why.to_owned())));
             return;
@@ -293,4 +290,55 @@ fn cannot(error: &ArrowError) -> Error {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panic left behind is still a session, or none.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::store::{Purpose, Store};
+
+    fn run(conversation: &Conversation, sql: &str) -> Result<(), End> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (head, mut started) = oneshot::channel();
+        let (rows, _chunks) = mpsc::channel(CHUNKS);
+        conversation.run(Job {
+            sql,
+            types: Types::Plain,
+            running: &Semaphore::new(1),
+            runtime: runtime.handle(),
+            head,
+            rows,
+        });
+        started.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_session_that_is_not_used_ends_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::load(dir.path()).unwrap();
+        let store = Store::open(&settings, Purpose::Ingest).unwrap();
+        let readers = store.readers().unwrap();
+        let begin = |write| {
+            let session = Session::shared(readers.open().unwrap(), write);
+            Conversation::new(1, session)
+        };
+        let after = |minutes| Instant::now() + Duration::from_mins(minutes);
+
+        let reader = begin(false);
+        run(&reader, "begin").unwrap();
+        assert!(!reader.end_if_idle(after(59)));
+        assert!(reader.end_if_idle(after(61)));
+        assert!(!reader.end_if_idle(after(61)), "only once");
+        assert!(matches!(run(&reader, "select 1"), Err(End::Over(_))));
+
+        let writer = begin(true);
+        run(&writer, "create table mine (i int)").unwrap();
+        assert!(!writer.end_if_idle(after(6)));
+        run(&writer, "begin").unwrap();
+        assert!(!writer.end_if_idle(after(4)));
+        assert!(writer.end_if_idle(after(6)));
+        drop((reader, writer, readers));
+        store.close().unwrap();
+    }
 }

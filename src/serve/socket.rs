@@ -53,7 +53,7 @@ pub struct Socket {
     path: PathBuf,
     server: Arc<Server>,
     stop: watch::Sender<bool>,
-    served: JoinHandle<()>,
+    serving: JoinHandle<()>,
 }
 
 impl Socket {
@@ -92,12 +92,12 @@ impl Socket {
             ending: AtomicBool::new(false),
         });
         let stop = watch::Sender::new(false);
-        let served = runtime.spawn(serve(listener, Arc::clone(&server), stop.subscribe()));
+        let serving = runtime.spawn(serve(listener, Arc::clone(&server), stop.subscribe()));
         Ok(Self {
             path,
             server,
             stop,
-            served,
+            serving,
         })
     }
 
@@ -107,14 +107,17 @@ impl Socket {
         self.server.ending.store(true, Ordering::SeqCst);
         let _ = fs::remove_file(&self.path);
         self.stop.send_replace(true);
-        if tokio::time::timeout(grace, &mut self.served).await.is_err() {
+        if tokio::time::timeout(grace, &mut self.serving)
+            .await
+            .is_err()
+        {
             for conversation in self.server.conversations() {
                 let interrupted =
                     tokio::task::spawn_blocking(move || conversation.interrupt(Halt::Ending));
                 let _ = tokio::time::timeout(STOPPING, interrupted).await;
             }
-            let _ = tokio::time::timeout(STOPPING, &mut self.served).await;
-            self.served.abort();
+            let _ = tokio::time::timeout(STOPPING, &mut self.serving).await;
+            self.serving.abort();
         }
         for conversation in self.server.conversations() {
             let ended = tokio::task::spawn_blocking(move || conversation.end());
@@ -173,8 +176,8 @@ async fn serve(
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
-    if let Err(error) = served.await {
+    let ended = axum::serve(listener, router).with_graceful_shutdown(stopped);
+    if let Err(error) = ended.await {
         tracing::error!("mdb.sock is not served any more: {error}");
     }
     rounds.abort();
@@ -239,13 +242,13 @@ impl Server {
             let why = format!("{SESSIONS} sessions are open already");
             return Err((StatusCode::TOO_MANY_REQUESTS, End::Failed(why)));
         }
-        let (connection, lease) = self.readers.open().map_err(|error| {
+        let reader = self.readers.open().map_err(|error| {
             let why = End::Failed(error.to_string());
             (StatusCode::INTERNAL_SERVER_ERROR, why)
         })?;
         let id = self.next.fetch_add(1, Ordering::SeqCst);
-        let session = Session::shared(connection, write);
-        let conversation = Arc::new(Conversation::new(id, session, lease));
+        let session = Session::shared(reader, write);
+        let conversation = Arc::new(Conversation::new(id, session));
         sessions.insert(id, Arc::downgrade(&conversation));
         *held = Some(Arc::clone(&conversation));
         Ok(conversation)
@@ -312,8 +315,8 @@ async fn query(
         let why = "a statement is UTF-8".to_owned();
         return refuse((StatusCode::BAD_REQUEST, End::Failed(why)));
     };
-    let held = client.conversation().clone();
-    let begun = match held {
+    let known = client.conversation().clone();
+    let begun = match known {
         Some(conversation) => Ok(conversation),
         // A client that did not say what it wants reads.
         None => server.begin(&client, false),
@@ -334,10 +337,6 @@ async fn query(
             head,
             rows,
         });
-        // Only what names a file can have opened and closed one.
-        if sql.contains(['\'', '"', '$']) && !server.readers.hold_lock() {
-            tracing::error!("another process has locked the database file");
-        }
     });
     match started.await {
         Ok(Ok(())) => {

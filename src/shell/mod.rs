@@ -498,6 +498,6 @@ mod tests {
             assert_eq!(prompt(typed, false), expected, "{typed:?}");
         }
         assert_eq!(prompt("", true), "mdb attached> ");
-        assert_eq!(prompt("select\n", true), "          -> ");
+        assert_eq!(prompt("select\n", true), "           -> ");
     }
 }

@@ -54,10 +54,8 @@ impl Store {
         stop: &AtomicBool,
         mut progress: impl FnMut(&Loaded),
     ) -> Result<Loaded> {
-        // The pipeline's own threads keep the cores busy; DuckDB's would wait for one another, spinning.
-        self.conn
-            .execute_batch("SET GLOBAL threads = 1")
-            .doing("setting threads")?;
+        let one_thread = self.one_thread;
+        self.use_one_thread()?;
         let venue = venues::load(&self.tree, load.venue)?;
         let normalizers = Normalizers::new(self.connections()?, &venue, &self.catalog, None)?;
         let mut writer = Writer::new(
@@ -91,9 +89,30 @@ impl Store {
         })?;
         loaded.stopped = stop.load(Ordering::Relaxed);
         writer.store_books()?;
-        let threads = format!("SET GLOBAL threads = {}", self.threads);
-        self.conn.execute_batch(&threads).doing("setting threads")?;
+        if !one_thread {
+            let threads = format!("SET GLOBAL threads = {}", self.threads);
+            self.conn.execute_batch(&threads).doing("setting threads")?;
+            self.one_thread = false;
+        }
         Ok(loaded)
+    }
+
+    /// Leaves each statement to the thread that runs it, from now on. The pipeline's own threads keep the cores
+    /// busy; DuckDB's would wait for one another, spinning.
+    ///
+    /// To be called before others may ask (see [`readers`](Self::readers)), who would hold it up: DuckDB waits
+    /// for the statements that its threads are at before it ends them.
+    ///
+    /// # Errors
+    /// If DuckDB refuses.
+    pub fn use_one_thread(&mut self) -> Result<()> {
+        if !self.one_thread {
+            self.conn
+                .execute_batch("SET GLOBAL threads = 1")
+                .doing("setting threads")?;
+            self.one_thread = true;
+        }
+        Ok(())
     }
 }
 

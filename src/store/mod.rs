@@ -39,7 +39,7 @@ use error::{At, Doing};
 pub use error::{Error, Result};
 pub use live::{BookState, Commit, FilePart, Order, Seen};
 pub use load::{Load, Loaded};
-pub use readers::{Lease, Readers};
+pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use seal::{SealedFile, Sealer, Which};
 pub use writer::{RowCount, Written};
@@ -52,6 +52,7 @@ pub struct Store {
     catalog: Arc<Catalog>,
     /// DuckDB's, when no load sets its own.
     threads: usize,
+    one_thread: bool,
     purpose: Purpose,
     settings: StoreSettings,
     /// Last, for closing it drops the lock on the database.
@@ -84,6 +85,7 @@ impl Store {
             tree,
             catalog,
             threads: settings.store.threads.unwrap_or(cores),
+            one_thread: false,
             purpose,
             settings: settings.store.clone(),
             lock,

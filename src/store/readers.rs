@@ -23,7 +23,15 @@ struct Shared {
     lock: Arc<Lock>,
 }
 
-/// As long as it lives someone asks questions.
+/// A connection for questions, and the right to ask them.
+pub struct Reader {
+    /// To be gone before the lease.
+    pub connection: Connection,
+    /// Counts as one who asks.
+    pub lease: Lease,
+}
+
+/// As long as one lives someone asks questions.
 pub struct Lease {
     shared: Arc<Shared>,
 }
@@ -44,28 +52,43 @@ impl Readers {
         }
     }
 
-    /// A connection for questions, to be given up together with the lease.
+    /// A connection for questions.
     ///
     /// # Errors
     /// If DuckDB gives none.
-    pub fn open(&self) -> Result<(Connection, Lease)> {
-        let mut origin = self.shared.origin();
-        let connection = origin.0.try_clone().doing("opening a connection")?;
-        if origin.1 == 0 {
-            self.shared.limit_memory(&origin.0, &self.shared.memory.1);
-        }
-        origin.1 += 1;
-        let lease = Lease {
-            shared: Arc::clone(&self.shared),
-        };
-        Ok((connection, lease))
+    pub fn open(&self) -> Result<Reader> {
+        open(&self.shared)
+    }
+}
+
+fn open(shared: &Arc<Shared>) -> Result<Reader> {
+    let mut origin = shared.origin();
+    let connection = origin.0.try_clone().doing("opening a connection")?;
+    if origin.1 == 0 {
+        shared.limit_memory(&origin.0, &shared.memory.1);
+    }
+    origin.1 += 1;
+    let lease = Lease {
+        shared: Arc::clone(shared),
+    };
+    Ok(Reader { connection, lease })
+}
+
+impl Lease {
+    /// A further connection.
+    ///
+    /// # Errors
+    /// If DuckDB gives none.
+    pub fn another(&self) -> Result<Reader> {
+        open(&self.shared)
     }
 
     /// Takes the lock on the database again, which the system drops when anything in this process opens and closes
-    /// its file, such as a query that reads it as bytes. False if another process was quicker.
-    #[must_use]
-    pub fn hold_lock(&self) -> bool {
-        self.shared.lock.hold()
+    /// its file, such as a query that reads it as bytes.
+    pub fn hold_lock(&self) {
+        if !self.shared.lock.hold() {
+            tracing::error!("another process has locked the database file");
+        }
     }
 }
 

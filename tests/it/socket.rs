@@ -4,12 +4,13 @@
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::FileReader;
+use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -361,8 +362,9 @@ fn an_interrupt_ends_a_query_of_another_process_within_a_second() {
     for _ in 0..10 {
         let mut command = db.command();
         command.args(["sql", ENDLESS]);
+        let before = holder.live.cpu_ticks();
         let client = Live::spawn(command);
-        poll("the session", || status(&db)["process"]["sessions"] == 1);
+        poll("the query to run", || holder.live.cpu_ticks() > before + 5);
         client.interrupt();
         client.finish().exits(130);
     }
@@ -419,6 +421,119 @@ fn a_process_that_is_killed_leaves_its_clients_with_an_error() {
         client.finish().exits(1).says(&["has ended"]);
     }
     assert!(!out.exists(), "half an answer");
+}
+
+#[test]
+fn a_process_that_ends_does_not_wait_for_its_clients_for_ever() {
+    let db = filled(85);
+    let holder = Holder::of(&db);
+    let mut command = db.command();
+    command.args(["sql", ENDLESS]);
+    let before = holder.live.cpu_ticks();
+    let busy = Live::spawn(command);
+    poll("the query to run", || holder.live.cpu_ticks() > before + 5);
+    // And one that has changed something, and sits there.
+    let mut idle = Http::connect(&db);
+    idle.post("/session", r#"{"protocol":1,"write":true}"#);
+    for statement in [
+        "BEGIN",
+        "CREATE TABLE never (i INT)",
+        "INSERT INTO never VALUES (1)",
+    ] {
+        let (status, _) = idle.post("/query", statement);
+        assert_eq!(status, 200);
+    }
+    let ending = Instant::now();
+    holder.finish().ok();
+    assert!(ending.elapsed() < Duration::from_mins(1));
+    busy.finish()
+        .exits(1)
+        .says(&["that has the database open ends"]);
+    db.try_sql("FROM never").exits(1);
+    db.assert_sound();
+}
+
+/// A client that is no mdb: HTTP by hand, one request after the other.
+struct Http(UnixStream);
+
+impl Http {
+    fn connect(db: &Db) -> Self {
+        Self(UnixStream::connect(socket(db)).unwrap())
+    }
+
+    /// The status and the body of the answer, which comes in chunks or with its length.
+    fn post(&mut self, path: &str, body: &str) -> (u16, Vec<u8>) {
+        let length = body.len();
+        write!(
+            self.0,
+            "POST {path} HTTP/1.1\r\nhost: mdb\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(char::from(self.bytes(1)[0]));
+        }
+        let status = head[9..12].parse().unwrap();
+        let head = head.to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if let Some(length) = length {
+            return (status, self.bytes(length.parse().unwrap()));
+        }
+        let mut answer = Vec::new();
+        loop {
+            let mut length = String::new();
+            while !length.ends_with("\r\n") {
+                length.push(char::from(self.bytes(1)[0]));
+            }
+            let length = usize::from_str_radix(length.trim(), 16).unwrap();
+            answer.extend(self.bytes(length));
+            self.bytes(2);
+            if length == 0 {
+                return (status, answer);
+            }
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+}
+
+#[test]
+fn any_arrow_reader_understands_an_answer_and_no_broken_one() {
+    let db = filled(86);
+    let holder = Holder::of(&db);
+    let mut http = Http::connect(&db);
+    let (code, body) = http.post("/query", "SELECT range AS n FROM range(10000)");
+    assert_eq!(code, 200);
+    let reader = StreamReader::try_new(&body[..], None).unwrap();
+    let rows: usize = reader.map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 10_000);
+
+    // Fails when rows have been sent already.
+    let sql = "SELECT if(range = 900000, error('boom'), range) AS n FROM range(1000000)";
+    let (code, body) = http.post("/query", sql);
+    assert_eq!(code, 200);
+    let reader = StreamReader::try_new(&body[..], None).unwrap();
+    let batches: Vec<_> = reader.collect();
+    assert!(batches.len() > 1 && batches.iter().any(Result::is_err));
+    assert!(body.ends_with(b"}}") && String::from_utf8_lossy(&body).contains("boom"));
+
+    // Who did not ask for the right to write has none.
+    let (code, body) = http.post("/query", "CREATE TABLE t (i INT)");
+    assert_eq!(code, 400);
+    assert!(String::from_utf8(body).unwrap().contains("reading only"));
+    // Several statements in one are no way around it.
+    let (code, _) = http.post("/query", "COMMIT; CREATE TABLE t (i INT)");
+    assert_eq!(code, 400);
+    db.try_sql("FROM t").exits(1);
+    let (code, _) = Http::connect(&db).post("/session", r#"{"protocol":0,"write":false}"#);
+    assert_eq!(code, 409);
+    holder.finish().ok();
 }
 
 #[test]
@@ -487,7 +602,7 @@ fn a_long_answer_takes_no_more_memory_than_a_short_one() {
         let mut chunk = vec![0; 1 << 16];
         let (mut lines, mut peak) = (0, 0);
         while let Ok(n @ 1..) = out.read(&mut chunk) {
-            lines += chunk[..n].iter().filter(|byte| **byte == b'\n').count() as u64;
+            lines += memchr::memchr_iter(b'\n', &chunk[..n]).count() as u64;
             let status = fs::read_to_string(format!("/proc/{}/status", client.id()));
             let line = status.unwrap_or_default();
             let line = line.lines().find_map(|line| line.strip_prefix("VmHWM:"));
