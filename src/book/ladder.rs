@@ -30,6 +30,9 @@ pub struct Ladder {
     levels: Vec<Level>,
     /// Of each level, in a book whose venue sends checksums; else empty.
     digits: Vec<Digits>,
+    /// Where the last change was.
+    #[serde(skip)]
+    near: usize,
 }
 
 impl Ladder {
@@ -38,6 +41,7 @@ impl Ladder {
             side,
             levels: Vec::new(),
             digits: Vec::new(),
+            near: 0,
         }
     }
 
@@ -52,14 +56,34 @@ impl Ladder {
     }
 
     /// Where a price stands or belongs, and whether it is there.
-    fn find(&self, price: f64) -> (usize, bool) {
+    ///
+    /// Looks near the place of the last change first, in steps that double: venues send the changes of an
+    /// update by price.
+    fn find(&mut self, price: f64) -> (usize, bool) {
         let worse = |level: &Level| match self.side {
             Side::Bid => level.price < price,
             Side::Ask => level.price > price,
         };
-        let at = self.levels.partition_point(worse);
-        let here = self
-            .levels
+        let levels = &self.levels[..];
+        let near = self.near.min(levels.len());
+        let (mut low, mut high, mut step) = (near, near, 1);
+        if levels.get(near).is_some_and(worse) {
+            while levels.get(high).is_some_and(worse) {
+                low = high + 1;
+                high += step;
+                step *= 2;
+            }
+            high = high.min(levels.len());
+        } else {
+            while low > 0 && !worse(&levels[low - 1]) {
+                high = low - 1;
+                low = low.saturating_sub(step);
+                step *= 2;
+            }
+        }
+        let at = low + levels[low..high].partition_point(worse);
+        self.near = at;
+        let here = levels
             .get(at)
             .is_some_and(|level| level.price.total_cmp(&price).is_eq());
         (at, here)

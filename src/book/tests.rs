@@ -371,9 +371,12 @@ fn crc_32(text: &str) -> u32 {
 }
 
 fn checksum_of(rule: &Checksum, bids: &Wire, asks: &Wire) -> u32 {
-    let number = |text: &String| match rule.digits_only {
-        true => text.replace('.', "").trim_start_matches('0').to_owned(),
-        false => text.clone(),
+    let number = |text: &String| {
+        if rule.digits_only {
+            text.replace('.', "").trim_start_matches('0').to_owned()
+        } else {
+            text.clone()
+        }
     };
     let numbers = |(price, size): &(String, String)| vec![number(price), number(size)];
     let bids: Vec<_> = bids.values().rev().take(rule.levels).map(numbers).collect();

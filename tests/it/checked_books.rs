@@ -51,7 +51,7 @@ impl Book {
         let mut texts = [String::new(), String::new()];
         for (side, text) in texts.iter_mut().enumerate() {
             let levels = &mut self.sides[side];
-            for _ in 0..1 + rng.below(3) {
+            for _ in 0..=rng.below(3) {
                 let rank = u32::try_from(rng.below(12)).unwrap();
                 let price = if side == 0 { 500 - rank } else { 501 + rank };
                 let zeros = "0".repeat(rng.below(3));

@@ -57,9 +57,12 @@ impl Replica {
 
     /// What the checksum of `rules` covers.
     fn covered(&self, rule: &Checksum) -> String {
-        let number = |text: &String| match rule.digits_only {
-            true => text.replace('.', "").trim_start_matches('0').to_owned(),
-            false => text.clone(),
+        let number = |text: &String| {
+            if rule.digits_only {
+                text.replace('.', "").trim_start_matches('0').to_owned()
+            } else {
+                text.clone()
+            }
         };
         let texts = |(price, size): &(String, String)| {
             format!("{}{}{}", number(price), rule.separator, number(size))
