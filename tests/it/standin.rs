@@ -66,6 +66,7 @@ impl Script {
     }
 
     /// Does this when a client has connected: greet it, or start a stream.
+    #[allow(dead_code, reason = "for venues that greet")]
     pub(crate) fn on_open(mut self, on_open: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
         self.on_open = Arc::new(on_open);
         self
@@ -265,6 +266,7 @@ impl Peer {
 
 /// What the stand-in saw.
 #[derive(Clone)]
+#[allow(dead_code, reason = "not every test looks at everything")]
 pub(crate) enum Event {
     Connected(Peer),
     Text(Peer, String),

@@ -74,6 +74,14 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
         let sender = task.setup.wants.clone();
         let asks = !task.wants.is_empty() && !sender.is_closed();
         tokio::select! {
+            // What connections and readers say comes before questions about it.
+            biased;
+            notice = noticed.recv() => {
+                if let Some(notice) = notice {
+                    task.notice(notice);
+                }
+            }
+            Some(want) = task.setup.lost.recv() => task.lost(want),
             order = orders.recv() => match order {
                 Some(Order::Apply(wishes, answer)) => {
                     // Who no longer waits for an answer needs none; so below.
@@ -96,18 +104,12 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
                     return;
                 }
             },
-            notice = noticed.recv() => {
-                if let Some(notice) = notice {
-                    task.notice(notice);
-                }
-            }
-            Some(want) = task.setup.lost.recv() => task.lost(want),
+            _ = look.tick() => task.look(now_ns()),
             permit = sender.reserve(), if asks => {
                 if let (Ok(permit), Some(want)) = (permit, task.wants.pop()) {
                     permit.send(want);
                 }
             }
-            _ = look.tick() => task.look(now_ns()),
         }
     }
 }
@@ -479,16 +481,21 @@ impl Task {
 }
 
 impl Running {
-    /// Whether another connection has carried the topic all the while.
+    /// Whether another connection has carried the topic all the while; of copies that all came up for the first time, the
+    /// first one has nothing before it.
     fn has_another(&self, number: usize, topic: &Topic, hole_ns: Option<(i64, i64)>) -> bool {
-        let Some((from_ns, _)) = hole_ns else {
-            // Nothing was missed by a first subscription that a copy beside it has.
-            return self
-                .carriers(topic)
-                .any(|(other, status)| other != number && status.settled_ns.is_some());
-        };
+        let own = self
+            .connections
+            .get(&number)
+            .and_then(|own| own.status().settled_ns);
+        let from = hole_ns.map_or((own.unwrap_or(i64::MAX), number), |(from_ns, _)| {
+            (from_ns, usize::MAX)
+        });
         self.carriers(topic).any(|(other, status)| {
-            other != number && status.settled_ns.is_some_and(|settled| settled <= from_ns)
+            other != number
+                && status
+                    .settled_ns
+                    .is_some_and(|settled_ns| (settled_ns, other) < from)
         })
     }
 
