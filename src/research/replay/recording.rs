@@ -488,7 +488,8 @@ impl Sql {
                      WHERE {within} AND seq IN (SELECT seq FROM {BOOK_DELTAS} WHERE {within})),
                  -- What the file may leave out.
                  missing AS (
-                     SELECT NULL AS first_id, NULL AS prev_id, NULL AS checksum, NULL AS price_text, NULL AS size_text
+                     SELECT NULL AS first_id, NULL AS last_id, NULL AS prev_id, NULL AS is_snapshot, NULL AS checksum,
+                            NULL AS price_text, NULL AS size_text
                      WHERE false)
                  SELECT {COLUMNS}, checksum::BIGINT, price_text::VARCHAR, size_text::VARCHAR
                  FROM (SELECT * FROM (\n{text}\n) UNION ALL BY NAME SELECT * FROM missing) ORDER BY seq"
