@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
-use crate::store;
+use crate::{query, store};
 
 /// A market database in one binary.
 #[derive(Debug, Parser)]
@@ -86,10 +86,7 @@ pub(crate) enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
-    let result = match Settings::load(&cli.db) {
-        Ok(settings) => run(cli.command, &settings),
-        Err(error) => Err(error.into()),
-    };
+    let result = settings(&cli).and_then(|settings| run(cli.command, &settings));
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -100,6 +97,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// A faulty mdb.toml keeps nobody from asking a process that goes on by the last good one: what is wrong stands in its
+/// status.
+fn settings(cli: &Cli) -> anyhow::Result<Settings> {
+    Settings::load(&cli.db).or_else(|error| {
+        let asks = matches!(
+            cli.command,
+            None | Some(Command::Sql(_) | Command::Status(_))
+        );
+        if asks && matches!(query::status(&cli.db), Ok(Some(_))) {
+            tracing::warn!("{error}");
+            return Ok(Settings::new(&cli.db));
+        }
+        Err(error.into())
+    })
 }
 
 fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode> {

@@ -115,12 +115,21 @@ impl Settings {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => File::default(),
             Err(source) => return Err(Error::Read { path, source }),
         };
-        Ok(Self {
+        Ok(Self::of(db, file))
+    }
+
+    /// Defaults throughout, whatever `mdb.toml` says.
+    pub fn new(db: &Path) -> Self {
+        Self::of(db, File::default())
+    }
+
+    fn of(db: &Path, file: File) -> Self {
+        Self {
             db: db.to_owned(),
             store: file.store,
             seal: file.seal,
             feeds: file.feed,
-        })
+        }
     }
 }
 

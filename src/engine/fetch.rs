@@ -79,6 +79,7 @@ pub async fn run(
     out: mpsc::Sender<Message>,
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    let started_ns = now_ns();
     let mut patience: HashMap<(Arc<str>, Arc<str>), (Instant, Duration)> = HashMap::new();
     let mut under_way = JoinSet::new();
     while let Some(want) = wants.recv().await {
@@ -97,7 +98,7 @@ pub async fn run(
         under_way.spawn(async move {
             let _place = place;
             tokio::time::sleep_until(not_before).await;
-            if let Some(event) = fulfil(&side, &want, readers, &out).await {
+            if let Some(event) = fulfil(&side, &want, started_ns, readers, &out).await {
                 // The writer has ended: nobody is left to be told.
                 let _ = out.send(Message::Event(event)).await;
             }
@@ -125,6 +126,7 @@ fn wait(patience: &mut HashMap<(Arc<str>, Arc<str>), (Instant, Duration)>, want:
 async fn fulfil(
     side: &Side,
     want: &Want,
+    started_ns: i64,
     readers: Arc<Readers>,
     out: &mpsc::Sender<Message>,
 ) -> Option<FeedEvent> {
@@ -137,8 +139,14 @@ async fn fulfil(
         WantKind::Backfill { channel, since_ns } => {
             let (table, request) = side.backfill.get(&**channel)?;
             let last = {
-                let (want, table, since_ns) = (want.clone(), table.clone(), *since_ns);
-                let read = move || last_stored(&readers, &want, &table, since_ns);
+                let (want, table) = (want.clone(), table.clone());
+                // What was not received by this process before was missed since the one before it, whose last row it
+                // is, not one that has come meanwhile.
+                let (from, until) = match *since_ns {
+                    Some(since) => (since.saturating_sub(LOOK_BACK_NS), since),
+                    None => (0, started_ns),
+                };
+                let read = move || last_stored(&readers, &want, &table, from, until);
                 tokio::task::spawn_blocking(read).await.ok().flatten()
             };
             // What was never captured has no beginning.
@@ -183,17 +191,15 @@ fn told(request: &str, fetched: &Fetched) -> String {
     )
 }
 
-/// Time and id of the last row before the hole, of what is stored.
+/// Time and id of the last row before the hole, of what is stored. The times are those of receiving, ns.
 fn last_stored(
     readers: &Readers,
     want: &Want,
     table: &str,
-    since_ns: Option<i64>,
+    from: i64,
+    until: i64,
 ) -> Option<(i64, Option<String>)> {
     let (conn, _lease) = readers.open().ok()?;
-    let until = since_ns.unwrap_or(i64::MAX);
-    let from = until.saturating_sub(LOOK_BACK_NS);
-    let from = if since_ns.is_some() { from } else { i64::MIN };
     let id = if table == crate::model::TRADES {
         "trade_id"
     } else {
@@ -205,8 +211,14 @@ fn last_stored(
          ORDER BY ts DESC, seq DESC LIMIT 1"
     );
     let parameters = duckdb::params![&*want.venue, &*want.symbol, until, from];
-    conn.query_row(&sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))
-        .ok()
+    match conn.query_row(&sql, parameters, |row| Ok((row.get(0)?, row.get(1)?))) {
+        Ok(last) => Some(last),
+        Err(duckdb::Error::QueryReturnedNoRows) => None,
+        Err(error) => {
+            tracing::error!(venue = %want.venue, symbol = %want.symbol, %error, "what was missed cannot be told");
+            None
+        }
+    }
 }
 
 /// The number that an id ends with.

@@ -124,6 +124,7 @@ impl Store {
             catalog: Arc::clone(&self.catalog),
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
+            delay: delay(),
             told,
         };
         tokio::runtime::Builder::new_current_thread()
@@ -144,7 +145,15 @@ struct Live<T> {
     catalog: Arc<Catalog>,
     venues: HashMap<Arc<str>, Normalizers>,
     next_seq: u64,
+    delay: Duration,
     told: T,
+}
+
+/// A test makes the writer slow by `MDB_COMMIT_DELAY_MS`, to see what becomes of a capture that outruns its disk: so long
+/// every commit takes besides.
+fn delay() -> Duration {
+    let set = std::env::var("MDB_COMMIT_DELAY_MS").ok();
+    Duration::from_millis(set.and_then(|ms| ms.parse().ok()).unwrap_or(0))
 }
 
 impl<T: FnMut(Commit)> Live<T> {
@@ -239,6 +248,9 @@ impl<T: FnMut(Commit)> Live<T> {
     }
 
     fn end(&mut self, mut commit: Commit, start: Instant) -> Result<()> {
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
         let bytes = self.writer.flush()?;
         commit.took = start.elapsed();
         commit
