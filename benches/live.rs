@@ -189,8 +189,9 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
 
 /// Asks again and again for what is new, and notes how long ago it was received.
 fn poll(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
-    let (conn, _lease) = readers.open().unwrap();
-    let mut statement = conn
+    let reader = readers.open().unwrap();
+    let mut statement = reader
+        .connection
         .prepare("SELECT seq, epoch_ns(recv_ts) FROM hot.raw_messages WHERE seq > ? AND channel LIKE 'ws/%'")
         .unwrap();
     let (mut last, mut latencies) = (0_u64, Vec::new());

@@ -199,7 +199,7 @@ fn last_stored(
     from: i64,
     until: i64,
 ) -> Option<(i64, Option<String>)> {
-    let (conn, _lease) = readers.open().ok()?;
+    let reader = readers.open().ok()?;
     let id = if table == crate::model::TRADES {
         "trade_id"
     } else {
@@ -211,7 +211,10 @@ fn last_stored(
          ORDER BY ts DESC, seq DESC LIMIT 1"
     );
     let parameters = duckdb::params![&*want.venue, &*want.symbol, until, from];
-    match conn.query_row(&sql, parameters, |row| Ok((row.get(0)?, row.get(1)?))) {
+    match reader
+        .connection
+        .query_row(&sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))
+    {
         Ok(last) => Some(last),
         Err(duckdb::Error::QueryReturnedNoRows) => None,
         Err(error) => {

@@ -330,6 +330,8 @@ fn update(text: &str) -> (Update, Vec<Change>) {
         last_id: id("u").or(id("lastUpdateId")),
         prev_id: None,
         is_snapshot,
+        checksum: None,
+        depth: None,
     };
     (update, changes)
 }
@@ -384,7 +386,12 @@ async fn joined_book(db: &Db, topic: &str, symbol: &str, wait_for: usize) -> (Bo
     let (mut book, mut said) = (Book::default(), Vec::new());
     for message in &messages {
         let (update, changes) = update(message);
-        book.apply(Sequencing::FirstLast, &update, &changes, &mut said);
+        book.apply(
+            &Sequencing::FirstLast.into(),
+            &update,
+            changes.as_slice().into(),
+            &mut said,
+        );
     }
     (book, said)
 }
@@ -608,7 +615,12 @@ async fn a_book_that_comes_on_subscribing_comes_with_the_wires_digits() {
     let (mut book, mut said) = (Book::default(), Vec::new());
     for message in &got[1..] {
         let (update, changes) = update(message);
-        book.apply(Sequencing::FirstLast, &update, &changes, &mut said);
+        book.apply(
+            &Sequencing::FirstLast.into(),
+            &update,
+            changes.as_slice().into(),
+            &mut said,
+        );
     }
     assert_joined(&book, &said, "on subscribing");
 }
