@@ -25,6 +25,7 @@ mod hostile;
 mod idempotent;
 mod imports;
 mod live_net;
+mod live_venues;
 mod normalized;
 mod process;
 mod real_data;
