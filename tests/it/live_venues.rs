@@ -434,7 +434,7 @@ table = "book_deltas"
 topic = "depth.{{ symbol }}"
 [websocket]
 url = "wss://unreachable.invalid/"
-headers = { x-key = "{{ secret.key | urlencode }}" }
+headers = { x-key = "{{ secret.key }}" }
 greeting = { "/hello" = "*" }
 frames_per_second = 50
 [websocket.auth]
@@ -459,7 +459,7 @@ detail = "/fault"
 url = "https://unreachable.invalid"
 attempts = 2
 [rest.requests.depth]
-path = "/depth/{{ symbol }}?key={{ secret.key | urlencode }}"
+path = "/depth/{{ symbol }}?key={{ secret.key }}"
 table = "book_deltas"
 "#;
 const TRADES_SQL: &str = r"-- Deals.
@@ -584,14 +584,15 @@ fn a_venue_never_heard_of_is_captured_by_its_folder_alone() {
 /// The ways in which a text may hide in bytes.
 fn forms(key: &str) -> Vec<Vec<u8>> {
     let bytes = key.as_bytes();
-    let mut hex = String::new();
-    let mut percent = String::new();
+    let (mut hex, mut percent, mut lower) = (String::new(), String::new(), String::new());
     for &byte in bytes {
         write!(hex, "{byte:02x}").unwrap();
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             percent.push(char::from(byte));
+            lower.push(char::from(byte));
         } else {
             write!(percent, "%{byte:02X}").unwrap();
+            write!(lower, "%{byte:02x}").unwrap();
         }
     }
     let json = Value::from(key).to_string();
@@ -603,7 +604,9 @@ fn forms(key: &str) -> Vec<Vec<u8>> {
         twice.trim_matches('"').to_owned(),
         hex.to_uppercase(),
         hex,
-        percent.to_lowercase(),
+        lower,
+        // What becomes of it in an address that was not made with care.
+        key.replace('"', "%22"),
         percent.replace('%', "%25"),
         percent,
     ];
