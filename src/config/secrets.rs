@@ -201,21 +201,48 @@ impl Secrets {
     }
 }
 
-/// A secret as it is, as JSON writes it (two ways), and as a URL does.
+/// A secret as it is, as JSON writes it (two ways), and as addresses do: all that is special as `%XX`, in either case, or only
+/// what may not stand in a query, which is what an address with the bare secret in it becomes.
 fn forms(secret: &str) -> Vec<String> {
-    let mut url = String::new();
-    for byte in secret.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            url.push(char::from(byte));
+    let json = |text: &str| {
+        let json = serde_json::Value::from(text).to_string();
+        json[1..json.len() - 1].to_owned()
+    };
+    let url = percent_encoded(secret, |byte| {
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    });
+    let query = percent_encoded(secret, |byte| {
+        byte.is_ascii_graphic() && !b"\"#<>'".contains(&byte)
+    });
+    let slashes = json(secret).replace('/', "\\/");
+    let mut lower = url.clone();
+    // The digits alone are of either case.
+    for (at, _) in url.match_indices('%') {
+        lower[at + 1..at + 3].make_ascii_lowercase();
+    }
+    vec![
+        secret.to_owned(),
+        json(secret),
+        slashes,
+        url,
+        lower,
+        json(&query),
+        query,
+    ]
+}
+
+/// The text with all bytes but those to `keep` as `%XX`.
+fn percent_encoded(text: &str, keep: impl Fn(u8) -> bool) -> String {
+    use fmt::Write as _;
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if keep(byte) {
+            encoded.push(char::from(byte));
         } else {
-            use fmt::Write as _;
-            let _ = write!(url, "%{byte:02X}");
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    let json = serde_json::Value::from(secret).to_string();
-    let json = json[1..json.len() - 1].to_owned();
-    let slashes = json.replace('/', "\\/");
-    vec![secret.to_owned(), json, slashes, url]
+    encoded
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, String>, Error> {

@@ -27,6 +27,7 @@ mod imports;
 mod live_faults;
 mod live_net;
 mod live_run;
+mod live_venues;
 mod normalized;
 mod process;
 mod real_data;
