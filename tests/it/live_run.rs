@@ -87,7 +87,7 @@ impl Market {
             let file = db.beside(table);
             let to = file.to_str().unwrap();
             let query = format!("SELECT * FROM {table}");
-            db.run(["sql", "--format", "parquet", "-o", to, &query])
+            db.run(["sql", "--format", "parquet", "-o", to, query.as_str()])
                 .ok();
         }
         let mut command = db.command();
@@ -166,9 +166,11 @@ pub(crate) fn wait_or<T>(
         if let Some(answer) = ask() {
             return answer;
         }
-        if start.elapsed() > PATIENCE {
-            panic!("waited in vain for {what}\n{}", tell());
-        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited in vain for {what}\n{}",
+            tell()
+        );
         thread::sleep(PAUSE);
     }
 }
