@@ -299,7 +299,7 @@ fn edits_take_effect_beside_the_capture() {
             "[[feed]]\nvenue = \"binance_spot\"\nsymbls = 1\n",
             "symbls",
         ),
-        (&own, "SELECT nonsense FROM raw", "nonsense"),
+        (&own, "-- Faulty.\nSELECT nonsense FROM raw", "nonsense"),
     ]
     .into_iter()
     .enumerate()
