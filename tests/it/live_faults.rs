@@ -293,8 +293,8 @@ fn a_writer_that_is_too_slow_holds_the_venue_back_and_loses_nothing() {
         ],
         &["--speed", "max"],
     );
+    // The stock folder's patience: a shorter one takes a slow writer for a silent venue, and resubscribes.
     let db = Db::new();
-    hurry(&db, SPOT);
     let slow = [("MDB_COMMIT_DELAY_MS", "1500")];
     let live = market.stream_with(&db, "BTCUSDT,ETHUSDT", "trades,quotes,book", &slow);
     for (table, columns) in [("trades", TRADE), ("quotes", QUOTE)] {
