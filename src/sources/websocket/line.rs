@@ -246,13 +246,17 @@ impl Running {
         first: Option<Result<WsMessage, WsError>>,
     ) -> Result<(), Why> {
         let mut next = first;
-        for _ in 0..BATCH {
+        // What was taken off the socket is handed on: the last of a batch is not followed by a look for another one.
+        for left in (0..BATCH).rev() {
             let message = match next {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Err(Why::lost(self.clean(words(&error)))),
                 None => return Err(Why::lost("the venue closed the connection")),
             };
             self.take(message, now_ns()).await?;
+            if left == 0 {
+                break;
+            }
             match socket.next().now_or_never() {
                 Some(message) => next = message,
                 None => break,
