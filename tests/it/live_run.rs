@@ -87,7 +87,7 @@ impl Market {
             let file = db.beside(table);
             let to = file.to_str().unwrap();
             let query = format!("SELECT * FROM {table}");
-            db.run(["sql", "--format", "parquet", "-o", to, &query])
+            db.run(["sql", "--format", "parquet", "-o", to, query.as_str()])
                 .ok();
         }
         let mut command = db.command();
@@ -166,9 +166,11 @@ pub(crate) fn wait_or<T>(
         if let Some(answer) = ask() {
             return answer;
         }
-        if start.elapsed() > PATIENCE {
-            panic!("waited in vain for {what}\n{}", tell());
-        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited in vain for {what}\n{}",
+            tell()
+        );
         thread::sleep(PAUSE);
     }
 }
@@ -297,7 +299,7 @@ fn edits_take_effect_beside_the_capture() {
             "[[feed]]\nvenue = \"binance_spot\"\nsymbls = 1\n",
             "symbls",
         ),
-        (&own, "SELECT nonsense FROM raw", "nonsense"),
+        (&own, "-- Faulty.\nSELECT nonsense FROM raw", "nonsense"),
     ]
     .into_iter()
     .enumerate()
