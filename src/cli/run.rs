@@ -59,7 +59,7 @@ pub(super) struct StreamArgs {
 
 /// Captures all that mdb.toml says.
 pub(super) fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<Outcome> {
-    capture(settings.clone(), "run", Scope::Everything, args.shell)
+    capture(settings, "run", Scope::Everything, args.shell)
 }
 
 /// Captures what the command line says.
@@ -73,11 +73,11 @@ pub(super) fn stream(args: StreamArgs, settings: &Settings) -> anyhow::Result<Ou
         websocket: args.websocket,
         rest: args.rest,
     }];
-    capture(settings, "stream", Scope::Feeds, args.shell)
+    capture(&settings, "stream", Scope::Feeds, args.shell)
 }
 
 fn capture(
-    settings: Settings,
+    settings: &Settings,
     command: &str,
     scope: Scope,
     shell: bool,
@@ -88,7 +88,7 @@ fn capture(
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let mut store = open_store(&settings)?;
+    let mut store = open_store(settings)?;
     let process = Process::new(settings.clone(), scope);
     let figures = process.figures();
     let told = Arc::clone(&figures);

@@ -23,6 +23,9 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 /// How far before the hole the last stored trade is looked for.
 const LOOK_BACK_NS: i64 = 86_400_000_000_000;
 
+/// When a book was last asked for, by venue and symbol, and how long to wait before the next time.
+type Patience = HashMap<(Arc<str>, Arc<str>), (Instant, Duration)>;
+
 /// The REST side of the venues that are captured.
 #[derive(Default)]
 pub struct Venues {
@@ -80,7 +83,7 @@ pub async fn run(
 ) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let started_ns = now_ns();
-    let mut patience: HashMap<(Arc<str>, Arc<str>), (Instant, Duration)> = HashMap::new();
+    let mut patience = Patience::new();
     let mut under_way = JoinSet::new();
     while let Some(want) = wants.recv().await {
         while under_way.try_join_next().is_some() {}
@@ -108,7 +111,7 @@ pub async fn run(
 }
 
 /// When a book may be asked for: the sooner it was asked for before, the later.
-fn wait(patience: &mut HashMap<(Arc<str>, Arc<str>), (Instant, Duration)>, want: &Want) -> Instant {
+fn wait(patience: &mut Patience, want: &Want) -> Instant {
     let now = Instant::now();
     let key = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
     let (last, pause) = patience.get(&key).copied().unwrap_or((now, Duration::ZERO));

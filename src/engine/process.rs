@@ -303,11 +303,11 @@ impl Process {
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |d| d.as_nanos() as i64);
             let which = Which::Before(crate::model::time::date_of(ns));
-            let sealed = sealer.seal(which, |file| {
+            let result = sealer.seal(which, |file| {
                 tracing::info!("sealed {}: {} rows", file.path, file.rows);
                 true
             });
-            if let Err(error) = sealed {
+            if let Err(error) = result {
                 tracing::error!("{error}");
             }
         });

@@ -413,6 +413,7 @@ mod tests {
                 text: format!("{symbol}@trade").into(),
                 table: "trades".into(),
                 single: false,
+                address: None,
             });
             let stale_after = BTreeMap::from([("trades".into(), Duration::from_mins(1))]);
             Self {

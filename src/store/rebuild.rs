@@ -93,9 +93,9 @@ impl Store {
         }
         self.keep_others(&tables, &venues)?;
         let sealed = self.put_in_place(&tables, &names, writer)?;
-        let sealer = self.sealer()?;
+        let seals = self.sealer()?;
         for (table, date) in sealed {
-            sealer.seal_date(&table, date)?;
+            seals.seal_date(&table, date)?;
         }
         Ok(rebuilt)
     }
@@ -301,9 +301,9 @@ impl Store {
                 std::fs::remove_file(&path).at("remove", &path)?;
             }
         }
-        let sealer = self.sealer()?;
+        let seals = self.sealer()?;
         sealed.retain(|(table, date)| {
-            sealer
+            seals
                 .hot_dates(table)
                 .is_ok_and(|dates| dates.contains(date))
         });

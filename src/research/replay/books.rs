@@ -149,6 +149,8 @@ mod tests {
                 last_id: Some(id),
                 prev_id: None,
                 is_snapshot,
+                checksum: None,
+                depth: None,
             },
             changes: levels
                 .iter()

@@ -645,12 +645,12 @@ impl<'b> DeltaRows<'b> {
         if self.side.is_null(row) || self.numbers.iter().any(|n| n.is_null(row)) {
             return;
         }
-        let side = match self.side.value(row) {
+        let which = match self.side.value(row) {
             "bid" => Side::Bid,
             _ => Side::Ask,
         };
         let [price, size] = self.numbers.map(|n| n.value(row));
-        to.changes.push((side, Level { price, size }));
+        to.changes.push((which, Level { price, size }));
         if self.texts.iter().all(|t| t.is_valid(row)) {
             let [price, size] = self.texts.map(|t| t.value(row).into());
             to.digits.push((price, size));

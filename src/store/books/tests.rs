@@ -70,6 +70,7 @@ fn batch(rows: &[Row]) -> (Table, RecordBatch) {
         schema: batch.schema(),
         key: Vec::new(),
         latest: false,
+        voided_by: None,
     };
     (table, batch)
 }
