@@ -51,7 +51,7 @@ enum Command {
     /// Capture all that mdb.toml says, until Ctrl-C
     Run(run::RunArgs),
     /// Capture some symbols of a venue, until Ctrl-C
-    Stream(run::StreamArgs),
+    Stream(Box<run::StreamArgs>),
     /// Load files
     Load(load::Args),
     /// Move finished dates from the database file to the Parquet lake
@@ -63,7 +63,7 @@ enum Command {
     /// Verify the database and its lake
     Doctor(doctor::Args),
     /// Serve recorded messages as their venue does
-    Replay(replay::Args),
+    Replay(Box<replay::Args>),
     /// Capture the built-in sample live from this machine, load and seal it, and show what is in it
     Demo(demo::Args),
 }
@@ -120,13 +120,13 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         None => return sql::shell(settings),
         Some(Command::Sql(args)) => return sql::run(&args, settings),
         Some(Command::Run(args)) => run::run(&args, settings),
-        Some(Command::Stream(args)) => run::stream(args, settings),
+        Some(Command::Stream(args)) => run::stream(*args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
         Some(Command::Status(args)) => status::run(&args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
-        Some(Command::Replay(args)) => replay::run(args, settings),
+        Some(Command::Replay(args)) => replay::run(*args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
     }?;
     Ok(match outcome {

@@ -216,6 +216,10 @@ impl Process {
         Ok(())
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of the process, each once"
+    )]
     async fn watch(
         &mut self,
         feeds: &Feeds,

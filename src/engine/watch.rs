@@ -251,7 +251,7 @@ impl Watch {
             }
         }
         self.channels.retain(|key, _| known.contains(key));
-        let topics: BTreeSet<(&Arc<str>, usize, &Arc<str>, &Arc<str>)> = connections
+        let topics: BTreeSet<_> = connections
             .iter()
             .flat_map(|c| {
                 c.topics

@@ -36,7 +36,8 @@ pub(super) struct Watcher {
     told: Arc<Told>,
     /// Of the edit under way: when it is looked at at the latest, and when if nothing more comes.
     edit: Option<(Instant, Instant)>,
-    _watcher: RecommendedWatcher,
+    /// Watches as long as it lives.
+    _system: RecommendedWatcher,
 }
 
 impl Watcher {
@@ -63,7 +64,7 @@ impl Watcher {
         Ok(Self {
             told,
             edit: None,
-            _watcher: watcher,
+            _system: watcher,
         })
     }
 }

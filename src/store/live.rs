@@ -17,7 +17,7 @@ use super::normalize::{Derived, Normalizers};
 use super::raw::RawBatch;
 use super::writer::{Writer, Written};
 use super::{Store, load, schema};
-use crate::model::frame::{FeedEvent, Frame, Message};
+use crate::model::frame::{Frame, Message};
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
 use crate::venues;
@@ -186,8 +186,7 @@ impl<T: FnMut(Commit)> Live<T> {
 
     fn commit(&mut self, messages: impl Iterator<Item = Message>) -> Result<()> {
         let start = Instant::now();
-        let (mut by_venue, mut events): (Vec<(Arc<str>, Vec<Frame>)>, Vec<FeedEvent>) =
-            Default::default();
+        let (mut by_venue, mut events) = (Vec::<(Arc<str>, Vec<Frame>)>::new(), Vec::new());
         for message in messages {
             match message {
                 Message::Event(event) => events.push(event),
@@ -388,9 +387,10 @@ fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
         rows.each(|symbol, ts, recv_ns, trade_id| {
             let i = match at.filter(|&i: &usize| seen[i].symbol == symbol) {
                 Some(i) => i,
-                None => match seen[from..].iter().position(|s| s.symbol == symbol) {
-                    Some(i) => from + i,
-                    None => {
+                None => {
+                    if let Some(i) = seen[from..].iter().position(|s| s.symbol == symbol) {
+                        from + i
+                    } else {
                         seen.push(Seen {
                             venue: Arc::clone(venue),
                             table: rows.table.name.as_str().into(),
@@ -402,7 +402,7 @@ fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
                         });
                         seen.len() - 1
                     }
-                },
+                }
             };
             at = Some(i);
             let s = &mut seen[i];

@@ -210,11 +210,12 @@ impl Link {
             key: key.to_owned(),
             source,
         };
-        let own = || match topics.first().and_then(|topic| topic.address.as_ref()) {
-            Some(address) => Template::parse(address)
-                .and_then(|template| template.render(&names))
-                .map_err(|source| failed("channels url", source)),
-            None => {
+        let own = || {
+            if let Some(address) = topics.first().and_then(|topic| topic.address.as_ref()) {
+                Template::parse(address)
+                    .and_then(|template| template.render(&names))
+                    .map_err(|source| failed("channels url", source))
+            } else {
                 let url = self.websocket.url.render(&names);
                 url.map_err(|source| failed("websocket.url", source))
             }

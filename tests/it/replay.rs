@@ -659,8 +659,10 @@ async fn history_is_what_has_been_up_to_now() {
                 (trade["t"].as_u64(), &trade["T"])
             );
             assert!(
-                number(&row["price"]) == number(&trade["p"])
-                    && number(&row["qty"]) == number(&trade["q"])
+                number(&row["price"])
+                    .total_cmp(&number(&trade["p"]))
+                    .is_eq()
+                    && number(&row["qty"]).total_cmp(&number(&trade["q"])).is_eq()
             );
             assert_eq!(row["isBuyerMaker"], trade["m"]);
             at += 1;
@@ -831,7 +833,7 @@ fn the_command_serves_a_capture_and_ends_with_it() {
     });
     let run = live.finish().ok();
     assert!(got[1..] == recorded(&btc, &["btcusdt@trade"]));
-    let sent = format!("14,343 of the recording's messages in");
+    let sent = "14,343 of the recording's messages in".to_string();
     assert!(run.stdout.contains(&sent), "{run}");
     assert!(
         run.stdout.contains("3,686 frames sent on 1 connections"),
@@ -872,14 +874,14 @@ fn the_command_ends_at_once_on_ctrl_c() {
 }
 
 /// The address that the command says it listens on.
-fn announced(live: &Live) -> SocketAddr {
-    live.await_output();
-    poll("a whole line", || live.output().contains('\n'));
-    let output = live.output();
-    let line = output.lines().next().unwrap();
-    let (_, address) = line.rsplit_once("http://").unwrap();
+fn announced(replaying: &Live) -> SocketAddr {
+    replaying.await_output();
+    poll("a whole line", || replaying.output().contains('\n'));
+    let output = replaying.output();
+    let said = output.lines().next().unwrap();
+    let (_, address) = said.rsplit_once("http://").unwrap();
     assert_eq!(
-        line,
+        said,
         format!("listening on ws://{address}, http://{address}")
     );
     address.parse().unwrap()

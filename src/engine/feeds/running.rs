@@ -319,12 +319,11 @@ impl Task {
         }
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
         let asked = self.books.get(&book).map(|(at, _)| *at);
-        match asked.filter(|at| at.elapsed() < BOOK_EVERY) {
-            Some(at) => self.books.insert(book, (at, true)),
-            None => {
-                venue.resubscribe_book(&want.symbol);
-                self.books.insert(book, (Instant::now(), false))
-            }
+        if let Some(at) = asked.filter(|at| at.elapsed() < BOOK_EVERY) {
+            self.books.insert(book, (at, true))
+        } else {
+            venue.resubscribe_book(&want.symbol);
+            self.books.insert(book, (Instant::now(), false))
         };
     }
 

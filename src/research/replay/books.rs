@@ -35,7 +35,7 @@ pub(super) struct Snapshot {
 
 pub(super) struct Books {
     rules: Rules,
-    books: HashMap<Symbol, Kept>,
+    by_symbol: HashMap<Symbol, Kept>,
     said: Vec<Output>,
 }
 
@@ -54,13 +54,13 @@ impl Books {
     pub(super) fn new(rule: Sequencing) -> Self {
         Self {
             rules: rule.into(),
-            books: HashMap::new(),
+            by_symbol: HashMap::new(),
             said: Vec::new(),
         }
     }
 
     pub(super) fn apply(&mut self, update: &BookUpdate) {
-        let kept = self.books.entry(update.symbol).or_default();
+        let kept = self.by_symbol.entry(update.symbol).or_default();
         kept.seq = update.update.seq;
         if update.update.is_snapshot {
             kept.digits.clear();
@@ -97,19 +97,22 @@ impl Books {
 
     /// The symbols that there has been anything of.
     pub(super) fn symbols(&self) -> Vec<Symbol> {
-        let mut symbols: Vec<Symbol> = self.books.keys().copied().collect();
+        let mut symbols: Vec<Symbol> = self.by_symbol.keys().copied().collect();
         symbols.sort_unstable();
         symbols
     }
 
     /// The raw row of the symbol's last update; 0 if there was none.
     pub(super) fn seq(&self, symbol: Symbol) -> u64 {
-        self.books.get(&symbol).map_or(0, |kept| kept.seq)
+        self.by_symbol.get(&symbol).map_or(0, |kept| kept.seq)
     }
 
     /// The symbol's whole book, if all of it is known at this position.
     pub(super) fn snapshot(&self, symbol: Symbol) -> Option<Snapshot> {
-        let kept = self.books.get(&symbol).filter(|kept| kept.book.in_sync())?;
+        let kept = self
+            .by_symbol
+            .get(&symbol)
+            .filter(|kept| kept.book.in_sync())?;
         let side = |bid: bool, levels: &mut dyn Iterator<Item = Level>| {
             levels
                 .map(|level| {

@@ -127,10 +127,12 @@ impl Faults {
         Ok(held.faults)
     }
 
-    fn all(&self) -> [&When; 11] {
+    fn all(&self) -> impl Iterator<Item = &When> {
         let requests = [&self.too_many_requests, &self.auth_failure];
-        let [a, b, c, d, e, f, g, h, i] = Kind::ALL.map(|kind| self.when(kind));
-        [a, b, c, d, e, f, g, h, i, requests[0], requests[1]]
+        Kind::ALL
+            .iter()
+            .map(|&kind| self.when(kind))
+            .chain(requests)
     }
 
     fn when(&self, kind: Kind) -> &When {

@@ -223,7 +223,9 @@ impl Address {
             let filled = self.path.read(&path[at..])?;
             filled.values().all(|v| !v.contains('/')).then_some(filled)
         })?;
-        filled.values_mut().for_each(|v| *v = percent_decoded(v));
+        for value in filled.values_mut() {
+            *value = percent_decoded(value);
+        }
         for (key, pattern) in &self.query {
             let given = query.iter().find(|(k, _)| k == key);
             match (given, pattern.rest.is_empty()) {
@@ -253,15 +255,12 @@ pub(super) fn percent_decoded(text: &str) -> String {
     while let Some((&byte, rest)) = left.split_first() {
         let hex = rest.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
         let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (byte, code) {
-            (b'%', Some(code)) => {
-                bytes.push(code);
-                left = &rest[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                left = rest;
-            }
+        if let (b'%', Some(code)) = (byte, code) {
+            bytes.push(code);
+            left = &rest[2..];
+        } else {
+            bytes.push(byte);
+            left = rest;
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())

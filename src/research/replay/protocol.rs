@@ -151,10 +151,11 @@ impl Protocol {
             topic: None,
         };
         let replay = &self.replay;
-        for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown] {
-            if let Some(template) = template {
-                template.render(&about(&Value::from(1), &wanted, &[&wanted]))?;
-            }
+        for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown]
+            .into_iter()
+            .flatten()
+        {
+            template.render(&about(&Value::from(1), &wanted, &[&wanted]))?;
         }
         self.answer_to_login(true)?;
         self.answer_to_login(false)?;
@@ -410,9 +411,10 @@ impl Protocol {
 
     /// The answer to credentials.
     pub(super) fn answer_to_login(&self, good: bool) -> Result<Option<String>, Error> {
-        let template = match good {
-            true => &self.replay.authenticated,
-            false => &self.replay.refused,
+        let template = if good {
+            &self.replay.authenticated
+        } else {
+            &self.replay.refused
         };
         template
             .as_ref()

@@ -80,9 +80,11 @@ impl Recording {
         let (mut runs, frames) = scan.finish();
         if let Some(range_from) = range.from_ns {
             let book_from = sql.last_snapshot_before(&mut session, range_from)?;
-            runs.iter_mut().for_each(|run| run.skip_to(book_from));
+            for run in &mut runs {
+                run.skip_to(book_from);
+            }
         }
-        runs.sort_by_key(|run| run.begins_ns());
+        runs.sort_by_key(Found::begins_ns);
         Ok(Self {
             session,
             sql,
@@ -573,21 +575,20 @@ fn read_updates(
                 .iter_mut()
                 .rfind(|known| known.symbol == symbol)
                 .filter(|known| known.update == update);
-            let known = match same {
-                Some(known) => known,
-                None => {
-                    item.updates.push(BookUpdate {
-                        symbol,
-                        update,
-                        changes: Vec::new(),
-                        digits: Vec::new(),
-                        checksum: value(rows.checksum, row).copied(),
-                    });
-                    let Some(new) = item.updates.last_mut() else {
-                        continue;
-                    };
-                    new
-                }
+            let known = if let Some(known) = same {
+                known
+            } else {
+                item.updates.push(BookUpdate {
+                    symbol,
+                    update,
+                    changes: Vec::new(),
+                    digits: Vec::new(),
+                    checksum: value(rows.checksum, row).copied(),
+                });
+                let Some(new) = item.updates.last_mut() else {
+                    continue;
+                };
+                new
             };
             rows.add_level(row, known);
         }
@@ -658,12 +659,12 @@ impl<'b> DeltaRows<'b> {
     }
 }
 
-fn value<'a>(column: &'a Int64Array, row: usize) -> Option<&'a i64> {
+fn value(column: &Int64Array, row: usize) -> Option<&i64> {
     column.is_valid(row).then(|| &column.values()[row])
 }
 
 /// A column of a query's result, as the query's text says that it is.
-fn column<'b, A: 'static>(batch: &'b RecordBatch, at: usize) -> Result<&'b A, Error> {
+fn column<A: 'static>(batch: &RecordBatch, at: usize) -> Result<&A, Error> {
     let column: &ArrayRef = batch.column(at);
     column.as_any().downcast_ref().ok_or_else(|| Error::Column {
         at,

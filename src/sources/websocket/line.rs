@@ -416,7 +416,7 @@ impl Running {
                 Output::Replace(reason) => match self.line.session.successor() {
                     Ok(session) => {
                         self.report(Report::Replace(Box::new(session), reason))
-                            .await
+                            .await;
                     }
                     Err(error) => return Err(Why::Final(error.to_string())),
                 },

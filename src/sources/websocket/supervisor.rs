@@ -54,13 +54,16 @@ impl Up {
     }
 }
 
+/// What a line has to say, and which line it is.
+type Numbered = (u64, Report);
+
 struct Supervisor {
     setup: Setup,
     target: Target,
     labels: Labels,
     waits: Waits,
     lines: JoinSet<()>,
-    reports: (mpsc::Sender<(u64, Report)>, mpsc::Receiver<(u64, Report)>),
+    reports: (mpsc::Sender<Numbered>, mpsc::Receiver<Numbered>),
     numbers: u64,
     current: Option<Up>,
     next: Option<Up>,
@@ -392,7 +395,7 @@ impl Supervisor {
         });
         match &mut self.held {
             Some(held) => held.1 = at,
-            None => self.held = self.successor(&ended.session).map(|session| (session, at)),
+            None => self.held = Self::successor(&ended.session).map(|session| (session, at)),
         }
         if matches!(ended.why, Why::Final(_)) {
             self.notice(News::Final { detail }).await;
@@ -441,7 +444,7 @@ impl Supervisor {
         };
         self.event("connect_failed", format!("to take over: {detail}"), None)
             .await;
-        if let Some(mut session) = self.successor(&ended.session) {
+        if let Some(mut session) = Self::successor(&ended.session) {
             session.change_topics(Duration::ZERO, &[], &without);
             let wait = self.waits.next().max(TAKE_OVER_AGAIN);
             self.take_over = Some((session, Instant::now() + wait));
@@ -474,7 +477,7 @@ impl Supervisor {
         }
     }
 
-    fn successor(&self, session: &Session) -> Option<Session> {
+    fn successor(session: &Session) -> Option<Session> {
         // Fails only where the first one of this connection would have failed.
         session.successor().ok()
     }
