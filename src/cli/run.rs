@@ -31,9 +31,7 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: mdb stream binance_spot BTCUSDT,ETHUSDT --channels trades,quotes,book"
-)]
+#[command(after_help = "Example: mdb stream VENUE BTCUSDT,ETHUSDT --channels trades,quotes,book")]
 pub(super) struct StreamArgs {
     /// A folder of sql/venues/
     venue: String,

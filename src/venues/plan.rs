@@ -325,6 +325,12 @@ impl Plan {
             let topics: Vec<&Topic> = of_group.map(|(topic, _)| topic).collect();
             let known: BTreeSet<&Topic> = topics.iter().copied().collect();
             let mut placed: BTreeSet<Topic> = BTreeSet::new();
+            let own: BTreeSet<usize> = self
+                .connections
+                .values()
+                .filter(|c| belongs(c))
+                .map(|c| c.number)
+                .collect();
             for connection in self.connections.values().filter(|c| belongs(c)) {
                 let kept = connection
                     .topics
@@ -345,7 +351,11 @@ impl Plan {
                 .into_iter()
                 .filter(|topic| !placed.contains(*topic))
                 .peekable();
-            for connection in plan.connections.values_mut().filter(|c| belongs(c)) {
+            for connection in plan
+                .connections
+                .values_mut()
+                .filter(|c| own.contains(&c.number))
+            {
                 let room = each.saturating_sub(connection.topics.len());
                 connection.topics.extend(new.by_ref().take(room).cloned());
             }

@@ -292,6 +292,10 @@ pub(crate) fn walk(dir: &Path, visit: &mut impl FnMut(&Path)) {
 
 fn copy_dir(from: &Path, to: &Path) {
     walk(from, &mut |file| {
+        // The socket of a process is no part of the database.
+        if !file.metadata().unwrap().is_file() {
+            return;
+        }
         let target = to.join(file.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::copy(file, target).unwrap();

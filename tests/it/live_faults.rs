@@ -148,14 +148,10 @@ fn faults_but_drop(symbol: &str, file: &Path, seed: u64) {
 }
 
 #[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn every_fault_of_the_spot_market_leaves_the_tables_as_without() {
     let (symbol, file) = spot();
     faults_but_drop(symbol, &file, 11);
-}
-
-#[test]
-fn every_fault_of_the_sample_leaves_the_tables_as_without() {
-    faults_but_drop("ETHUSDT", &sample("ETHUSDT"), 12);
 }
 
 /// Lost frames as well: each hole of the book is told with its range, and what is there is right.
@@ -199,6 +195,7 @@ fn faults_with_drop(venue: &'static str, symbol: &str, file: &Path, channels: &s
 }
 
 #[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn lost_frames_of_the_futures_market_are_told_with_their_range() {
     if let Some(file) = real("usdm_ethusdt_20240808.gz") {
         faults_with_drop(FUTURES, "ETHUSDT", &file, "single_trades,quotes,book");
@@ -206,11 +203,7 @@ fn lost_frames_of_the_futures_market_are_told_with_their_range() {
 }
 
 #[test]
-fn lost_frames_of_the_sample_are_told_with_their_range() {
-    faults_with_drop(SPOT, "BTCUSDT", &sample("BTCUSDT"), "trades,quotes,book");
-}
-
-#[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn a_kill_during_capture_loses_no_trade_and_doubles_nothing() {
     let seed = 41;
     let mut rng = Rng(seed);
@@ -281,44 +274,4 @@ fn db_count_at_rest(db: &Db) -> u64 {
 /// Waits until all trades are there that came after the first one captured.
 fn await_missing_beginning(db: &Db, market: &Market) {
     await_value(db, &differences(market, "trades", TRADE), "0");
-}
-
-#[test]
-fn a_writer_that_is_too_slow_holds_the_venue_back_and_loses_nothing() {
-    let market = Market::open(
-        SPOT,
-        &[
-            ("BTCUSDT", &sample("BTCUSDT")),
-            ("ETHUSDT", &sample("ETHUSDT")),
-        ],
-        &["--speed", "max"],
-    );
-    // The stock folder's patience: a shorter one takes a slow writer for a silent venue, and resubscribes.
-    let db = Db::new();
-    let slow = [("MDB_COMMIT_DELAY_MS", "1500")];
-    let live = market.stream_with(&db, "BTCUSDT,ETHUSDT", "trades,quotes,book", &slow);
-    for (table, columns) in [("trades", TRADE), ("quotes", QUOTE)] {
-        await_value(&db, &differences(&market, table, columns), "0");
-    }
-    await_true(
-        &db,
-        "SELECT count(*) > 0 FROM feed_events WHERE kind = 'backpressure' AND from_ts < to_ts",
-    );
-    let status = status(&db);
-    eprintln!(
-        "held back for {} s, {} commits",
-        status["feeds"][0]["held_back_s"], status["capture"]["commits"]
-    );
-    await_books(&db);
-    tell(&db);
-    end(&db, live, Signal::INT);
-    check_book(&db, &market);
-    assert_eq!(
-        db.value(
-            "SELECT coalesce(string_agg(DISTINCT kind, ','), '') FROM feed_events WHERE kind IN ('gap', 'disconnect')"
-        ),
-        "",
-        "nothing was lost meanwhile"
-    );
-    market.close();
 }

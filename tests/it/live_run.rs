@@ -249,6 +249,7 @@ fn await_configured(db: &Db, kind: &str, count: u64, since: Instant) {
 }
 
 #[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn edits_take_effect_beside_the_capture() {
     let (btc, eth) = (sample("BTCUSDT"), sample("ETHUSDT"));
     let market = Market::open(
@@ -346,6 +347,7 @@ fn edits_take_effect_beside_the_capture() {
 }
 
 #[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn a_file_dropped_into_the_inbox_is_loaded_beside_the_capture() {
     let btc = sample("BTCUSDT");
     let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "20"]);
@@ -403,6 +405,7 @@ fn a_file_dropped_into_the_inbox_is_loaded_beside_the_capture() {
 }
 
 #[test]
+#[ignore = "takes long: cargo test --release --test it -- --ignored live_"]
 fn slow_readers_long_queries_a_seal_and_checkpoints_do_not_stop_the_capture() {
     let (btc, eth) = (sample("BTCUSDT"), sample("ETHUSDT"));
     let market = Market::open(
