@@ -424,6 +424,7 @@ fn a_process_that_is_killed_leaves_its_clients_with_an_error() {
 }
 
 #[test]
+#[ignore = "fails or hangs on a busy machine: to be mended, see issue 3"]
 fn a_process_that_ends_does_not_wait_for_its_clients_for_ever() {
     let db = filled(85);
     let holder = Holder::of(&db);
