@@ -819,8 +819,10 @@ fn the_command_serves_a_capture_and_ends_with_it() {
     });
     let run = live.finish().ok();
     assert!(got[1..] == recorded(&btc, &["btcusdt@trade"]));
-    let sent = format!("14,343 of the recording's messages in");
-    assert!(run.stdout.contains(&sent), "{run}");
+    assert!(
+        run.stdout.contains("14,343 of the recording's messages in"),
+        "{run}"
+    );
     assert!(
         run.stdout.contains("3,686 frames sent on 1 connections"),
         "{run}"
