@@ -13,7 +13,7 @@ use mdb::config::Settings;
 use mdb::config::secrets::{Secret, Secrets};
 use mdb::model::Sequencing;
 use mdb::model::frame::Frame;
-use mdb::research::replay::{Faults, Options, Replay, Speed, Start};
+use mdb::research::replay::{Faults, Options, Range, Replay, Speed, Start};
 use mdb::sources::rest::{Client, Error, Query};
 use mdb::venues::feed::Feed;
 use serde_json::Value;
@@ -444,6 +444,53 @@ async fn a_snapshot_joins_the_messages_at_any_position() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_a_recording_begins_with_its_book() {
+    let btc = sample("BTCUSDT");
+    let db = database(FEED, &[("BTCUSDT", &btc)]);
+    let range = Range {
+        from_ns: Some(ns("2026-11-17T14:32:00Z")),
+        to_ns: Some(ns("2026-11-17T14:33:00Z")),
+    };
+    let expected: Vec<String> = read_lines(&btc)
+        .into_iter()
+        .filter_map(|line| {
+            let (time, payload) = line.split_once(' ')?;
+            let time: i64 = time.parse().ok()?;
+            let inside = time >= range.from_ns? && time < range.to_ns?;
+            (inside && payload.contains("@depth")).then(|| payload.to_owned())
+        })
+        .collect();
+    assert!(expected.len() > 100);
+    let options = Options {
+        range,
+        ..options(Speed::Max, 1)
+    };
+    let mut replay = start(&db, options).await;
+    let rest = rest_client(replay.address(), FEED);
+    let bodies = request(&rest, "depth", &of("BTCUSDT")).await.unwrap();
+    let mut client = Listener::connect(replay.address()).await;
+    client.subscribe(&["btcusdt@depth@100ms"]).await;
+    let client = tokio::spawn(client.rest());
+    replay.finished().await.unwrap();
+    replay.shutdown().await;
+    let got = client.await.unwrap();
+    assert!(got[1..] == expected);
+    let (snapshot, levels) = update(&bodies[0]);
+    let (first, _) = update(&expected[0]);
+    assert_eq!(
+        snapshot.last_id.map(|id| id + 1),
+        first.first_id,
+        "the book is the one of the beginning"
+    );
+    assert!(levels.len() > 100);
+}
+
+fn ns(time: &str) -> i64 {
+    let at: jiff::Timestamp = time.parse().unwrap();
+    i64::try_from(at.as_nanosecond()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_comes_again_goes_on_at_the_present_position() {
     let btc = sample("BTCUSDT");
     let topics = ["btcusdt@bookTicker"];
@@ -551,7 +598,10 @@ async fn only_good_credentials_get_anything() {
         ..of("BTCUSDT")
     };
     assert!(request(&rest, "trades", &from(0)).await.is_ok());
-    let wrong = rest_client(replay.address(), &feed.replace("secret.key", "'nothing'"));
+    let wrong = rest_client(
+        replay.address(),
+        &feed.replace("{{ secret.key }}", "another-key"),
+    );
     let error = request(&wrong, "trades", &from(0)).await.unwrap_err();
     assert!(
         matches!(error, Error::Refused { status: 401, .. }),
@@ -857,8 +907,11 @@ fn the_command_ends_at_once_on_ctrl_c() {
     live.interrupt();
     live.finish().exits(130);
 
+    let mute = db.dir().join("sql/venues/mute");
+    fs::create_dir_all(&mute).unwrap();
+    fs::write(mute.join("feed.toml"), "description = \"no stand-in\"\n").unwrap();
     for (args, words) in [
-        (vec!["binance_usdm"], ["binance_usdm", "[replay]"]),
+        (vec!["mute"], ["mute", "[replay]"]),
         (vec!["nowhere"], ["unknown venue", "nowhere"]),
         (
             vec!["binance_spot", "--from", "2030-01-01"],

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
@@ -249,8 +249,9 @@ impl Replay {
             let _ = axum::serve(listener, router).await;
         });
         let items = read_ahead(recording, Arc::clone(&stage))?;
-        let pump = tokio::spawn(pump::run(Arc::clone(&stage), items, stopped, end));
-        Ok(Self {
+        let (is_ready, ready) = oneshot::channel();
+        let pump = tokio::spawn(pump::run(Arc::clone(&stage), items, stopped, is_ready, end));
+        let mut replay = Self {
             stage,
             address,
             frames,
@@ -258,7 +259,12 @@ impl Replay {
             ended,
             server,
             pump: Some(pump),
-        })
+        };
+        if ready.await.is_err() {
+            // It has ended already, for want of anything to play or of a database that can be read.
+            replay.finished().await?;
+        }
+        Ok(replay)
     }
 
     /// The address that is listened on.

@@ -15,16 +15,18 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Longer silence in the recording is shortened to this.
 const LONGEST_SILENCE_NS: i64 = 60_000_000_000;
 
-/// Plays the recording once; says so through `end` when every client has got it all.
+/// Plays the recording once; says through `ready` when the books of its beginning are made, and through `end` when
+/// every client has got it all.
 pub(super) async fn run(
     stage: Arc<Stage>,
     items: mpsc::Receiver<Chunk>,
     mut stop: watch::Receiver<bool>,
+    ready: oneshot::Sender<()>,
     end: watch::Sender<bool>,
 ) -> Result<(), Error> {
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => Ok(()),
-        played = play(&stage, items) => {
+        played = play(&stage, items, ready) => {
             played?;
             let _ = end.send(true);
             Ok(())
@@ -32,13 +34,19 @@ pub(super) async fn run(
     }
 }
 
-async fn play(stage: &Stage, mut items: mpsc::Receiver<Chunk>) -> Result<(), Error> {
+async fn play(
+    stage: &Stage,
+    mut items: mpsc::Receiver<Chunk>,
+    ready: oneshot::Sender<()>,
+) -> Result<(), Error> {
+    let mut ready = Some(ready);
     let mut clock: Option<Clock> = None;
     let mut deliveries = Vec::new();
     while let Some(chunk) = items.recv().await {
         for item in chunk? {
             if !item.before {
-                if clock.is_none() {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
                     stage.until_start().await;
                 }
                 let clock =

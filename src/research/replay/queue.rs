@@ -65,6 +65,7 @@ pub(super) struct Outbox {
 pub(super) type Inbox = mpsc::Receiver<(Out, Option<OwnedSemaphorePermit>)>;
 
 /// A place in the queue for an answer.
+#[derive(Debug)]
 pub(super) struct Place<'q>(mpsc::Permit<'q, (Out, Option<OwnedSemaphorePermit>)>);
 
 pub(super) fn queue() -> (Outbox, Inbox) {
@@ -119,5 +120,35 @@ impl Outbox {
 impl Place<'_> {
     pub(super) fn put(self, out: Out) {
         self.0.send((out, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_holds_so_many_bytes_and_answers_beside_them() {
+        let (outbox, mut inbox) = queue();
+        let quarter = Utf8Bytes::from("x".repeat(QUEUE_BYTES / 4));
+        let frame = || Out::Frame(quarter.clone());
+        for _ in 0..4 {
+            assert_eq!(outbox.try_push(frame()), Ok(()));
+        }
+        assert_eq!(outbox.try_push(frame()), Err(Refused::Full));
+        let patience = Duration::from_millis(5);
+        assert_eq!(outbox.push(frame(), patience).await, Err(Refused::Full));
+        outbox.place().await.unwrap().put(Out::Close);
+        let (pushed, ()) = tokio::join!(outbox.push(frame(), Duration::from_mins(1)), async {
+            drop(inbox.recv().await);
+        });
+        assert_eq!(pushed, Ok(()));
+        let larger = Out::Frame(Utf8Bytes::from("x".repeat(QUEUE_BYTES + 1)));
+        assert_eq!(larger.cost() as usize, QUEUE_BYTES);
+        let (gone, ()) = tokio::join!(outbox.push(larger, Duration::from_mins(1)), async {
+            drop(inbox);
+        });
+        assert_eq!(gone, Err(Refused::Gone));
+        assert!(outbox.place().await.is_err());
     }
 }

@@ -475,6 +475,12 @@ impl Client {
             return Ok(url);
         }
         let host = url.host_str().unwrap_or("nowhere");
+        // What stands there may be anything, even a part of a key.
+        let part_of_a_secret = self
+            .secrets
+            .iter()
+            .any(|(_, secret)| secret.expose().to_lowercase().contains(host));
+        let host = if part_of_a_secret { "…" } else { host };
         Err(Error::OtherHost {
             what: what.to_owned(),
             host: self.secrets.redact(format!("{}://{host}", url.scheme())),
@@ -506,9 +512,7 @@ impl Client {
             message: format!("its answer is no JSON: {error}"),
         })?;
         // The page itself is good, and handed over, even where the way to the next one is not.
-        let seen = cursor.advance(page, &value);
-        let seen = seen.map_err(|message| self.secrets.redact(message));
-        Ok((Some(seen), text))
+        Ok((Some(cursor.advance(page, &value)), text))
     }
 }
 

@@ -129,12 +129,20 @@ impl Cursor {
 }
 
 fn missing(pointer: &str, what: &str, found: Option<&Value>) -> String {
-    let found = found.map_or_else(|| "nothing".to_owned(), |value| head(&value.to_string()));
+    let found = found.map_or("nothing", kind);
     format!("its last record has {found} at {pointer}, where {what} is expected")
 }
 
-fn head(text: &str) -> String {
-    text.chars().take(40).collect()
+/// What a value is; not the value itself, which may be anything.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "another number",
+        Value::String(_) => "another text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// The page's records; a page that lacks the array, or has null there, has none.
@@ -144,7 +152,7 @@ fn records<'a>(page: &Page, body: &'a Value) -> Result<&'a [Value], String> {
         None | Some(Value::Null) => Ok(&[]),
         Some(other) => Err(format!(
             "it has {} at \"{}\", where the array of records is expected",
-            head(&other.to_string()),
+            kind(other),
             &*page.records
         )),
     }
