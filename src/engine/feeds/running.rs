@@ -56,7 +56,7 @@ struct Task {
 }
 
 pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
-    let (notices, mut noticed) = mpsc::channel(NOTICES);
+    let (notices, mut news) = mpsc::channel(NOTICES);
     let mut look = tokio::time::interval(setup.look_every);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut task = Task {
@@ -76,7 +76,7 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
         tokio::select! {
             // What connections and readers say comes before questions about it.
             biased;
-            notice = noticed.recv() => {
+            notice = news.recv() => {
                 if let Some(notice) = notice {
                     task.notice(notice);
                 }
@@ -95,12 +95,12 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
                     let _ = answer.send(());
                 }
                 Some(Order::Stop(answer)) => {
-                    let unfinished = task.stop(noticed).await;
+                    let unfinished = task.stop(news).await;
                     let _ = answer.send(unfinished);
                     return;
                 }
                 None => {
-                    task.stop(noticed).await;
+                    task.stop(news).await;
                     return;
                 }
             },
@@ -319,13 +319,12 @@ impl Task {
         }
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
         let asked = self.books.get(&book).map(|(at, _)| *at);
-        match asked.filter(|at| at.elapsed() < BOOK_EVERY) {
-            Some(at) => self.books.insert(book, (at, true)),
-            None => {
-                venue.resubscribe_book(&want.symbol);
-                self.books.insert(book, (Instant::now(), false))
-            }
-        };
+        if let Some(at) = asked.filter(|at| at.elapsed() < BOOK_EVERY) {
+            self.books.insert(book, (at, true));
+        } else {
+            venue.resubscribe_book(&want.symbol);
+            self.books.insert(book, (Instant::now(), false));
+        }
     }
 
     fn look(&mut self, now_ns: i64) {
@@ -452,9 +451,9 @@ impl Task {
         }
     }
 
-    async fn stop(&mut self, noticed: mpsc::Receiver<Notice>) -> Vec<String> {
+    async fn stop(&mut self, news: mpsc::Receiver<Notice>) -> Vec<String> {
         // Nobody listens any more, and no connection waits for it.
-        drop(noticed);
+        drop(news);
         for (name, venue) in std::mem::take(&mut self.venues) {
             for (number, connection) in venue.connections {
                 self.end(&name, number, connection);

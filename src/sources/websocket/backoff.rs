@@ -118,7 +118,7 @@ mod tests {
         }
         waits.lived(Duration::from_secs(59));
         assert!(waits.next() >= Duration::from_secs(15));
-        waits.lived(Duration::from_secs(60));
+        waits.lived(Duration::from_mins(1));
         assert!(waits.next() <= Duration::from_millis(100));
         let mut other = Waits::new(Backoff::default(), 8);
         assert_ne!(taken[0], other.next());

@@ -40,7 +40,8 @@ impl Failed {
 /// # Errors
 /// When the provider lacks what rustls takes for safe.
 pub fn tls() -> Result<Arc<rustls::ClientConfig>, Error> {
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+    let roots: rustls::RootCertStore = roots.collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -60,7 +60,8 @@ struct Supervisor {
     labels: Labels,
     waits: Waits,
     lines: JoinSet<()>,
-    reports: (mpsc::Sender<(u64, Report)>, mpsc::Receiver<(u64, Report)>),
+    reports: mpsc::Sender<(u64, Report)>,
+    reported: mpsc::Receiver<(u64, Report)>,
     numbers: u64,
     current: Option<Up>,
     next: Option<Up>,
@@ -89,13 +90,15 @@ pub(super) async fn run(target: Target, setup: Setup) {
         channel: target.name().into(),
     };
     let seed = setup.options.seed ^ (target.number as u64).rotate_left(32);
+    let (reports, reported) = mpsc::channel(QUEUE);
     let mut supervisor = Supervisor {
         waits: Waits::new(setup.options.backoff, seed),
         setup,
         target,
         labels,
         lines: JoinSet::new(),
-        reports: mpsc::channel(QUEUE),
+        reports,
+        reported,
         numbers: 0,
         current: None,
         next: None,
@@ -121,7 +124,7 @@ impl Supervisor {
                         self.crashed(error.id(), &error.to_string()).await;
                     }
                 }
-                report = self.reports.1.recv() => {
+                report = self.reported.recv() => {
                     if let Some((number, report)) = report {
                         self.hear(number, report).await;
                     }
@@ -185,7 +188,7 @@ impl Supervisor {
             options: self.setup.options.clone(),
             pacer: Arc::clone(&self.setup.pacer),
             out: self.setup.out.clone(),
-            reports: self.reports.0.clone(),
+            reports: self.reports.clone(),
             orders: line_orders,
             stop: stopped,
             counters: Arc::clone(&self.setup.counters),
@@ -201,12 +204,19 @@ impl Supervisor {
 
     /// Puts another line in the current one's place: overlapping if the venue and the topics let it.
     fn replace(&mut self, mut session: Session) {
-        let (single, plural): (Vec<Topic>, Vec<Topic>) =
-            session.topics().into_iter().partition(|topic| topic.single);
         let Some(current) = &self.current else {
             self.held = Some((session, Some(Instant::now())));
             return;
         };
+        // What the current one is still to be given belongs to it.
+        session.change_topics(Duration::ZERO, &[], &current.without);
+        if self.old.is_some() {
+            self.take_over = Some((session, Instant::now()));
+            return;
+        }
+        self.take_over = None;
+        let (single, plural): (Vec<Topic>, Vec<Topic>) =
+            session.topics().into_iter().partition(|topic| topic.single);
         if !self.target.may_overlap || plural.is_empty() {
             self.at_once = true;
             self.held = Some((session, None));
@@ -229,9 +239,6 @@ impl Supervisor {
                 if current {
                     self.setup.status.send_modify(|status| {
                         (status.confirmed, status.pending) = (confirmed, pending);
-                        if state != crate::venues::session::State::Live {
-                            status.settled_ns = None;
-                        }
                     });
                     self.state(state.into());
                 }
@@ -262,14 +269,17 @@ impl Supervisor {
             Report::Ended(ended) if current => self.current_ended(*ended).await,
             Report::Ended(ended) if next => self.next_ended(*ended).await,
             Report::Ended(ended) => {
-                if is(&self.old) {
+                let replaced = is(&self.old);
+                if ended.opened.is_some() {
+                    let detail = if replaced {
+                        "another connection has taken over"
+                    } else {
+                        "no longer needed"
+                    };
+                    self.event("disconnect", detail.to_owned(), None).await;
+                }
+                if replaced {
                     self.old = None;
-                    self.event(
-                        "disconnect",
-                        "another connection has taken over".to_owned(),
-                        None,
-                    )
-                    .await;
                     self.add_singles(ended.last_ns);
                 }
             }
@@ -313,9 +323,9 @@ impl Supervisor {
 
     async fn settled(&mut self, topics: Vec<Topic>) {
         let now = now_ns();
-        self.setup
-            .status
-            .send_modify(|status| status.settled_ns = Some(now));
+        self.setup.status.send_modify(|status| {
+            status.settled_ns.get_or_insert(now);
+        });
         // A line that took over has more to come.
         let whole = self
             .current
@@ -382,6 +392,7 @@ impl Supervisor {
         if let Some(next) = self.next.take() {
             // It was on its way to take over anyway.
             self.current = Some(next);
+            self.state(State::Connecting);
             return self.add_singles(None);
         }
         let at = retry.map(|wait| Instant::now() + wait);
@@ -392,7 +403,7 @@ impl Supervisor {
         });
         match &mut self.held {
             Some(held) => held.1 = at,
-            None => self.held = self.successor(&ended.session).map(|session| (session, at)),
+            None => self.held = successor(&ended.session).map(|session| (session, at)),
         }
         if matches!(ended.why, Why::Final(_)) {
             self.notice(News::Final { detail }).await;
@@ -441,7 +452,7 @@ impl Supervisor {
         };
         self.event("connect_failed", format!("to take over: {detail}"), None)
             .await;
-        if let Some(mut session) = self.successor(&ended.session) {
+        if let Some(mut session) = successor(&ended.session) {
             session.change_topics(Duration::ZERO, &[], &without);
             let wait = self.waits.next().max(TAKE_OVER_AGAIN);
             self.take_over = Some((session, Instant::now() + wait));
@@ -455,6 +466,7 @@ impl Supervisor {
             self.next = None;
         } else if is(&self.old) {
             self.old = None;
+            self.add_singles(Some(now_ns()));
         } else if is(&self.current) {
             let last_ns = self.setup.counters.last_frame_ns.load(Ordering::Relaxed);
             if let Ok(session) = session(&self.target) {
@@ -472,11 +484,6 @@ impl Supervisor {
                 .await;
             }
         }
-    }
-
-    fn successor(&self, session: &Session) -> Option<Session> {
-        // Fails only where the first one of this connection would have failed.
-        session.successor().ok()
     }
 
     fn want(&mut self, target: Target) {
@@ -576,11 +583,11 @@ impl Supervisor {
         loop {
             let report = tokio::select! {
                 biased;
-                report = self.reports.1.recv() => report,
+                report = self.reported.recv() => report,
                 over = self.lines.join_next() => match over {
                     Some(_) => continue,
                     // What the last one said before its end.
-                    None => self.reports.1.try_recv().ok(),
+                    None => self.reported.try_recv().ok(),
                 },
             };
             match report {
@@ -629,4 +636,10 @@ impl Supervisor {
         // Whoever does not listen does not need to know.
         let _ = self.setup.notices.send(notice).await;
     }
+}
+
+/// For another line to the same topics.
+fn successor(session: &Session) -> Option<Session> {
+    // Fails only where the first one of this connection would have failed.
+    session.successor().ok()
 }
