@@ -402,10 +402,6 @@ fn ns(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FeedSettings;
-    use crate::config::secrets::Secrets;
-    use crate::venues::feed::Feed;
-    use crate::venues::plan::{Link, Plan};
 
     const S: i64 = 1_000_000_000;
     const START: i64 = 1_000_000 * S;
@@ -420,16 +416,13 @@ mod tests {
 
     impl Scene {
         fn new(symbols: &[&str]) -> Self {
-            let feed: Feed = toml::from_str(
-                "description = \"x\"\n[channels.trades]\ntable = \"trades\"\ntopic = \"{{ symbol }}@trade\"\n\
-                 [websocket]\nurl = \"wss://h\"\n",
-            )
-            .unwrap();
-            let section = format!("venue = \"v\"\nsymbols = {symbols:?}\n");
-            let settings: [FeedSettings; 1] = [toml::from_str(&section).unwrap()];
-            let link = Link::new("v", &feed, &settings, &Secrets::default()).unwrap();
-            let (plan, _) = Plan::default().update(&link, &feed, &settings).unwrap();
-            let topics = plan.connections[&1].topics.clone();
+            let topics = symbols.iter().map(|symbol| Topic {
+                channel: "trades".into(),
+                symbol: (*symbol).into(),
+                text: format!("{symbol}@trade").into(),
+                table: "trades".into(),
+                single: false,
+            });
             let stale_after = BTreeMap::from([("trades".into(), Duration::from_mins(1))]);
             Self {
                 watch: Watch::default(),
@@ -439,7 +432,7 @@ mod tests {
                     number: 1,
                     live_since_ns: Some(START),
                     last_frame_ns: START,
-                    topics,
+                    topics: topics.collect(),
                     stale_after: Arc::new(stale_after),
                 },
                 now: 0,
