@@ -155,10 +155,12 @@ impl Topics {
         self.iter().filter(|entry| stage(entry.stage)).count()
     }
 
-    /// Nothing is waiting for an answer or to be asked.
+    /// Nothing is waiting for an answer, or to be asked or ended.
     pub(super) fn are_settled(&self) -> bool {
-        self.iter()
-            .all(|e| !matches!(e.stage, Stage::Waiting | Stage::Asked))
+        self.leaving.is_empty()
+            && self
+                .iter()
+                .all(|e| !matches!(e.stage, Stage::Waiting | Stage::Asked))
     }
 
     /// Confirmed since the last call.
