@@ -257,17 +257,14 @@ impl Watch {
             }
         }
         self.channels.retain(|key, _| known.contains(key));
-        let mut topics = BTreeSet::new();
-        for connection in connections {
-            for topic in &connection.topics {
-                topics.insert((
-                    &connection.venue,
-                    connection.number,
-                    &topic.channel,
-                    &topic.symbol,
-                ));
-            }
-        }
+        let topics: BTreeSet<_> = connections
+            .iter()
+            .flat_map(|c| {
+                c.topics
+                    .iter()
+                    .map(move |t| (&c.venue, c.number, &t.channel, &t.symbol))
+            })
+            .collect();
         self.symbols
             .retain(|((venue, number, channel), symbol), _| {
                 topics.contains(&(venue, *number, channel, symbol))

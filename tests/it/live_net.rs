@@ -75,7 +75,7 @@ fn options() -> Options {
         backoff: Backoff {
             base: Duration::from_millis(5),
             most: Duration::from_millis(50),
-            healthy: Duration::from_secs(60),
+            healthy: Duration::from_mins(1),
         },
         seed: 7,
         connect_timeout: Duration::from_secs(5),
@@ -127,13 +127,13 @@ impl Rig {
             .build()
             .unwrap();
         let (out, messages) = mpsc::channel(room);
-        let (notices, noticed) = mpsc::channel(1000);
+        let (notices, news) = mpsc::channel(1000);
         Self {
             runtime,
             out,
             messages,
             notices,
-            noticed,
+            noticed: news,
             frames: Vec::new(),
             events: Vec::new(),
         }
@@ -670,16 +670,16 @@ impl Fed {
         let (seen, seen_receiver) = watch::channel(Arc::new(Seen::new()));
         let (lost, lost_receiver) = mpsc::channel(16);
         let (wants_sender, wants) = mpsc::channel(16);
-        let _entered = rig.runtime.enter();
+        let entered = rig.runtime.enter();
         let feeds = Feeds::spawn(Setup {
             options: options(),
             out: rig.out.clone(),
             seen: seen_receiver,
             lost: lost_receiver,
             wants: wants_sender,
-            look_every: Duration::from_secs(3600),
+            look_every: Duration::from_hours(1),
         });
-        drop(_entered);
+        drop(entered);
         Self {
             rig,
             feeds: Some(feeds),
@@ -881,7 +881,7 @@ fn a_silent_channel_is_noticed_asked_for_anew_and_then_reconnected() {
         fed.rig
             .runtime
             .block_on(fed.feeds().look(start + s * S))
-            .unwrap()
+            .unwrap();
     };
     let seen = |fed: &Fed, symbols: &[&str], s: i64| {
         fed.seen.send_modify(|seen| {

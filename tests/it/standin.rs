@@ -112,6 +112,11 @@ impl Reply {
         }
     }
 
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -360,8 +365,18 @@ impl StandIn {
     }
 
     /// Waits for an event that `take` makes something of. Others before it are passed over, and stay for later calls.
-    pub(crate) fn wait<T>(&self, what: &str, mut take: impl FnMut(&Event) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn wait<T>(&self, what: &str, take: impl FnMut(&Event) -> Option<T>) -> T {
+        self.wait_for(PATIENCE, what, take)
+    }
+
+    /// The same, for what may take longer.
+    pub(crate) fn wait_for<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut take: impl FnMut(&Event) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + patience;
         let mut events = self.log.events.lock().unwrap();
         let mut looked_at = 0;
         loop {
@@ -373,7 +388,7 @@ impl StandIn {
                 looked_at += 1;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited {PATIENCE:?} in vain for {what}");
+            assert!(!left.is_zero(), "waited {patience:?} in vain for {what}");
             events = self.log.more.wait_timeout(events, left).unwrap().0;
         }
     }

@@ -320,11 +320,11 @@ impl Task {
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
         let asked = self.books.get(&book).map(|(at, _)| *at);
         if let Some(at) = asked.filter(|at| at.elapsed() < BOOK_EVERY) {
-            self.books.insert(book, (at, true));
+            self.books.insert(book, (at, true))
         } else {
             venue.resubscribe_book(&want.symbol);
-            self.books.insert(book, (Instant::now(), false));
-        }
+            self.books.insert(book, (Instant::now(), false))
+        };
     }
 
     fn look(&mut self, now_ns: i64) {

@@ -40,8 +40,7 @@ impl Failed {
 /// # Errors
 /// When the provider lacks what rustls takes for safe.
 pub fn tls() -> Result<Arc<rustls::ClientConfig>, Error> {
-    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
-    let roots: rustls::RootCertStore = roots.collect();
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

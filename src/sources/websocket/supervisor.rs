@@ -54,14 +54,16 @@ impl Up {
     }
 }
 
+/// What a line has to say, and which line it is.
+type Numbered = (u64, Report);
+
 struct Supervisor {
     setup: Setup,
     target: Target,
     labels: Labels,
     waits: Waits,
     lines: JoinSet<()>,
-    reports: mpsc::Sender<(u64, Report)>,
-    reported: mpsc::Receiver<(u64, Report)>,
+    reports: (mpsc::Sender<Numbered>, mpsc::Receiver<Numbered>),
     numbers: u64,
     current: Option<Up>,
     next: Option<Up>,
@@ -90,15 +92,13 @@ pub(super) async fn run(target: Target, setup: Setup) {
         channel: target.name().into(),
     };
     let seed = setup.options.seed ^ (target.number as u64).rotate_left(32);
-    let (reports, reported) = mpsc::channel(QUEUE);
     let mut supervisor = Supervisor {
         waits: Waits::new(setup.options.backoff, seed),
         setup,
         target,
         labels,
         lines: JoinSet::new(),
-        reports,
-        reported,
+        reports: mpsc::channel(QUEUE),
         numbers: 0,
         current: None,
         next: None,
@@ -124,7 +124,7 @@ impl Supervisor {
                         self.crashed(error.id(), &error.to_string()).await;
                     }
                 }
-                report = self.reported.recv() => {
+                report = self.reports.1.recv() => {
                     if let Some((number, report)) = report {
                         self.hear(number, report).await;
                     }
@@ -188,7 +188,7 @@ impl Supervisor {
             options: self.setup.options.clone(),
             pacer: Arc::clone(&self.setup.pacer),
             out: self.setup.out.clone(),
-            reports: self.reports.clone(),
+            reports: self.reports.0.clone(),
             orders: line_orders,
             stop: stopped,
             counters: Arc::clone(&self.setup.counters),
@@ -403,7 +403,7 @@ impl Supervisor {
         });
         match &mut self.held {
             Some(held) => held.1 = at,
-            None => self.held = successor(&ended.session).map(|session| (session, at)),
+            None => self.held = Self::successor(&ended.session).map(|session| (session, at)),
         }
         if matches!(ended.why, Why::Final(_)) {
             self.notice(News::Final { detail }).await;
@@ -452,7 +452,7 @@ impl Supervisor {
         };
         self.event("connect_failed", format!("to take over: {detail}"), None)
             .await;
-        if let Some(mut session) = successor(&ended.session) {
+        if let Some(mut session) = Self::successor(&ended.session) {
             session.change_topics(Duration::ZERO, &[], &without);
             let wait = self.waits.next().max(TAKE_OVER_AGAIN);
             self.take_over = Some((session, Instant::now() + wait));
@@ -484,6 +484,11 @@ impl Supervisor {
                 .await;
             }
         }
+    }
+
+    fn successor(session: &Session) -> Option<Session> {
+        // Fails only where the first one of this connection would have failed.
+        session.successor().ok()
     }
 
     fn want(&mut self, target: Target) {
@@ -583,11 +588,11 @@ impl Supervisor {
         loop {
             let report = tokio::select! {
                 biased;
-                report = self.reported.recv() => report,
+                report = self.reports.1.recv() => report,
                 over = self.lines.join_next() => match over {
                     Some(_) => continue,
                     // What the last one said before its end.
-                    None => self.reported.try_recv().ok(),
+                    None => self.reports.1.try_recv().ok(),
                 },
             };
             match report {
@@ -636,10 +641,4 @@ impl Supervisor {
         // Whoever does not listen does not need to know.
         let _ = self.setup.notices.send(notice).await;
     }
-}
-
-/// For another line to the same topics.
-fn successor(session: &Session) -> Option<Session> {
-    // Fails only where the first one of this connection would have failed.
-    session.successor().ok()
 }
