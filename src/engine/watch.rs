@@ -30,7 +30,7 @@ pub struct Watched {
     pub venue: Arc<str>,
     /// The connection's number there.
     pub number: usize,
-    /// Since when every topic is confirmed or refused, ns since 1970-01-01 UTC; `None` while that is not so.
+    /// Since when it has been received without a break, ns since 1970-01-01 UTC; `None` while it is not.
     pub live_since_ns: Option<i64>,
     /// When a message last came, ns since 1970-01-01 UTC.
     pub last_frame_ns: i64,
@@ -92,6 +92,8 @@ enum Stage {
 
 #[derive(Debug)]
 struct State {
+    /// When it was first looked at: it had no chance to speak before.
+    known_ns: i64,
     stage: Stage,
     /// When it last spoke before it fell silent.
     silent_ns: i64,
@@ -103,6 +105,7 @@ struct State {
 impl State {
     fn new(now_ns: i64) -> Self {
         Self {
+            known_ns: now_ns,
             stage: Stage::Fresh,
             silent_ns: now_ns,
             patience: 0,
@@ -154,9 +157,12 @@ impl Channel<'_> {
         )
     }
 
-    /// When the topic last spoke; before it had the chance to, when it got it.
-    fn spoke_ns(&self, spoke: Option<i64>) -> i64 {
-        spoke.unwrap_or(i64::MIN).max(self.live_since_ns)
+    /// When the topic last spoke; if it had no chance to since, when it got it.
+    fn spoke_ns(&self, spoke: Option<i64>, state: &State) -> i64 {
+        spoke
+            .unwrap_or(i64::MIN)
+            .max(self.live_since_ns)
+            .max(state.known_ns)
     }
 
     fn last_ns(&self) -> Option<i64> {
@@ -287,12 +293,12 @@ impl Watch {
                 return;
             }
         }
-        let silent_ns = now_ns - channel.spoke_ns(last_ns);
+        let silent_ns = now_ns - channel.spoke_ns(last_ns, state);
         let silent = silent_ns > ns(state.threshold(channel.stale_after));
         // One symbol alone may well be quiet, if its connection brings other things.
         let flows = now_ns - channel.connection.last_frame_ns <= ns(channel.stale_after);
         if silent && (channel.topics.len() > 1 || !flows) {
-            state.silent_ns = channel.spoke_ns(last_ns);
+            state.silent_ns = channel.spoke_ns(last_ns, state);
             state.stage = Stage::Asked {
                 until_ns: now_ns + ns(channel.stale_after),
             };
@@ -317,7 +323,7 @@ impl Watch {
                 .entry(key)
                 .or_insert_with(|| State::new(now_ns));
             state.calm(now_ns, channel.stale_after);
-            let spoke_ns = channel.spoke_ns(*spoke);
+            let spoke_ns = channel.spoke_ns(*spoke, state);
             if state.stage != Stage::Fresh
                 && let Some(spoke) = spoke.filter(|&spoke| spoke > state.silent_ns)
             {
@@ -526,8 +532,8 @@ mod tests {
     #[test]
     fn a_symbol_that_never_spoke_is_counted_from_its_confirmation() {
         let mut scene = Scene::new(&["A", "B"]);
-        check(&scene.pass(60, &["A"]), &[]);
-        check(&scene.pass(1, &["A"]), &["61: resubscribe B"]);
+        check(&scene.pass(61, &["A"]), &[]);
+        check(&scene.pass(1, &["A"]), &["62: resubscribe B"]);
     }
 
     #[test]
@@ -572,7 +578,7 @@ mod tests {
         let mut scene = Scene::new(&["A"]);
         check(
             &scene.pass(130, &[]),
-            &["61: stale *", "61: resubscribe A", "121: reconnect"],
+            &["62: stale *", "62: resubscribe A", "122: reconnect"],
         );
     }
 

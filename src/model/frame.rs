@@ -28,7 +28,9 @@ pub struct FeedEvent {
     pub channel: Option<Arc<str>>,
     /// When it was noticed, ns since 1970-01-01 UTC.
     pub at_ns: i64,
-    /// `connect`, `disconnect`, `subscribed`, `stale`, `backpressure` …
+    /// Of connections: `connect`, `connect_failed`, `authenticated`, `subscribed`, `resubscribe`, `refused` (a topic),
+    /// `unacknowledged`, `error`, `replace`, `disconnect` (times: last message, noticed), `reconnect` (times: the
+    /// hole), `backpressure` (times: reading stood still), `final`. Of the watchdog: `stale`, `quiet`, `fresh`.
     pub kind: &'static str,
     /// First and last id concerned.
     pub ids: Option<(u64, u64)>,

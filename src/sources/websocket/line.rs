@@ -396,7 +396,9 @@ impl Running {
     /// Does what the session says.
     async fn say(&mut self, socket: &mut Socket) -> Result<(), Why> {
         let mut flush = false;
+        let mut moved = self.line.session.state() != State::Live;
         while let Some(output) = self.line.session.poll() {
+            moved = true;
             match output {
                 Output::Send(text) => {
                     self.feed(socket, WsMessage::text(text.expose())).await?;
@@ -429,7 +431,9 @@ impl Running {
             let flushed = tokio::time::timeout(WRITE_TIMEOUT, socket.flush()).await;
             self.written(flushed)?;
         }
-        self.progress().await;
+        if moved {
+            self.progress().await;
+        }
         Ok(())
     }
 

@@ -162,7 +162,8 @@ pub struct Status {
     pub pending: usize,
     /// Topics that the venue refused for good, with its words.
     pub refused: Vec<(Topic, String)>,
-    /// When all topics were last confirmed or refused, ns since 1970-01-01 UTC; `None` while they are not.
+    /// Since when the venue has been received without a break: when every topic had been confirmed or refused, ns since
+    /// 1970-01-01 UTC; `None` while it is not. Topics that are added later do not change it.
     pub settled_ns: Option<i64>,
     /// Times it was opened anew.
     pub reconnects: u64,

@@ -204,12 +204,19 @@ impl Supervisor {
 
     /// Puts another line in the current one's place: overlapping if the venue and the topics let it.
     fn replace(&mut self, mut session: Session) {
-        let (single, plural): (Vec<Topic>, Vec<Topic>) =
-            session.topics().into_iter().partition(|topic| topic.single);
         let Some(current) = &self.current else {
             self.held = Some((session, Some(Instant::now())));
             return;
         };
+        // What the current one is still to be given belongs to it.
+        session.change_topics(Duration::ZERO, &[], &current.without);
+        if self.old.is_some() {
+            self.take_over = Some((session, Instant::now()));
+            return;
+        }
+        self.take_over = None;
+        let (single, plural): (Vec<Topic>, Vec<Topic>) =
+            session.topics().into_iter().partition(|topic| topic.single);
         if !self.target.may_overlap || plural.is_empty() {
             self.at_once = true;
             self.held = Some((session, None));
@@ -232,9 +239,6 @@ impl Supervisor {
                 if current {
                     self.setup.status.send_modify(|status| {
                         (status.confirmed, status.pending) = (confirmed, pending);
-                        if state != crate::venues::session::State::Live {
-                            status.settled_ns = None;
-                        }
                     });
                     self.state(state.into());
                 }
@@ -265,14 +269,17 @@ impl Supervisor {
             Report::Ended(ended) if current => self.current_ended(*ended).await,
             Report::Ended(ended) if next => self.next_ended(*ended).await,
             Report::Ended(ended) => {
-                if is(&self.old) {
+                let replaced = is(&self.old);
+                if ended.opened.is_some() {
+                    let detail = if replaced {
+                        "another connection has taken over"
+                    } else {
+                        "no longer needed"
+                    };
+                    self.event("disconnect", detail.to_owned(), None).await;
+                }
+                if replaced {
                     self.old = None;
-                    self.event(
-                        "disconnect",
-                        "another connection has taken over".to_owned(),
-                        None,
-                    )
-                    .await;
                     self.add_singles(ended.last_ns);
                 }
             }
@@ -316,9 +323,9 @@ impl Supervisor {
 
     async fn settled(&mut self, topics: Vec<Topic>) {
         let now = now_ns();
-        self.setup
-            .status
-            .send_modify(|status| status.settled_ns = Some(now));
+        self.setup.status.send_modify(|status| {
+            status.settled_ns.get_or_insert(now);
+        });
         // A line that took over has more to come.
         let whole = self
             .current
@@ -385,6 +392,7 @@ impl Supervisor {
         if let Some(next) = self.next.take() {
             // It was on its way to take over anyway.
             self.current = Some(next);
+            self.state(State::Connecting);
             return self.add_singles(None);
         }
         let at = retry.map(|wait| Instant::now() + wait);
@@ -458,6 +466,7 @@ impl Supervisor {
             self.next = None;
         } else if is(&self.old) {
             self.old = None;
+            self.add_singles(Some(now_ns()));
         } else if is(&self.current) {
             let last_ns = self.setup.counters.last_frame_ns.load(Ordering::Relaxed);
             if let Ok(session) = session(&self.target) {

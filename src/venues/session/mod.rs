@@ -249,8 +249,9 @@ impl Session {
             Phase::Streaming => self.replace_at,
         };
         let ping = streaming.then(|| self.pong_by.map_or(self.ping_at, |by| by.min(self.ping_at)));
+        let asking = streaming && !self.settled;
         let waiting = self.outgoing.has_urgent()
-            || (streaming && (self.topics.any_waiting() || self.topics.any_leaving()));
+            || (asking && (self.topics.any_waiting() || self.topics.any_leaving()));
         let send = waiting.then(|| self.outgoing.free_at().max(self.hold_until));
         let acks = self.topics.wake_at();
         [phase, ping, send, acks].into_iter().flatten().min()
@@ -293,8 +294,10 @@ impl Session {
         }
         let frame = Inbound::new(text);
         if !matches!(self.phase, Phase::Closed | Phase::Over) {
-            self.read(now, &frame);
-            self.pump(now);
+            // Market data on a settled connection is all there is, nearly always: nothing follows from it.
+            if self.read(now, &frame) || !self.settled {
+                self.pump(now);
+            }
         }
         match self.link.secrets.redacted(text) {
             None => Received::AsItCame,
@@ -338,6 +341,7 @@ impl Session {
             );
             self.note("unacknowledged", only_symbol(&overdue.unanswered), detail);
         }
+        self.settled &= self.topics.are_settled();
         if overdue.reconnect {
             return self.reconnect("a subscription was not acknowledged");
         }
@@ -462,8 +466,9 @@ impl Session {
         }
     }
 
-    /// Reads a frame as everything but market data.
-    fn read(&mut self, now: Duration, frame: &Inbound<'_>) {
+    /// Reads a frame as everything but market data. Says whether it was any of that.
+    fn read(&mut self, now: Duration, frame: &Inbound<'_>) -> bool {
+        let mut any = false;
         match self.phase {
             Phase::Greeting { .. } => {
                 if self
@@ -471,7 +476,8 @@ impl Session {
                     .as_ref()
                     .is_some_and(|greeting| greeting.matches(frame))
                 {
-                    return self.authenticate(now);
+                    self.authenticate(now);
+                    return true;
                 }
             }
             Phase::Auth { .. } => {
@@ -481,10 +487,11 @@ impl Session {
                     .is_some_and(|ok| ok.matches(frame))
                 {
                     self.note("authenticated", None, String::new());
-                    return self.stream(now);
+                    self.stream(now);
+                    return true;
                 }
             }
-            _ => self.topics.acknowledge(frame),
+            _ => any = self.topics.acknowledge(frame),
         }
         let answers = self
             .answers
@@ -492,20 +499,27 @@ impl Session {
             .filter(|answer| answer.matcher.matches(frame));
         let answers: Vec<template::Template> = answers.map(|answer| answer.send.clone()).collect();
         for answer in answers {
+            any = true;
             let names = self.names.clone().with("id", self.take_id());
             match answer.render(&names) {
                 Ok(text) => self.outgoing.push(Item::Text(Secret::new(text))),
-                Err(error) => return self.stop(error.to_string()),
+                Err(error) => self.stop(error.to_string()),
             }
         }
-        let errors = self.errors.iter().flat_map(|error| {
-            let found = error.matcher.find(frame);
-            found.map(|value| (error.rule.clone(), value.clone()))
-        });
-        let errors: Vec<(ErrorFrame, Value)> = errors.collect();
-        for (rule, value) in errors {
+        // Of an array's elements each is told by the first rule that knows it.
+        let mut told: Vec<(ErrorFrame, Value)> = Vec::new();
+        for error in &self.errors {
+            for value in error.matcher.find(frame) {
+                if !told.iter().any(|(_, known)| known == value) {
+                    told.push((error.rule.clone(), value.clone()));
+                }
+            }
+        }
+        for (rule, value) in told {
+            any = true;
             self.fail(now, &rule, &value);
         }
+        any
     }
 
     /// An error frame.
@@ -528,6 +542,7 @@ impl Session {
                 let concerned =
                     self.topics
                         .concerned(topic.as_deref(), symbol.as_deref(), id.as_deref());
+                self.settled &= concerned == Concerned::Nothing;
                 match concerned {
                     Concerned::Topics(keys) => {
                         let dropped: Vec<Topic> = keys

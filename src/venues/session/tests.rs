@@ -669,6 +669,10 @@ url = "wss://h"
 send = '{"action":"subscribe"{% for channel, symbols in by_channel|items %},"{{ channel }}":{{ symbols|tojson }}{% endfor %}}'
 ack = { "/T" = "subscription" }
 [[websocket.error]]
+match = { "/T" = "error", "/code" = "405" }
+effect = "drop_topic"
+detail = "/msg"
+[[websocket.error]]
 match = { "/T" = "error" }
 effect = "report"
 detail = "/msg"
@@ -701,5 +705,49 @@ detail = "/msg"
     check(
         &line.hears(r#"[{"T":"error","msg":"slow client"}]"#),
         &["! error *: slow client (and 981 more in the minute before)"],
+    );
+}
+
+#[test]
+fn where_answers_name_nothing_frames_go_one_at_a_time_and_the_first_rule_counts() {
+    let text = r#"
+[channels.trades]
+table = "trades"
+topic = "trades"
+[websocket]
+url = "wss://h"
+frames_per_second = 100
+[websocket.subscribe]
+send = '{"trades":{{ symbols|tojson }}}'
+ack = { "/T" = "subscription" }
+topics_per_frame = 1
+[[websocket.error]]
+match = { "/T" = "error", "/code" = "405" }
+effect = "drop_topic"
+detail = "/msg"
+[[websocket.error]]
+match = { "/T" = "error" }
+effect = "reconnect"
+detail = "/msg"
+"#;
+    let mut line = Line::new(text, "symbols = [\"A\", \"B\", \"C\"]");
+    let ack = r#"[{"T":"subscription"}]"#;
+    check(&line.open(), &[r#"> {"trades":["A"]}"#]);
+    check(&line.hears(ack), &[r#"> {"trades":["B"]}"#]);
+    check(
+        &line.hears(r#"[{"T":"error","code":405,"msg":"symbol limit"}]"#),
+        &[
+            "! refused B: trades is refused: symbol limit",
+            "refused trades: symbol limit",
+            r#"> {"trades":["C"]}"#,
+        ],
+    );
+    check(
+        &line.hears(ack),
+        &["! subscribed *: trades A, trades C", "settled 2"],
+    );
+    check(
+        &line.hears(r#"[{"T":"error","code":407,"msg":"slow"}]"#),
+        &["! error *: slow", "reconnect: slow"],
     );
 }

@@ -94,8 +94,12 @@ pub(super) struct Topics {
     news: Vec<Topic>,
     /// What any acknowledgement looks like, and what it confirms.
     ack: Option<(Matcher, Confirms)>,
-    /// One frame at a time, because an error named none.
+    /// One frame at a time, because answers do not say which frame they are to.
     serial: bool,
+    /// The acknowledgement names nothing at all.
+    nameless: bool,
+    /// Some topic may be parked.
+    parked: bool,
 }
 
 impl Topics {
@@ -104,17 +108,24 @@ impl Topics {
         names: &Names,
     ) -> Result<Self, template::Error> {
         let ack = subscribe.and_then(|s| s.ack.as_ref());
+        let nameless = ack.is_some_and(|ack| {
+            !["id", "topic", "symbol", "channel"]
+                .iter()
+                .any(|n| ack.uses(n))
+        });
         let ack = ack
             .map(|ack| Ok((ack.shape(names)?, confirms(ack))))
             .transpose()?;
         Ok(Self {
+            nameless,
             entries: BTreeMap::new(),
             next_key: 0,
             frames: Vec::new(),
             leaving: Vec::new(),
             news: Vec::new(),
             ack,
-            serial: false,
+            serial: nameless,
+            parked: false,
         })
     }
 
@@ -144,10 +155,12 @@ impl Topics {
         self.iter().filter(|entry| stage(entry.stage)).count()
     }
 
-    /// Nothing is waiting for an answer or to be asked.
+    /// Nothing is waiting for an answer, or to be asked or ended.
     pub(super) fn are_settled(&self) -> bool {
-        self.iter()
-            .all(|e| !matches!(e.stage, Stage::Waiting | Stage::Asked))
+        self.leaving.is_empty()
+            && self
+                .iter()
+                .all(|e| !matches!(e.stage, Stage::Waiting | Stage::Asked))
     }
 
     /// Confirmed since the last call.
@@ -160,7 +173,7 @@ impl Topics {
         self.frames.clear();
         self.leaving.clear();
         self.news.clear();
-        self.serial = false;
+        self.serial = self.nameless;
         for entry in self.entries.values_mut() {
             entry.stage = Stage::Waiting;
             entry.unanswered = 0;
@@ -311,11 +324,13 @@ impl Topics {
         Ok(())
     }
 
-    /// Reads a frame as an acknowledgement.
-    pub(super) fn acknowledge(&mut self, frame: &Inbound<'_>) {
-        let Some((shape, _)) = &self.ack else { return };
+    /// Reads a frame as an acknowledgement. Says whether it was one.
+    pub(super) fn acknowledge(&mut self, frame: &Inbound<'_>) -> bool {
+        let Some((shape, _)) = &self.ack else {
+            return false;
+        };
         if self.frames.is_empty() {
-            return;
+            return false;
         }
         let mut keys = Vec::new();
         for element in shape.find(frame) {
@@ -329,9 +344,11 @@ impl Topics {
                 }
             }
         }
-        if !keys.is_empty() {
+        let any = !keys.is_empty();
+        if any {
             self.confirm(keys);
         }
+        any
     }
 
     fn confirm(&mut self, keys: Vec<Key>) {
@@ -357,6 +374,7 @@ impl Topics {
         symbol: Option<&str>,
         id: Option<&str>,
     ) -> Concerned {
+        let of_id = id.and_then(|id| self.frames.iter().find(|sent| sent.id.to_string() == id));
         let names_any = topic.is_some() || symbol.is_some();
         if names_any {
             let named = |entry: &Entry| {
@@ -364,16 +382,19 @@ impl Topics {
                     && symbol.is_none_or(|text| text == &*entry.topic.symbol)
             };
             let asked = self.keys(|entry| entry.stage == Stage::Asked && named(entry));
-            let found = if asked.is_empty() {
-                self.keys(named)
-            } else {
-                asked
-            };
-            if !found.is_empty() {
+            let of_frame = asked
+                .iter()
+                .copied()
+                .filter(|key| of_id.is_some_and(|sent| sent.keys.contains(key)));
+            let of_frame: Vec<Key> = of_frame.collect();
+            // The narrowest that is anything.
+            let found = [of_frame, asked, self.keys(named)]
+                .into_iter()
+                .find(|keys| !keys.is_empty());
+            if let Some(found) = found {
                 return Concerned::Topics(found);
             }
         }
-        let of_id = id.and_then(|id| self.frames.iter().find(|sent| sent.id.to_string() == id));
         let mut open = self.frames.iter().filter(|sent| !sent.late);
         let sent = match (of_id, names_any || id.is_some(), open.next(), open.next()) {
             (Some(sent), ..) | (None, false, Some(sent), None) => sent,
@@ -452,17 +473,22 @@ impl Topics {
             if works && entry.struck {
                 // Said when it cost the connection; from then on it is only tried again now and then.
                 entry.stage = Stage::Parked(now + PARKED);
+                self.parked = true;
                 continue;
             }
             entry.struck = true;
             overdue.reconnect = true;
             overdue.unanswered.push(entry.topic.clone());
         }
-        for entry in self.entries.values_mut() {
-            if matches!(entry.stage, Stage::Parked(until) if until <= now) {
-                entry.stage = Stage::Waiting;
-                entry.unanswered = 1;
+        if self.parked {
+            for entry in self.entries.values_mut() {
+                if matches!(entry.stage, Stage::Parked(until) if until <= now) {
+                    entry.stage = Stage::Waiting;
+                    entry.unanswered = 1;
+                }
             }
+            let parked = self.count(|stage| matches!(stage, Stage::Parked(_)));
+            self.parked = parked > 0;
         }
         self.tidy();
         overdue
@@ -471,7 +497,8 @@ impl Topics {
     /// The next time `overdue` has something to do.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         let frames = self.frames.iter().filter(|s| !s.late).map(|s| s.deadline);
-        let parked = self.iter().filter_map(|entry| match entry.stage {
+        let parked = self.iter().take_while(|_| self.parked);
+        let parked = parked.filter_map(|entry| match entry.stage {
             Stage::Parked(until) => Some(until),
             _ => None,
         });
