@@ -182,7 +182,7 @@ impl Store {
                     message: format!("{deleted} rows to delete, {} sealed", facts.rows),
                 });
             }
-            schema::replace_views(&self.conn, &self.catalog, table)
+            schema::replace_whole(&self.conn, table)
         })();
         if let Err(error) = swapped {
             let _ = self.conn.execute_batch("ROLLBACK");
