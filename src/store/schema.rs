@@ -85,7 +85,7 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         .doing("writing the database file")
 }
 
-/// The relations users query of a table, after its rows have moved.
+/// The relations users query of a table, after it has got other rows.
 pub(super) fn replace_views(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
     replace_whole(conn, table)?;
     replace_valid(conn, catalog, table)?;
@@ -100,8 +100,9 @@ pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Tabl
     Ok(())
 }
 
-/// All rows: hot ones, and the lake's files if there are any.
-fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
+/// All rows: hot ones, and the lake's files if there are any. If rows have only moved this is all that changes, and
+/// gets in the way of no other transaction.
+pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let columns = table.select_list();
     let files: Vec<String> = conn
         .prepare_cached("SELECT path FROM ops.manifest WHERE table_name = ? ORDER BY path")

@@ -216,7 +216,7 @@ impl Sealer {
                     message: format!("{deleted} rows to delete, {} sealed", facts.rows),
                 });
             }
-            schema::replace_views(&self.conn, &self.catalog, table)
+            schema::replace_whole(&self.conn, table)
         })();
         if let Err(error) = swapped {
             // If it cannot be removed now, the next start does it.
