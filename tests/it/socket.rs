@@ -686,6 +686,9 @@ fn reading_the_database_file_as_bytes_does_not_unlock_it() {
 
 #[test]
 fn status_tells_of_the_process_and_without_one_of_the_database() {
+    let none = Db::new();
+    none.run(["status"]).fails_naming(&["no database"]);
+    assert!(!none.dir().exists(), "asking makes no database");
     let db = filled(83);
     let run = db.run(["status"]).ok();
     assert!(run.stdout.contains("no process"), "{run}");
