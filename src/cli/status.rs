@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::output::{self, Format};
 use crate::query::{self, Session, Source};
 use crate::shell::{self, Printer};
+use crate::store;
 
 /// What is known of each venue without asking a process.
 const VENUES: &str = "
@@ -72,6 +73,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let mut out = shell::stdout().context("cannot use standard output")?;
     let Some(status) = query::status(&settings.db)? else {
+        if !settings.db.join(store::FILE).exists() {
+            bail!("there is no database in {}", settings.db.display());
+        }
         let session = session::open(settings, false)?;
         return without_process(args.format, session, &mut out);
     };

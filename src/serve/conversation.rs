@@ -242,6 +242,7 @@ impl Outlet<'_> {
     fn send_last(&self, chunk: Vec<u8>) {
         self.runtime.block_on(async {
             tokio::select! {
+                biased;
                 _ = self.to.send(Chunk::Last(chunk)) => {}
                 () = self.conversation.halted(Halt::Gone) => {}
                 () = tokio::time::sleep(IDLE) => {}

@@ -325,7 +325,10 @@ async fn query(
         Ok(conversation) => conversation,
         Err(refusal) => return refuse(refusal),
     };
-    let presence = Presence(Some(Arc::clone(&conversation)));
+    let presence = Presence {
+        conversation: Some(Arc::clone(&conversation)),
+        runtime: server.runtime.clone(),
+    };
     let (head, started) = oneshot::channel();
     let (rows, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
@@ -412,19 +415,23 @@ fn broken(error: &dyn std::error::Error) -> Refusal {
 }
 
 /// Stops a statement when its client goes away before it is answered.
-struct Presence(Option<Arc<Conversation>>);
+struct Presence {
+    conversation: Option<Arc<Conversation>>,
+    runtime: Handle,
+}
 
 impl Presence {
     fn goes_on(mut self) {
-        self.0.take();
+        self.conversation.take();
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        if let Some(conversation) = self.0.take() {
+        if let Some(conversation) = self.conversation.take() {
             // Waits for the statement to stop, which may take a moment.
-            tokio::task::spawn_blocking(move || conversation.interrupt(Halt::Gone));
+            self.runtime
+                .spawn_blocking(move || conversation.interrupt(Halt::Gone));
         }
     }
 }
@@ -447,7 +454,7 @@ impl Stream for Answer {
             Some(Chunk::More(bytes)) => Ok(bytes.into()),
             Some(Chunk::Last(bytes)) => {
                 self.over = true;
-                self.presence.0.take();
+                self.presence.conversation.take();
                 Ok(bytes.into())
             }
             // The client must not take this for the end.
