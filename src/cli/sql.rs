@@ -67,13 +67,59 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         Some(path) => to_file(path, format, session, &scripts),
         None => to_stdout(format, session, &scripts),
     };
-    let mut result = ask(&mut session)?;
-    if session.is_lost() && session.is_unused() && !args.write {
-        // The process ended between being found and being asked.
+    let (mut result, said) = ask(&mut session)?;
+    if session.is_lost() && !said && !args.write {
+        // The process has ended, and nobody has seen a part of the answer: the file gives it as well.
         session.move_to(session::open(settings, args.write)?);
-        result = ask(&mut session)?;
+        (result, _) = ask(&mut session)?;
     }
     exit_code(result)
+}
+
+/// What came of a script, and whether anything of its answer was written.
+type Said = (Result<(), Failure>, bool);
+
+/// Knows whether anything was written.
+struct Watched<W> {
+    inner: W,
+    written: bool,
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written |= !bytes.is_empty();
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Runs the scripts into what cannot be taken back.
+fn to_stream(
+    format: Format,
+    layout: Layout,
+    inner: impl Write + Send,
+    session: &mut Session,
+    scripts: &[Script],
+) -> Said {
+    let watched = Watched {
+        inner,
+        written: false,
+    };
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, watched);
+    let result = run_all(
+        &mut Printer::new(format, layout, &mut out),
+        session,
+        scripts,
+    );
+    let said = out.get_ref().written;
+    if session.is_lost() && !said {
+        // What waits in the buffer would be said twice.
+        let _ = out.into_parts();
+    }
+    (result, said)
 }
 
 /// Runs the shell on the database.
@@ -162,11 +208,7 @@ fn run_all(
     })
 }
 
-fn to_stdout(
-    format: Format,
-    session: &mut Session,
-    scripts: &[Script],
-) -> anyhow::Result<Result<(), Failure>> {
+fn to_stdout(format: Format, session: &mut Session, scripts: &[Script]) -> anyhow::Result<Said> {
     if format.is_binary() && io::stdout().is_terminal() {
         bail!(
             "{} is not for a terminal; give -o FILE, or pipe it",
@@ -174,9 +216,7 @@ fn to_stdout(
         );
     }
     let out = shell::stdout().context("cannot use standard output")?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
-    let mut printer = Printer::new(format, shell::layout(), &mut out);
-    Ok(run_all(&mut printer, session, scripts))
+    Ok(to_stream(format, shell::layout(), out, session, scripts))
 }
 
 /// Writes beside `path` and renames at the end, so that no reader ever sees a part. What is no regular file, such
@@ -186,7 +226,7 @@ fn to_file(
     format: Format,
     session: &mut Session,
     scripts: &[Script],
-) -> anyhow::Result<Result<(), Failure>> {
+) -> anyhow::Result<Said> {
     let cannot = || format!("cannot write {}", path.display());
     // A link's target is replaced, not the link.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -203,12 +243,7 @@ fn to_file(
             .write(true)
             .open(&target)
             .with_context(cannot)?;
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        return Ok(run_all(
-            &mut Printer::new(format, layout, &mut out),
-            session,
-            scripts,
-        ));
+        return Ok(to_stream(format, layout, file, session, scripts));
     }
     let directory = target
         .parent()
@@ -230,21 +265,27 @@ fn to_file(
         .permissions(permissions)
         .tempfile_in(directory)
         .with_context(cannot)?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, temporary);
+    let watched = Watched {
+        inner: temporary,
+        written: false,
+    };
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, watched);
     let result = run_all(
         &mut Printer::new(format, layout, &mut out),
         session,
         scripts,
     );
+    let said = out.get_ref().written;
     if result.is_ok() {
         let temporary = out
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
-            .with_context(cannot)?;
+            .with_context(cannot)?
+            .inner;
         temporary
             .persist(&target)
             .map_err(|error| error.error)
             .with_context(cannot)?;
     }
-    Ok(result)
+    Ok((result, said))
 }

@@ -1,7 +1,7 @@
 //! What the feeds cannot receive is requested: whole books to start from, and what was missed across a reconnect.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::feeds::{Want, WantKind, Wish};
+use super::figures::Figures;
 use crate::model::frame::{FeedEvent, Message};
 use crate::sources::now_ns;
 use crate::sources::rest::{Client, Error, Fetched, Query};
@@ -19,12 +20,19 @@ const AT_ONCE: usize = 16;
 /// A book that is asked for again and again is asked for no more often than this, at first …
 const AGAIN: Duration = Duration::from_millis(500);
 /// … and in the end.
-const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
+/// A book whose request fails is asked for no more seldom than this.
+const FAILED_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
+/// Trades that were passed over are no older than this.
+const JUST_NOW_NS: i64 = 60_000_000_000;
 /// How far before the hole the last stored trade is looked for.
 const LOOK_BACK_NS: i64 = 86_400_000_000_000;
 
 /// When a book was last asked for, by venue and symbol, and how long to wait before the next time.
-type Patience = HashMap<(Arc<str>, Arc<str>), (Instant, Duration)>;
+type Patience = HashMap<Book, (Instant, Duration)>;
+
+/// Venue and symbol.
+type Book = (Arc<str>, Arc<str>);
 
 /// The REST side of the venues that are captured.
 #[derive(Default)]
@@ -36,8 +44,16 @@ struct Side {
     client: Client,
     /// The request that gives a book.
     snapshot: Option<String>,
-    /// By channel: the table, and the request that gives what was missed.
-    backfill: HashMap<String, (String, String)>,
+    /// By channel.
+    backfill: HashMap<String, Backfill>,
+}
+
+/// How what was missed of a channel is had.
+struct Backfill {
+    table: String,
+    request: String,
+    /// What stands before the numbers of its trades' ids, if they rise one by one.
+    prefix: Option<String>,
 }
 
 impl Venues {
@@ -54,8 +70,12 @@ impl Venues {
             let client = Client::new(&wish.venue.name, rest, url, &wish.secrets)?;
             let channels = feed.channels.iter();
             let backfill = channels.filter_map(|(name, channel)| {
-                let request = channel.backfill.clone()?;
-                Some((name.clone(), (channel.table.clone(), request)))
+                let backfill = Backfill {
+                    table: channel.table.clone(),
+                    request: channel.backfill.clone()?,
+                    prefix: channel.consecutive_ids.clone(),
+                };
+                Some((name.clone(), backfill))
             });
             let side = Side {
                 client,
@@ -64,46 +84,63 @@ impl Venues {
             };
             sides.insert(Arc::from(wish.venue.name.as_str()), Arc::new(side));
         }
-        *self.by_name.lock().unwrap_or_else(PoisonError::into_inner) = sides;
+        *lock(&self.by_name) = sides;
         Ok(())
     }
 
     fn side(&self, venue: &str) -> Option<Arc<Side>> {
-        let sides = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        sides.get(venue).cloned()
+        lock(&self.by_name).get(venue).cloned()
     }
 }
 
+/// What the fetching of all venues needs.
+pub struct Fetch {
+    /// Where from.
+    pub venues: Arc<Venues>,
+    /// To look up what is stored.
+    pub readers: Arc<Readers>,
+    /// Which books are in step, and which trades are missing.
+    pub figures: Arc<Figures>,
+    /// Where what was fetched goes, and what came of it.
+    pub out: mpsc::Sender<Message>,
+}
+
 /// Fulfils wants until there can be no more, or `out` is closed.
-pub async fn run(
-    venues: Arc<Venues>,
-    readers: Arc<Readers>,
-    mut wants: mpsc::Receiver<Want>,
-    out: mpsc::Sender<Message>,
-) {
+pub async fn run(fetch: Fetch, mut wants: mpsc::Receiver<Want>) {
+    let fetch = Arc::new(fetch);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let started_ns = now_ns();
     let mut patience = Patience::new();
+    // A book that is being fetched need not be asked for again: what becomes of it will be told.
+    let healing: Arc<Mutex<HashSet<Book>>> = Arc::default();
     let mut under_way = JoinSet::new();
     while let Some(want) = wants.recv().await {
         while under_way.try_join_next().is_some() {}
-        let Some(side) = venues.side(&want.venue) else {
+        let Some(side) = fetch.venues.side(&want.venue) else {
             continue;
         };
-        let not_before = match want.kind {
-            WantKind::Snapshot => wait(&mut patience, &want),
-            WantKind::Backfill { .. } => Instant::now(),
+        let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
+        let is_book = matches!(want.kind, WantKind::Snapshot | WantKind::Heal);
+        let not_before = if is_book {
+            let first = lock(&healing).insert(book.clone());
+            if !first && want.kind == WantKind::Heal {
+                continue;
+            }
+            wait(&mut patience, &book)
+        } else {
+            Instant::now()
         };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             break;
         };
-        let (out, readers) = (out.clone(), Arc::clone(&readers));
+        let (fetch, healing) = (Arc::clone(&fetch), Arc::clone(&healing));
         under_way.spawn(async move {
             let _place = place;
             tokio::time::sleep_until(not_before).await;
-            if let Some(event) = fulfil(&side, &want, started_ns, readers, &out).await {
-                // The writer has ended: nobody is left to be told.
-                let _ = out.send(Message::Event(event)).await;
+            if is_book {
+                fetch.book(&side, &want, &healing).await;
+            } else {
+                fetch.missed(&side, &want, started_ns).await;
             }
         });
     }
@@ -111,75 +148,139 @@ pub async fn run(
 }
 
 /// When a book may be asked for: the sooner it was asked for before, the later.
-fn wait(patience: &mut Patience, want: &Want) -> Instant {
+fn wait(patience: &mut Patience, book: &Book) -> Instant {
     let now = Instant::now();
-    let key = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
-    let (last, pause) = patience.get(&key).copied().unwrap_or((now, Duration::ZERO));
+    let (last, pause) = patience.get(book).copied().unwrap_or((now, Duration::ZERO));
     let calm = now.saturating_duration_since(last) > AGAIN_AT_MOST * 2;
     let (at, next) = if pause.is_zero() || calm {
         (now, AGAIN)
     } else {
         (now.max(last + pause), (pause * 2).min(AGAIN_AT_MOST))
     };
-    patience.insert(key, (at, next));
+    patience.insert(book.clone(), (at, next));
     at
 }
 
-/// Makes the request. What came of it is an event, unless it speaks for itself.
-async fn fulfil(
-    side: &Side,
-    want: &Want,
-    started_ns: i64,
-    readers: Arc<Readers>,
-    out: &mpsc::Sender<Message>,
-) -> Option<FeedEvent> {
-    let mut query = Query {
-        symbol: Some(Arc::clone(&want.symbol)),
-        ..Query::default()
-    };
-    let (request, channel) = match &want.kind {
-        WantKind::Snapshot => (side.snapshot.as_ref()?, "book"),
-        WantKind::Backfill { channel, since_ns } => {
-            let (table, request) = side.backfill.get(&**channel)?;
-            let last = {
-                let (want, table) = (want.clone(), table.clone());
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fetch {
+    /// Fetches a book, again and again until it is there or no longer needed.
+    async fn book(&self, side: &Side, want: &Want, healing: &Mutex<HashSet<Book>>) {
+        let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
+        let query = Query {
+            symbol: Some(Arc::clone(&want.symbol)),
+            ..Query::default()
+        };
+        let mut pause = AGAIN;
+        let mut needed = want.kind == WantKind::Snapshot;
+        while let Some(request) = &side.snapshot
+            && (needed || !self.figures.in_step(&want.venue, &want.symbol))
+        {
+            needed = false;
+            match side.client.fetch(request, &query, &self.out).await {
+                Ok(_) | Err(Error::Closed) => break,
+                Err(error) => {
+                    self.tell(want, "book", "snapshot_failed", &query, error.to_string())
+                        .await;
+                    // The client has tried what may be tried at once.
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(FAILED_AGAIN_AT_MOST);
+                    needed |= want.kind == WantKind::Snapshot;
+                }
+            }
+        }
+        lock(healing).remove(&book);
+    }
+
+    /// Fetches what was missed of a channel.
+    async fn missed(&self, side: &Side, want: &Want, started_ns: i64) {
+        let mut query = Query {
+            symbol: Some(Arc::clone(&want.symbol)),
+            ..Query::default()
+        };
+        let (request, channel) = match &want.kind {
+            WantKind::Snapshot | WantKind::Heal => return,
+            WantKind::Trades {
+                prefix,
+                first,
+                last,
+            } => {
+                let by_prefix =
+                    |b: &&(&String, &Backfill)| b.1.prefix.as_deref() == Some(&**prefix);
+                let Some((channel, backfill)) = side.backfill.iter().find(|b| by_prefix(&b)) else {
+                    self.figures.answered(want);
+                    return;
+                };
+                (query.from_id, query.to_id) = (Some(*first), Some(*last));
+                // For requests by time: it was noticed just now.
+                query.from_ns = Some(now_ns().saturating_sub(JUST_NOW_NS));
+                query.to_ns = Some(now_ns());
+                (&backfill.request, &**channel)
+            }
+            WantKind::Backfill { channel, since_ns } => {
+                let Some(backfill) = side.backfill.get(&**channel) else {
+                    return;
+                };
                 // What was not received by this process before was missed since the one before it, whose last row it
                 // is, not one that has come meanwhile.
                 let (from, until) = match *since_ns {
                     Some(since) => (since.saturating_sub(LOOK_BACK_NS), since),
                     None => (0, started_ns),
                 };
-                let read = move || last_stored(&readers, &want, &table, from, until);
-                tokio::task::spawn_blocking(read).await.ok().flatten()
-            };
-            // What was never captured has no beginning.
-            let (ts, id) = last?;
-            query.from_ns = Some(since_ns.map_or(ts, |since| since.min(ts)));
-            query.from_id = id.and_then(|id| number_of(&id)).map(|id| id + 1);
-            query.to_ns = Some(now_ns());
-            (request, &**channel)
+                let (want, readers) = (want.clone(), Arc::clone(&self.readers));
+                let (table, prefix) = (backfill.table.clone(), backfill.prefix.clone());
+                let read =
+                    move || last_stored(&readers, &want, &table, prefix.as_deref(), from, until);
+                // What was never captured has no beginning.
+                let Some((ts, id)) = tokio::task::spawn_blocking(read).await.ok().flatten() else {
+                    return;
+                };
+                query.from_ns = Some(since_ns.map_or(ts, |since| since.min(ts)));
+                query.from_id = id.and_then(|id| number_of(&id)).map(|id| id + 1);
+                query.to_ns = Some(now_ns());
+                (&backfill.request, &**channel)
+            }
+        };
+        match side.client.fetch(request, &query, &self.out).await {
+            Err(Error::Closed) => return,
+            Ok(fetched) => {
+                self.tell(want, channel, "backfill", &query, told(request, &fetched))
+                    .await;
+            }
+            Err(error) => {
+                self.tell(want, channel, "backfill_failed", &query, error.to_string())
+                    .await;
+            }
         }
-    };
-    let fetched = side.client.fetch(request, &query, out).await;
-    let (kind, detail) = match (&want.kind, fetched) {
-        (_, Err(Error::Closed)) | (WantKind::Snapshot, Ok(_)) => return None,
-        (WantKind::Snapshot, Err(error)) => ("snapshot_failed", error.to_string()),
-        (WantKind::Backfill { .. }, Ok(fetched)) => ("backfill", told(request, &fetched)),
-        (WantKind::Backfill { .. }, Err(error)) => ("backfill_failed", error.to_string()),
-    };
-    if kind.ends_with("failed") {
-        tracing::warn!(venue = %want.venue, symbol = %want.symbol, "{detail}");
+        self.figures.answered(want);
     }
-    Some(FeedEvent {
-        venue: Arc::clone(&want.venue),
-        symbol: Some(Arc::clone(&want.symbol)),
-        channel: Some(channel.into()),
-        at_ns: now_ns(),
-        kind,
-        ids: None,
-        times_ns: query.from_ns.zip(query.to_ns),
-        detail,
-    })
+
+    async fn tell(
+        &self,
+        want: &Want,
+        channel: &str,
+        kind: &'static str,
+        query: &Query,
+        detail: String,
+    ) {
+        if kind.ends_with("failed") {
+            tracing::warn!(venue = %want.venue, symbol = %want.symbol, "{detail}");
+        }
+        let event = FeedEvent {
+            venue: Arc::clone(&want.venue),
+            symbol: Some(Arc::clone(&want.symbol)),
+            channel: Some(channel.into()),
+            at_ns: now_ns(),
+            kind,
+            ids: query.from_id.zip(query.to_id),
+            times_ns: query.from_ns.zip(query.to_ns),
+            detail,
+        };
+        // The writer has ended: nobody is left to be told.
+        let _ = self.out.send(Message::Event(event)).await;
+    }
 }
 
 fn told(request: &str, fetched: &Fetched) -> String {
@@ -199,6 +300,7 @@ fn last_stored(
     readers: &Readers,
     want: &Want,
     table: &str,
+    prefix: Option<&str>,
     from: i64,
     until: i64,
 ) -> Option<(i64, Option<String>)> {
@@ -208,12 +310,18 @@ fn last_stored(
     } else {
         "NULL::VARCHAR"
     };
+    // Where channels with ids of different kinds fill one table, another's last row says nothing.
+    let own = if prefix.is_some() {
+        "regexp_full_match(trade_id, ? || '[0-9]+')"
+    } else {
+        "?::VARCHAR IS NULL"
+    };
     let sql = format!(
         "SELECT epoch_ns(ts), {id} FROM main.{table}
-         WHERE venue = ? AND symbol = ? AND recv_ts <= make_timestamp_ns(?) AND recv_ts >= make_timestamp_ns(?)
+         WHERE venue = ? AND symbol = ? AND recv_ts <= make_timestamp_ns(?) AND recv_ts >= make_timestamp_ns(?) AND {own}
          ORDER BY ts DESC, seq DESC LIMIT 1"
     );
-    let parameters = duckdb::params![&*want.venue, &*want.symbol, until, from];
+    let parameters = duckdb::params![&*want.venue, &*want.symbol, until, from, prefix];
     match reader
         .connection
         .query_row(&sql, parameters, |row| Ok((row.get(0)?, row.get(1)?)))

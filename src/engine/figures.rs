@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::feeds::{ConnectionStatus, Want, WantKind};
+use super::holes::{Consecutive, Holes, Lost};
 use super::watch::Seen;
 use crate::sources::now_ns;
 use crate::store::{Commit, Written};
@@ -21,7 +22,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub struct Figures {
     inner: Mutex<Inner>,
     seen: watch::Sender<Arc<Seen>>,
-    /// Books that need a snapshot.
+    /// Books that need a snapshot, and trades that were passed over.
     lost: mpsc::Sender<Want>,
 }
 
@@ -39,6 +40,7 @@ struct Inner {
     /// Moments and the messages written until then.
     window: std::collections::VecDeque<(Instant, u64)>,
     problem: Option<String>,
+    holes: Holes,
 }
 
 impl Figures {
@@ -56,6 +58,7 @@ impl Figures {
                 connections: Vec::new(),
                 window: std::collections::VecDeque::new(),
                 problem: None,
+                holes: Holes::default(),
             }),
             seen,
             lost,
@@ -72,6 +75,7 @@ impl Figures {
         inner.written.add(&commit.written);
         inner.commits += 1;
         inner.slowest = inner.slowest.max(commit.took);
+        inner.holes.committed(&commit.seen, Instant::now());
         for seen in commit.seen {
             let symbol: Arc<str> = seen.symbol.as_str().into();
             let place = (
@@ -92,7 +96,7 @@ impl Figures {
                 let _ = self.lost.try_send(Want {
                     venue: Arc::clone(&book.venue),
                     symbol: book.symbol.as_str().into(),
-                    kind: WantKind::Snapshot,
+                    kind: WantKind::Heal,
                 });
             }
             inner
@@ -111,6 +115,40 @@ impl Figures {
             {
                 inner.window.pop_front();
             }
+        }
+    }
+
+    /// Whether the book is known to be in step with its venue.
+    pub fn in_step(&self, venue: &Arc<str>, symbol: &str) -> bool {
+        let book = (Arc::clone(venue), symbol.to_owned());
+        self.inner().books.get(&book) == Some(&None)
+    }
+
+    /// Which trade ids rise one by one.
+    pub(super) fn set_consecutive(&self, consecutive: Consecutive) {
+        self.inner().holes.set(consecutive);
+    }
+
+    /// Asks for trades that were passed over, and says which are lost.
+    pub(super) fn lost_trades(&self) -> Vec<Lost> {
+        let (wants, lost) = self.inner().holes.due(Instant::now());
+        for want in wants {
+            // One that has no room will be told as lost.
+            let _ = self.lost.try_send(want);
+        }
+        lost
+    }
+
+    /// Nothing more will come: which trades are lost.
+    pub(super) fn give_up(&self) -> Vec<Lost> {
+        self.inner().holes.give_up()
+    }
+
+    /// A request for trades has ended.
+    pub fn answered(&self, want: &Want) {
+        if let WantKind::Trades { prefix, .. } = &want.kind {
+            let holes = &mut self.inner().holes;
+            holes.answered(&want.venue, &want.symbol, prefix, Instant::now());
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod feeds;
 pub mod fetch;
 pub mod figures;
+mod holes;
 mod inbox;
 pub mod process;
 pub mod watch;

@@ -9,11 +9,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::feeds::{self, Feeds, LOOK_EVERY, Setup, Wish};
-use super::fetch;
+use super::fetch::{self, Fetch};
 use super::figures::Figures;
+use super::holes::{Consecutive, Lost};
 use super::inbox::Inbox;
 use super::watcher::{self, Watcher};
 use crate::config::{self, Settings};
+use crate::model::TRADES;
 use crate::model::frame::{FeedEvent, Message};
 use crate::sources::{now_ns, rest, websocket};
 use crate::sqltree::{self, SqlTree};
@@ -158,12 +160,13 @@ impl Process {
             wants: wants_to,
             look_every: LOOK_EVERY,
         });
-        let fetching = tokio::spawn(fetch::run(
-            Arc::clone(&venues),
+        let fetch = Fetch {
+            venues: Arc::clone(&venues),
             readers,
-            wants,
-            messages.clone(),
-        ));
+            figures: Arc::clone(&self.figures),
+            out: messages.clone(),
+        };
+        let fetching = tokio::spawn(fetch::run(fetch, wants));
         let sealer = Arc::new(std::sync::Mutex::new(sealer));
         let started = self.apply(&feeds, &venues, &orders).await;
         let watcher = match (&started, self.scope) {
@@ -190,6 +193,9 @@ impl Process {
         inbox.stop().await;
         fetching.abort();
         let _ = fetching.await;
+        for lost in self.figures.give_up() {
+            let _ = messages.send(Message::Event(told(lost))).await;
+        }
         worked
     }
 
@@ -212,6 +218,7 @@ impl Process {
         orders.send(order).await.map_err(|_| Error::Ended)?;
         answer.await.map_err(|_| Error::Ended)??;
         venues.set(&wishes)?;
+        self.figures.set_consecutive(consecutive(&wishes));
         feeds.apply(wishes).await?;
         Ok(())
     }
@@ -239,6 +246,10 @@ impl Process {
             tokio::select! {
                 _ = status.tick() => {
                     self.figures.connected(feeds.status().await?);
+                    for lost in self.figures.lost_trades() {
+                        // The writer has ended: nobody is left to be told.
+                        let _ = messages.send(Message::Event(told(lost))).await;
+                    }
                     inbox.tick(&self.settings.db, orders);
                 }
                 _ = seal.tick(), if self.scope == Scope::Everything => self.seal(&sealer),
@@ -315,5 +326,30 @@ impl Process {
                 tracing::error!("{error}");
             }
         });
+    }
+}
+
+fn consecutive(wishes: &[Wish]) -> Consecutive {
+    let venues = wishes.iter().map(|wish| {
+        let channels = wish.venue.feed.channels.values();
+        let prefixes = channels.filter_map(|channel| channel.consecutive_ids.as_deref());
+        (
+            Arc::from(wish.venue.name.as_str()),
+            prefixes.map(Box::from).collect(),
+        )
+    });
+    venues.collect()
+}
+
+fn told(lost: Lost) -> FeedEvent {
+    FeedEvent {
+        venue: lost.venue,
+        symbol: Some(lost.symbol.into()),
+        channel: Some(TRADES.into()),
+        at_ns: now_ns(),
+        kind: "gap",
+        ids: Some(lost.ids),
+        times_ns: None,
+        detail: "trades of these ids were not received, and no request brought them".to_owned(),
     }
 }

@@ -44,7 +44,6 @@ pub struct Session {
     interrupter: Interrupter,
     /// Whether a statement failed because the session is over.
     lost: bool,
-    unused: bool,
 }
 
 enum Place {
@@ -87,7 +86,6 @@ impl Session {
             write,
             interrupter: Interrupter::new(handle),
             lost: false,
-            unused: true,
         }
     }
 
@@ -109,7 +107,6 @@ impl Session {
         self.place = other.place;
         self.write = other.write;
         self.lost = other.lost;
-        self.unused = other.unused;
     }
 
     /// The handle with which another thread stops what this session runs.
@@ -137,12 +134,6 @@ impl Session {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lost
-    }
-
-    /// Whether no statement was ever answered.
-    #[must_use]
-    pub fn is_unused(&self) -> bool {
-        self.unused
     }
 
     /// Whether the user of a [shared](Session::shared) database has a transaction open.
@@ -176,7 +167,6 @@ impl Session {
                 .map(|answer| Batches::There(Box::new(answer))),
         };
         let batches = batches.inspect_err(|error| *lost |= matches!(error, Error::Lost(_)));
-        self.unused &= *lost;
         let batches = batches?;
         let schema = match &batches {
             Batches::Here(rows) => rows.schema(),

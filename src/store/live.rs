@@ -85,8 +85,28 @@ pub struct Seen {
     pub recv_ns: i64,
     /// Rows in the commit.
     pub rows: u64,
-    /// Its `trade_id`, of trades that have one.
-    pub trade_id: Option<String>,
+    /// The numbers that its trade ids end with, as runs without a jump, in the order received.
+    pub ids: Vec<IdRun>,
+}
+
+/// Trade ids that follow each other, each one more than the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdRun {
+    /// What stands before the number.
+    pub prefix: Box<str>,
+    /// The first number.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+}
+
+impl IdRun {
+    /// An id as a run of its own; `None` if it does not end with a number.
+    fn of(id: &str) -> Option<(&str, u64)> {
+        let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let (prefix, number) = id.split_at(id.len() - digits);
+        Some((prefix, number.parse().ok()?))
+    }
 }
 
 /// Whether a book can be trusted.
@@ -398,7 +418,7 @@ fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
                             ts,
                             recv_ns,
                             rows: 0,
-                            trade_id: None,
+                            ids: Vec::new(),
                         });
                         seen.len() - 1
                     }
@@ -408,14 +428,24 @@ fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
             let s = &mut seen[i];
             s.rows += 1;
             s.recv_ns = s.recv_ns.max(recv_ns);
-            if ts >= s.ts {
-                s.ts = ts;
-                if let Some(id) = trade_id
-                    && s.trade_id.as_deref() != Some(id)
-                {
-                    s.trade_id = Some(id.to_owned());
-                }
+            s.ts = s.ts.max(ts);
+            if let Some((prefix, number)) = trade_id.and_then(IdRun::of) {
+                note_id(&mut s.ids, prefix, number);
             }
         });
+    }
+}
+
+fn note_id(runs: &mut Vec<IdRun>, prefix: &str, number: u64) {
+    match runs.last_mut() {
+        Some(run) if *run.prefix == *prefix && (run.first..=run.last).contains(&number) => {}
+        Some(run) if *run.prefix == *prefix && run.last.checked_add(1) == Some(number) => {
+            run.last = number;
+        }
+        _ => runs.push(IdRun {
+            prefix: prefix.into(),
+            first: number,
+            last: number,
+        }),
     }
 }

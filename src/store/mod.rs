@@ -37,7 +37,7 @@ pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
 use error::{At, Doing};
 pub use error::{Error, Result};
-pub use live::{BookState, Commit, FilePart, Order, Seen};
+pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};
 pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};

@@ -84,6 +84,9 @@ pub struct Channel {
     pub stale_after: Duration,
     /// The request that fetches what was missed.
     pub backfill: Option<String>,
+    /// The ids of a symbol's trades are this text and a number that rises by one from trade to trade, so that a jump
+    /// tells of trades that were not received.
+    pub consecutive_ids: Option<String>,
     /// Never on two connections at once.
     #[serde(default)]
     pub single: bool,

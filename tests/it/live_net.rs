@@ -798,13 +798,13 @@ fn books_and_missed_trades_are_wanted_when_they_must_be() {
     second.sort_by_key(|w| w.kind == WantKind::Snapshot);
     assert_eq!(second, [want(backfill(since_ns)), want(WantKind::Snapshot)]);
     // A book that its reader has lost is fetched by request …
-    fed.lost.blocking_send(want(WantKind::Snapshot)).unwrap();
-    assert_eq!(fed.want(), want(WantKind::Snapshot));
+    fed.lost.blocking_send(want(WantKind::Heal)).unwrap();
+    assert_eq!(fed.want(), want(WantKind::Heal));
     // … or subscribed anew, where the venue sends it then.
     let by_frames = FEED.replace("snapshot = \"depth\"", "");
     fed.apply(&by_frames, vec![settings(&venue, "symbols = [\"A\"]")])
         .unwrap();
-    fed.lost.blocking_send(want(WantKind::Snapshot)).unwrap();
+    fed.lost.blocking_send(want(WantKind::Heal)).unwrap();
     venue.text(|text| text.contains("UNSUBSCRIBE") && text.contains("A@depth"));
     assert_eq!(fed.stop(), Vec::<String>::new());
 }
@@ -821,7 +821,12 @@ fn a_copy_that_never_broke_off_makes_a_request_needless() {
         fed.want().kind,
         WantKind::Backfill { since_ns: None, .. }
     ));
-    let status = fed.rig.runtime.block_on(fed.feeds().status()).unwrap();
+    let status = loop {
+        let status = fed.rig.runtime.block_on(fed.feeds().status()).unwrap();
+        if status.iter().all(|s| s.status.settled_ns.is_some()) {
+            break status;
+        }
+    };
     assert_eq!(
         status
             .iter()
@@ -892,7 +897,7 @@ fn a_silent_channel_is_noticed_asked_for_anew_and_then_reconnected() {
         });
     };
     seen(&fed, &["A", "B"], 1);
-    look(&fed, 5);
+    look(&fed, 1);
     // B falls silent while A flows.
     seen(&fed, &["A"], 12);
     look(&fed, 12);

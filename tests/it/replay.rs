@@ -558,7 +558,6 @@ fn feed_with_login() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails or hangs on a busy machine: to be mended, see issue 3"]
 async fn only_good_credentials_get_anything() {
     let btc = sample("BTCUSDT");
     let feed = feed_with_login();
@@ -897,7 +896,6 @@ fn the_command_serves_a_capture_and_ends_with_it() {
 }
 
 #[test]
-#[ignore = "fails or hangs on a busy machine: to be mended, see issue 3"]
 fn the_command_ends_at_once_on_ctrl_c() {
     let db = database(FEED, &[("BTCUSDT", &sample("BTCUSDT"))]);
     let mut command = db.command();

@@ -368,9 +368,8 @@ async fn pages_that_do_not_get_on_end() {
         ..of("A")
     };
     let server = Server::start(&[ok(r#"[{"i":5},{"i":6}]"#)]).await;
-    let (error, frames) = server.fetch(id, &from).await;
-    let error = error.unwrap_err().to_string();
-    assert!(error.contains("would be the same"), "{error}");
+    let (fetched, frames) = server.fetch(id, &from).await;
+    assert!(fetched.unwrap().complete);
     assert_eq!((server.asked().len(), frames.len()), (2, 2));
 
     let few = format!("{id}pages = 1\n");
@@ -423,7 +422,6 @@ async fn the_budget_is_kept_by_all_requests_together() {
 }
 
 #[tokio::test]
-#[ignore = "fails or hangs on a busy machine: to be mended, see issue 3"]
 async fn a_secret_is_in_no_error() {
     let toml = "attempts = 1\ntimeout = '300 ms'\n[headers]\nx-key = '{{ secret.key }}'\n\
         [requests.r]\npath = '/x?key={{ secret.key }}{{ symbol }}'\ntable = 'trades'\n\

@@ -290,7 +290,6 @@ fn recorded_books_are_whole_and_never_crossed() {
 
 /// Its updates have no ids; their checksums prove that none is missing.
 #[test]
-#[ignore = "needs the book engine to take updates by their checksum"]
 fn a_book_without_ids_is_proven_by_its_checksums() {
     if let Some(path) = recording("OKX.ws.1.0.gz") {
         assert_book_is_whole("okx", &loaded("okx", &messages(&path)), 3);

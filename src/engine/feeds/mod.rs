@@ -69,6 +69,17 @@ pub struct Want {
 pub enum WantKind {
     /// The whole book, to start from.
     Snapshot,
+    /// The whole book, for one that fell out of step; needless if it is in step again by then.
+    Heal,
+    /// Trades whose ids were passed over.
+    Trades {
+        /// What stands before the numbers of these ids.
+        prefix: Box<str>,
+        /// The first number missing.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
     /// What a channel sent while it was not received.
     Backfill {
         /// The channel, by the user's name for it.

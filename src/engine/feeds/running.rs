@@ -53,6 +53,8 @@ struct Task {
     ending: Vec<(String, JoinHandle<()>)>,
     /// Books asked for by subscribing anew: when last, and whether again.
     books: HashMap<(Arc<str>, Arc<str>), (Instant, bool)>,
+    /// When the writer last had a backlog, ns since 1970-01-01 UTC: what seemed silent until then may only have waited.
+    backlog_ns: i64,
 }
 
 pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
@@ -68,6 +70,7 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
         events: VecDeque::new(),
         ending: Vec::new(),
         books: HashMap::new(),
+        backlog_ns: i64::MIN,
     };
     loop {
         task.tell();
@@ -314,7 +317,7 @@ impl Task {
             .book
             .as_ref()
             .is_some_and(|book| book.snapshot.is_some());
-        if want.kind != WantKind::Snapshot || by_request {
+        if want.kind != WantKind::Heal || by_request {
             return self.wants.add(want);
         }
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
@@ -339,14 +342,18 @@ impl Task {
             !over
         });
         for (venue, symbol) in due {
-            let kind = WantKind::Snapshot;
+            let kind = WantKind::Heal;
             self.lost(Want {
                 venue,
                 symbol,
                 kind,
             });
         }
-        let watched: Vec<Watched> = self.venues.values().flat_map(Running::watched).collect();
+        if self.setup.out.capacity() < self.setup.out.max_capacity() / 2 {
+            self.backlog_ns = now_ns;
+        }
+        let watched = |venue: &Running| venue.watched(self.backlog_ns);
+        let watched: Vec<Watched> = self.venues.values().flat_map(watched).collect();
         let seen = Arc::clone(&self.setup.seen.borrow());
         for action in self.watch.look(now_ns, &seen, &watched) {
             self.act(action);
@@ -523,7 +530,7 @@ impl Running {
         }
     }
 
-    fn watched(&self) -> Vec<Watched> {
+    fn watched(&self, not_before_ns: i64) -> Vec<Watched> {
         let all = self.connections.iter().map(|(&number, connection)| {
             let status = connection.status();
             let refused =
@@ -531,7 +538,10 @@ impl Running {
             Watched {
                 venue: Arc::clone(&self.link.venue),
                 number,
-                live_since_ns: status.settled_ns.filter(|_| status.state == State::Live),
+                live_since_ns: status
+                    .settled_ns
+                    .filter(|_| status.state == State::Live)
+                    .map(|settled_ns| settled_ns.max(not_before_ns)),
                 last_frame_ns: status.last_frame_ns,
                 topics: status
                     .topics

@@ -22,7 +22,12 @@ impl Wants {
                 continue;
             }
             match (&mut known.kind, &want.kind) {
-                (WantKind::Snapshot, WantKind::Snapshot) => return,
+                (known, want) if known == want => return,
+                (WantKind::Snapshot, WantKind::Heal) => return,
+                (known @ WantKind::Heal, WantKind::Snapshot) => {
+                    *known = WantKind::Snapshot;
+                    return;
+                }
                 (
                     WantKind::Backfill { channel, since_ns },
                     WantKind::Backfill {

@@ -22,6 +22,8 @@ use crate::venues::Venue;
 /// Rows of raw that are read at a time; fewer where several runs are open.
 const WINDOW_SEQS: u64 = 32_768;
 const SMALLEST_WINDOW_SEQS: u64 = 1024;
+/// A request for a book is answered within this.
+const UNANSWERED: &str = "1 minute";
 /// Rows whose times are looked at in one query, at the start.
 const SCAN_SEQS: u64 = 1_000_000;
 /// Receive times that go back this far begin another run; what goes back less is a clock that was set.
@@ -357,16 +359,19 @@ impl Sql {
         )
     }
 
-    /// From which seq on the books at `ns` can be made: the oldest of the last snapshots before.
+    /// From which seq on the books at `ns` can be made: from the oldest of the last snapshots before, and from the
+    /// updates before it that it may join. A snapshot that is requested is behind the updates that come meanwhile.
     fn last_snapshot_before(&self, session: &mut Session, ns: i64) -> Result<u64, Error> {
         if self.deltas.is_none() {
             return Ok(u64::MAX);
         }
         let sql = format!(
-            "SELECT min(seq)::VARCHAR FROM (
-                 SELECT max(seq) AS seq FROM {BOOK_DELTAS}
-                 WHERE venue = {} AND is_snapshot AND recv_ts < make_timestamp_ns({ns}) GROUP BY symbol)",
-            self.venue
+            "SELECT min(d.seq)::VARCHAR FROM {BOOK_DELTAS} d JOIN (
+                 SELECT symbol, max(seq) AS seq, max(recv_ts) AS recv_ts FROM {BOOK_DELTAS}
+                 WHERE venue = {venue} AND is_snapshot AND recv_ts < make_timestamp_ns({ns}) GROUP BY symbol) s
+             ON d.symbol = s.symbol AND d.seq <= s.seq AND d.recv_ts >= s.recv_ts - INTERVAL '{UNANSWERED}'
+             WHERE d.venue = {venue}",
+            venue = self.venue
         );
         let mut rows = session.strings(&sql)?;
         let found = rows.pop().and_then(|mut row| row.pop()?);

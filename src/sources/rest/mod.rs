@@ -129,6 +129,8 @@ pub struct Query {
     pub symbol: Option<Arc<str>>,
     /// `from_id`.
     pub from_id: Option<u64>,
+    /// No page after the one that holds it is wanted.
+    pub to_id: Option<u64>,
     /// `from_ms`, `from_ns`, `from_time`: ns since 1970 UTC.
     pub from_ns: Option<i64>,
     /// `to_ms`, `to_ns`, `to_time`: ns since 1970 UTC.
@@ -275,7 +277,7 @@ impl Client {
             Some(symbol) => format!("{} {request} of {symbol}", self.venue),
             None => format!("{} {request}", self.venue),
         };
-        let mut cursor = Cursor::new(query.from_id, query.from_ns, query.to_ns);
+        let mut cursor = Cursor::new(query);
         let most = about.page.as_ref().and_then(|page| page.pages);
         let most = most.unwrap_or(MAX_PAGES);
         let mut fetched = Fetched::default();

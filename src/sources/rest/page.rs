@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::Query;
 use crate::venues::feed::Page;
 use crate::venues::matching::Pointer;
 
@@ -14,7 +15,8 @@ pub(super) struct Cursor {
     pub(super) token: Option<String>,
     pub(super) from_id: Option<u64>,
     pub(super) from_ns: Option<i64>,
-    /// Nothing after it is wanted.
+    /// Nothing after them is wanted.
+    pub(super) to_id: Option<u64>,
     pub(super) to_ns: Option<i64>,
     /// Hashes of all addresses and tokens so far: one that comes again would be a loop.
     seen: HashSet<blake3::Hash>,
@@ -41,12 +43,13 @@ pub(super) enum Next {
 }
 
 impl Cursor {
-    /// For a request from an id or a time on, up to a time.
-    pub(super) fn new(from_id: Option<u64>, from_ns: Option<i64>, to_ns: Option<i64>) -> Self {
+    /// For a request's first page.
+    pub(super) fn new(query: &Query) -> Self {
         Self {
-            from_id,
-            from_ns,
-            to_ns,
+            from_id: query.from_id,
+            from_ns: query.from_ns,
+            to_id: query.to_id,
+            to_ns: query.to_ns,
             ..Self::default()
         }
     }
@@ -62,8 +65,9 @@ impl Cursor {
         let (id, time) = (at(&page.id), at(&page.time));
         let mut seen = Seen {
             records: records.len() as u64,
-            last_id: id.and_then(id_of),
-            last_ns: time.and_then(ns_of),
+            // Some venues send the newest record first.
+            last_id: highest(records, page.id.as_deref(), id_of),
+            last_ns: highest(records, page.time.as_deref(), ns_of),
             next: Next::End,
         };
         let short = page.full.is_some_and(|full| records.len() < full);
@@ -73,7 +77,8 @@ impl Cursor {
                 seen.next = Next::Url(url);
             }
         } else if let Some(pointer) = &page.token {
-            if let Some(token) = text_at(body, pointer) {
+            // A venue that answers with the token it was asked for has no more.
+            if let Some(token) = text_at(body, pointer).filter(|t| self.token.as_ref() != Some(t)) {
                 self.first_time(&token, "the next page's token")?;
                 self.token = Some(token);
                 seen.next = Next::Again;
@@ -83,14 +88,13 @@ impl Cursor {
         } else if let Some(pointer) = &page.id {
             let last = seen.last_id.ok_or_else(|| missing(pointer, "an id", id))?;
             let next = last.saturating_add(1);
-            if self.from_id.is_some_and(|from| next <= from) {
-                return Err(format!(
-                    "the page from id {} on ends with id {last}, so the next one would be the same",
-                    self.from_id.unwrap_or_default()
-                ));
+            let over = self.to_id.is_some_and(|to| last >= to)
+                // The next page would be the same.
+                || self.from_id.is_some_and(|from| next <= from);
+            if !over {
+                self.from_id = Some(next);
+                seen.next = Next::Again;
             }
-            self.from_id = Some(next);
-            seen.next = Next::Again;
         } else if let Some(pointer) = &page.time {
             let last = seen
                 .last_ns
@@ -126,6 +130,16 @@ impl Cursor {
             Err(format!("{what} is one that was fetched already"))
         }
     }
+}
+
+fn highest<T: Ord>(
+    records: &[Value],
+    pointer: Option<&str>,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<T> {
+    let pointer = pointer?;
+    let found = records.iter().filter_map(|record| record.pointer(pointer));
+    found.filter_map(read).max()
 }
 
 fn missing(pointer: &str, what: &str, found: Option<&Value>) -> String {
@@ -275,8 +289,13 @@ mod tests {
         let bodies = [two(5, 6), two(7, 8), json!([{"id": 9}])];
         assert_eq!(walk(&by_id, start(), &bodies), ["7", "9", "end"]);
         assert_eq!(walk(&by_id, start(), &[json!([])]), ["end"]);
-        let stuck = walk(&by_id, start(), &[two(5, 6), two(5, 6)]);
-        assert!(stuck[1].contains("would be the same"), "{}", stuck[1]);
+        let newest_first = [two(6, 5), two(6, 5)];
+        assert_eq!(walk(&by_id, start(), &newest_first), ["7", "end"]);
+        let up_to_7 = Cursor {
+            to_id: Some(7),
+            ..start()
+        };
+        assert_eq!(walk(&by_id, up_to_7, &bodies[..2]), ["7", "end"]);
         let none = walk(&by_id, start(), &[json!([{}, {}])]);
         assert!(none[0].contains("nothing at /id"), "{}", none[0]);
         let no_array = walk(&by_id, start(), &[json!({"code": 1})]);
