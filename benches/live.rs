@@ -32,6 +32,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const VENUE: &str = "binance_usdm";
 const SYMBOL: &str = "ETHUSDT";
+/// A little more than the recording's length.
+const SPAN_MS: u64 = 345_000;
 const CHANNELS: [&str; 3] = ["single_trades", "quotes", "book"];
 
 fn main() {
@@ -75,6 +77,26 @@ fn fsync_ms() -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e3
 }
 
+/// The venue's times in a payload, so much later.
+fn later(payload: &str, ms: u64) -> String {
+    let mut out = String::with_capacity(payload.len());
+    let mut rest = payload;
+    while let Some(at) = rest
+        .find("\"E\":")
+        .into_iter()
+        .chain(rest.find("\"T\":"))
+        .min()
+    {
+        let (before, number) = rest.split_at(at + 4);
+        let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+        let time: u64 = number[..digits].parse().unwrap();
+        out.push_str(before);
+        out.push_str(&(time + ms).to_string());
+        rest = &number[digits..];
+    }
+    out + rest
+}
+
 /// The recording under as many symbols as it takes to have so many messages, in a database.
 fn recorded(file: &Path, messages: usize) -> (Scratch, Vec<String>) {
     let scratch = Scratch::new(&Settings::load(Path::new("/nonexistent")).unwrap()).unwrap();
@@ -98,6 +120,7 @@ fn recorded(file: &Path, messages: usize) -> (Scratch, Vec<String>) {
                 last = last.max(recv_ns);
                 let payload = payload.unwrap().replace(SYMBOL, &symbol);
                 let payload = payload.replace("ethusdt", &symbol.to_lowercase());
+                let payload = later(&payload, symbols.len() as u64 * SPAN_MS);
                 writeln!(out, "{recv_ns} {payload}").unwrap();
                 have += 1;
             }
@@ -192,7 +215,7 @@ fn poll(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
     let reader = readers.open().unwrap();
     let mut statement = reader
         .connection
-        .prepare("SELECT seq, epoch_ns(recv_ts) FROM hot.raw_messages WHERE seq > ? AND channel LIKE 'ws/%'")
+        .prepare("SELECT seq, epoch_ns(recv_ts) FROM hot.raw_messages WHERE seq > ?")
         .unwrap();
     let (mut last, mut latencies) = (0_u64, Vec::new());
     while !over.load(Ordering::Relaxed) {

@@ -2,7 +2,7 @@
 //! `book_tops` and `feed_events`, and `ops.books` stores their state so that the next process goes on from
 //! there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(super) struct Books {
     rules: Rules,
     /// Where a stored book is taken up from; `None` starts every book anew.
     past: Option<Past>,
+    /// The symbols that there were rows of before; `None` until somebody asks.
+    known: Option<HashSet<String>>,
     by_symbol: HashMap<String, Kept>,
     /// Books that came into sync or lost it since somebody asked, and why they lost it.
     turned: BTreeMap<String, Option<&'static str>>,
@@ -67,6 +69,7 @@ impl Books {
             venue: venue.to_owned(),
             rules,
             past,
+            known: None,
             by_symbol: HashMap::new(),
             turned: BTreeMap::new(),
             changes: Vec::new(),
@@ -90,7 +93,12 @@ impl Books {
             if last != Some(symbol) {
                 last = Some(symbol);
                 if !self.by_symbol.contains_key(symbol) {
-                    let kept = self.stored(conn, table, symbol)?;
+                    // To look for each that is new takes as long as all there is.
+                    let kept = if self.is_known(conn, symbol)? {
+                        self.stored(conn, table, symbol)?
+                    } else {
+                        Kept::default()
+                    };
                     self.by_symbol.insert(symbol.to_owned(), kept);
                 }
             }
@@ -191,6 +199,27 @@ impl Books {
                 symbol,
                 needs_snapshot,
             })
+    }
+
+    fn is_known(&mut self, conn: &Connection, symbol: &str) -> Result<bool> {
+        if self.past.is_none() {
+            return Ok(false);
+        }
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => conn
+                .prepare(&format!(
+                    "SELECT symbol FROM ops.books WHERE venue = $1
+                     UNION SELECT DISTINCT symbol FROM main.{BOOK_DELTAS} WHERE venue = $1"
+                ))
+                .and_then(|mut statement| {
+                    statement
+                        .query_map([&self.venue], |row| row.get(0))?
+                        .collect()
+                })
+                .doing("reading ops.books")?,
+        };
+        Ok(self.known.insert(known).contains(symbol))
     }
 
     /// The stored book and what came since then; a new one if none is stored.

@@ -62,25 +62,27 @@ impl Times {
         self.more.clear();
     }
 
-    /// A time that half of all are not later than.
-    fn middle(&self) -> i64 {
+    /// A time that half of all are not later than; `None` if there are none.
+    fn middle(&self) -> Option<i64> {
         let more = self.more.iter().map(|(_, ts)| *ts);
         let mut times: Vec<i64> = self.one.values().copied().chain(more).collect();
         let half = times.len() / 2;
-        *times.select_nth_unstable(half).1
+        (!times.is_empty()).then(|| *times.select_nth_unstable(half).1)
     }
 
-    /// Moves what is not later than `last` to `old`.
-    fn move_until(&mut self, last: i64, old: &mut Self) {
-        for (key, ts) in self.one.extract_if(|_, ts| *ts <= last) {
-            old.insert(key, ts);
+    /// The latest time.
+    fn latest(&self) -> Option<i64> {
+        let more = self.more.iter().map(|(_, ts)| *ts);
+        self.one.values().copied().chain(more).max()
+    }
+
+    /// Adds all of another, or those from a time on.
+    fn add(&mut self, other: &Self, from: i64) {
+        let more = other.more.iter().copied();
+        let one = other.one.iter().map(|(&key, &ts)| (key, ts));
+        for (key, ts) in one.chain(more).filter(|&(_, ts)| ts >= from) {
+            self.insert(key, ts);
         }
-        self.more.retain(|&(key, ts)| {
-            if ts <= last {
-                old.insert(key, ts);
-            }
-            ts > last
-        });
     }
 }
 
@@ -90,8 +92,9 @@ impl Times {
 /// is the same for keys in memory and stored ones, so that what a rebuild admits does not depend on where
 /// processes and batches ended.
 pub(super) struct Keys {
-    /// Each admitted row whose ts is `from` or later.
+    /// Each admitted row whose ts is `from` or later, and some older ones: those admitted last, and those before them.
     recent: Times,
+    before: Times,
     from: i64,
     /// The same of older rows, and of forgotten ones, that a query may not see yet: those of the transaction
     /// being committed, and those of the open one.
@@ -135,6 +138,7 @@ impl Keys {
         );
         Ok(Self {
             recent: Times::default(),
+            before: Times::default(),
             from: newest.map_or(i64::MIN, |ns| ns.saturating_add(1)),
             in_flight: <[Times; 2]>::default(),
             seeds: Seeds::default(),
@@ -186,6 +190,7 @@ impl Keys {
             };
             let known = stored.near(key, row)
                 || self.recent.near(key, row)
+                || self.before.near(key, row)
                 || self.in_flight.iter().any(|times| times.near(key, row));
             new.push(!known);
             if !known {
@@ -244,13 +249,28 @@ impl Keys {
         Ok(found)
     }
 
+    /// Forgets the older half, all at once: to pick rows one by one would hold up a live commit.
     fn forget_oldest(&mut self) {
-        if self.recent.len() <= MAX_KEYS {
+        if self.recent.len() <= MAX_KEYS / 2 {
             return;
         }
-        let middle = self.recent.middle();
-        self.from = middle.saturating_add(1);
-        self.recent.move_until(middle, &mut self.in_flight[1]);
+        let before = std::mem::take(&mut self.recent);
+        let forgotten = std::mem::replace(&mut self.before, before);
+        let Some((latest, middle)) = forgotten.latest().zip(self.before.middle()) else {
+            return;
+        };
+        // A row of the far future must not make all others be looked up.
+        let last = latest.min(middle);
+        if latest > last {
+            self.before.add(&forgotten, last.saturating_add(1));
+        }
+        self.from = self.from.max(last.saturating_add(1));
+        let open = &mut self.in_flight[1];
+        if open.len() == 0 {
+            *open = forgotten;
+        } else {
+            open.add(&forgotten, i64::MIN);
+        }
     }
 
     /// A query now sees everything but what was added since the last call, or is added from now on.
@@ -332,11 +352,13 @@ mod tests {
                 .all(|ts| times.near(key, &row(*ts)))
         );
         assert!(!times.near(key, &row(1011)) && !times.near(Key([1, 3]), &row(2000)));
-        assert_eq!((times.len(), times.middle()), (3, 2000));
-        times.move_until(2000, &mut old);
-        assert_eq!((times.len(), old.len()), (1, 2));
-        assert!(times.near(key, &row(3000)) && !times.near(key, &row(2000)));
-        assert!(old.near(key, &row(1000)) && old.near(key, &row(2000)));
+        assert_eq!(
+            (times.len(), times.middle(), times.latest()),
+            (3, Some(2000), Some(3000))
+        );
+        old.add(&times, 2000);
+        assert_eq!(old.len(), 2);
+        assert!(old.near(key, &row(3000)) && !old.near(key, &row(1000)));
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl Store {
         told: impl FnMut(Commit),
     ) -> Result<()> {
         let mut live = Live {
-            writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog)),
-            checkpoints: Checkpoints::new(self.clone_connection()?),
+            writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog))?,
+            checkpoints: Checkpoints::new(self.clone_connection()?)?,
             conn: self.clone_connection()?,
             threads: self.threads,
             tree: self.tree.clone(),
@@ -311,7 +311,10 @@ impl<T: FnMut(Commit)> Live<T> {
         let conns = (0..self.threads.clamp(1, 2))
             .map(|_| self.conn.try_clone().doing("opening a connection"))
             .collect::<Result<Vec<_>>>()?;
-        Normalizers::new(conns, &venues::load(tree, venue)?, &self.catalog, None)
+        let venue = venues::load(tree, venue)?;
+        let normalizers = Normalizers::new(conns, &venue, &self.catalog, None)?;
+        normalizers.plan()?;
+        Ok(normalizers)
     }
 
     fn take_up(&mut self, tree: SqlTree, venues: &[String]) -> Result<()> {
@@ -339,21 +342,30 @@ impl<T: FnMut(Commit)> Live<T> {
 }
 
 /// Folds the log into the file beside the commits, which go on.
+///
+/// DuckDB stops all inserts while it checkpoints, unless some transaction still sees the state before the last commit: then
+/// it only stops those into the table that it is at. So one is held open, from a commit before until it is done.
 struct Checkpoints {
-    /// Away while it works.
-    conn: Option<Connection>,
-    working: Option<JoinHandle<(Connection, duckdb::Result<()>)>>,
+    /// The one that checkpoints and the one that keeps an old state; away while they work.
+    conns: Option<(Connection, Connection)>,
+    working: Option<JoinHandle<Checkpointed>>,
+    /// Whether the old state is kept.
+    held: bool,
     /// Bytes of raw since the last one.
     bytes: usize,
 }
 
+type Checkpointed = ((Connection, Connection), duckdb::Result<()>);
+
 impl Checkpoints {
-    fn new(conn: Connection) -> Self {
-        Self {
-            conn: Some(conn),
+    fn new(conn: Connection) -> Result<Self> {
+        let holding = conn.try_clone().doing("opening a connection")?;
+        Ok(Self {
+            conns: Some((conn, holding)),
             working: None,
+            held: false,
             bytes: 0,
-        }
+        })
     }
 
     /// After a commit that held so many bytes of raw.
@@ -365,19 +377,31 @@ impl Checkpoints {
         if self.bytes < CHECKPOINT_BYTES {
             return Ok(());
         }
-        if let Some(conn) = self.conn.take() {
-            self.bytes = 0;
-            let work = move || {
-                let result = conn.execute_batch("CHECKPOINT");
-                (conn, result)
-            };
-            self.working = Some(
-                Builder::new()
-                    .name("checkpoint".to_owned())
-                    .spawn(work)
-                    .at("start a thread for", "CHECKPOINT")?,
-            );
+        let Some((conn, holding)) = self.conns.take() else {
+            return Ok(());
+        };
+        if !self.held {
+            // A transaction begins with its first look at the file; the next commit makes it an old one.
+            let begun = holding
+                .execute_batch("BEGIN READ ONLY; SELECT 1 FROM ops.meta LIMIT 1")
+                .doing("beginning a transaction");
+            self.conns = Some((conn, holding));
+            self.held = true;
+            return begun;
         }
+        self.held = false;
+        self.bytes = 0;
+        let work = move || {
+            let result = conn.execute_batch("CHECKPOINT");
+            let result = holding.execute_batch("ROLLBACK").and(result);
+            ((conn, holding), result)
+        };
+        self.working = Some(
+            Builder::new()
+                .name("checkpoint".to_owned())
+                .spawn(work)
+                .at("start a thread for", "CHECKPOINT")?,
+        );
         Ok(())
     }
 
@@ -386,8 +410,8 @@ impl Checkpoints {
         let Some(working) = self.working.take() else {
             return Ok(());
         };
-        let (conn, result) = working.join().map_err(|_| Error::Panicked)?;
-        self.conn = Some(conn);
+        let (conns, result) = working.join().map_err(|_| Error::Panicked)?;
+        self.conns = Some(conns);
         match result {
             // Another transaction is in its way: the log grows a little, and the next one takes it.
             Err(error) if error.to_string().contains("CHECKPOINT") => {

@@ -26,8 +26,9 @@ const OPS: &str = "
     -- Order books, so that a new process takes them up; the deltas after seq are applied on top.
     CREATE TABLE IF NOT EXISTS ops.books (
         venue VARCHAR NOT NULL, symbol VARCHAR NOT NULL, seq UBIGINT NOT NULL, state BLOB NOT NULL);
-    -- Views of the tree's views/ folder, so that one whose file is gone is dropped.
+    -- What the tree's views/ and macros/ folders made, so that one whose file is gone is dropped.
     CREATE TABLE IF NOT EXISTS ops.views (name VARCHAR NOT NULL);
+    CREATE TABLE IF NOT EXISTS ops.macros (name VARCHAR NOT NULL);
 ";
 
 /// Whether mdb's own tables are there; false for a new database.
@@ -73,8 +74,8 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     for table in catalog.iter() {
         replace_valid(&tx, &catalog, table)?;
     }
-    drop_views_of_old(&tx)?;
-    create_views(&tx, tree, &catalog)?;
+    drop_models_of_old(&tx)?;
+    create_models(&tx, tree, &catalog)?;
     tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
         .doing("writing ops.meta")?;
     tx.execute("INSERT INTO ops.meta VALUES ('sql_tree', ?)", [tree.hash()])
@@ -190,27 +191,30 @@ fn comment(of: &str, text: &str) -> String {
     format!("COMMENT ON {of} IS '{}';", text.replace('\'', "''"))
 }
 
-fn drop_views_of_old(conn: &Connection) -> Result<()> {
-    let names: Vec<String> = conn
-        .prepare("SELECT name FROM ops.views")
+fn drop_models_of_old(conn: &Connection) -> Result<()> {
+    let statements: Vec<String> = conn
+        .prepare(
+            "SELECT format('DROP VIEW IF EXISTS main.\"{}\"', name) FROM ops.views
+             UNION ALL SELECT DISTINCT format('DROP MACRO {} main.\"{}\"', IF(function_type = 'table_macro', 'TABLE', ''), name)
+             FROM ops.macros JOIN duckdb_functions() ON function_name = name AND schema_name = 'main'
+             WHERE function_type IN ('macro', 'table_macro') AND NOT internal",
+        )
         .and_then(|mut s| {
             s.query_map([], |row| row.get(0))
                 .and_then(Iterator::collect)
         })
-        .doing("reading ops.views")?;
-    for name in names {
-        conn.execute_batch(&format!("DROP VIEW IF EXISTS main.\"{name}\""))
-            .doing(format!("dropping the view {name}"))?;
+        .doing("reading ops.views and ops.macros")?;
+    for statement in statements {
+        conn.execute_batch(&statement).doing(statement)?;
     }
-    conn.execute_batch("DELETE FROM ops.views")
-        .doing("writing ops.views")
+    conn.execute_batch("DELETE FROM ops.views; DELETE FROM ops.macros")
+        .doing("writing ops.views and ops.macros")
 }
 
-/// Views may build on one another: those that fail are tried again as long as others succeed.
-fn create_views(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
-    let mut waiting: Vec<&SqlFile> = tree.folder("views").collect();
+/// Views and macros may build on one another: those that fail are tried again as long as others succeed.
+fn create_models(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
     let taken = |name: &str| catalog.iter().any(|t| t.name == name || t.whole() == name);
-    if let Some(file) = waiting.iter().find(|f| taken(&f.name)) {
+    if let Some(file) = tree.folder("views").find(|f| taken(&f.name)) {
         return Err(Error::Model {
             file: file.origin.clone(),
             message: format!(
@@ -219,22 +223,31 @@ fn create_views(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<
             ),
         });
     }
+    let views = tree.folder("views").map(|file| (Kind::View, file));
+    let macros = tree.folder("macros").map(|file| (Kind::Macro, file));
+    let mut waiting: Vec<(Kind, &SqlFile)> = views.chain(macros).collect();
     while !waiting.is_empty() {
         let mut failed = Vec::new();
-        for file in &waiting {
+        for (kind, file) in &waiting {
             // A failed statement ends the transaction: try each where it may fail.
             match creatable(conn, file) {
-                Ok(()) => create_view(conn, file)?,
-                Err(error) => failed.push((*file, error)),
+                Ok(()) => create_model(conn, *kind, file)?,
+                Err(error) => failed.push(((*kind, *file), error)),
             }
         }
         if failed.len() == waiting.len() {
-            let (file, error) = &failed[0];
+            let ((_, file), error) = &failed[0];
             return Err(in_file(&file.origin, 0, error));
         }
-        waiting = failed.into_iter().map(|(file, _)| file).collect();
+        waiting = failed.into_iter().map(|(model, _)| model).collect();
     }
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    View,
+    Macro,
 }
 
 /// Binds the file's statement without running it.
@@ -242,32 +255,41 @@ fn creatable(conn: &Connection, file: &SqlFile) -> Result<(), duckdb::Error> {
     conn.prepare(&file.text).map(|_| ())
 }
 
-fn create_view(conn: &Connection, file: &SqlFile) -> Result<()> {
+fn create_model(conn: &Connection, kind: Kind, file: &SqlFile) -> Result<()> {
     conn.execute_batch(&file.text)
         .map_err(|e| in_file(&file.origin, 0, &e))?;
-    let made = conn
-        .query_row(
-            "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND view_name = ?",
-            [&file.name],
-            |_| Ok(()),
-        )
+    let (word, made, record) = match kind {
+        Kind::View => (
+            "view",
+            "SELECT 'VIEW' FROM duckdb_views() WHERE schema_name = 'main' AND view_name = ?",
+            "INSERT INTO ops.views VALUES (?)",
+        ),
+        Kind::Macro => (
+            "macro",
+            "SELECT IF(function_type = 'table_macro', 'MACRO TABLE', 'MACRO') FROM duckdb_functions()
+             WHERE schema_name = 'main' AND function_name = ? AND function_type IN ('macro', 'table_macro')",
+            "INSERT INTO ops.macros VALUES (?)",
+        ),
+    };
+    let made: Option<String> = conn
+        .query_row(made, [&file.name], |row| row.get(0))
         .optional()
         .doing("reading the catalog")?;
-    if made.is_none() {
+    let Some(made) = made else {
         return Err(Error::Model {
             file: file.origin.clone(),
             message: format!(
-                "does not create the view '{}' that it is named after",
+                "does not create the {word} '{}' that it is named after",
                 file.name
             ),
         });
-    }
+    };
     conn.execute_batch(&comment(
-        &format!("VIEW main.\"{}\"", file.name),
+        &format!("{made} main.\"{}\"", file.name),
         &file.header.description,
     ))
     .doing("writing comments")?;
-    conn.execute("INSERT INTO ops.views VALUES (?)", [&file.name])
-        .doing("writing ops.views")?;
+    conn.execute(record, [&file.name])
+        .doing("writing ops.views and ops.macros")?;
     Ok(())
 }
