@@ -9,11 +9,17 @@
 -- that depth.
 -- Example: FROM book_at('BTCUSDT', '2024-08-08 23:55', 10) ORDER BY venue, side, level;
 CREATE OR REPLACE MACRO book_at(sym, t, levels := 10) AS TABLE
-WITH states AS (
-    SELECT venue, max(seq) FILTER (kind = 'resync') AS start_seq, max(seq) FILTER (kind = 'gap') AS gap_seq
-    FROM feed_events
-    WHERE symbol = sym AND channel = 'book' AND ts <= t::TIMESTAMP_NS AND kind IN ('resync', 'gap')
-    GROUP BY venue
+WITH reached AS (
+    SELECT venue, max(seq) AS seq FROM book_tops WHERE symbol = sym AND ts <= t::TIMESTAMP_NS GROUP BY venue
+), states AS (
+    -- A snapshot without a time of the venue's has that of its receipt, by another clock: it was there also if an
+    -- update after it was.
+    SELECT e.venue, max(e.seq) FILTER (kind = 'resync') AS start_seq,
+           max(e.seq) FILTER (kind = 'gap' AND ts <= t::TIMESTAMP_NS) AS gap_seq
+    FROM feed_events AS e LEFT JOIN reached ON e.venue = reached.venue
+    WHERE symbol = sym AND channel = 'book' AND kind IN ('resync', 'gap')
+      AND (ts <= t::TIMESTAMP_NS OR e.seq <= reached.seq)
+    GROUP BY e.venue
 ), starts AS (
     -- Updates that waited for the snapshot may have come before it, but not before the last gap.
     SELECT venue, start_seq,
