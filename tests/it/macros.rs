@@ -9,6 +9,8 @@ use crate::synthetic;
 use crate::wire::{Depth, Level, Message, parse};
 
 const SECOND_NS: i64 = 1_000_000_000;
+/// Start of the made-up market. Times are compared from here on, where a double holds them to the nanosecond.
+const START_NS: i64 = 1_723_161_540_000_000_000;
 /// Decimals of a trade's size in the captures here; sums are taken in whole units of the last.
 const SIZE_UNITS: f64 = 1e8;
 const BAR: &str =
@@ -223,11 +225,11 @@ fn time_bars_equal_a_fold_over_the_messages() {
     let (db, lines) = market(20_000);
     let want: Vec<_> = by_second(&trades(&lines))
         .iter()
-        .map(|(&ts, trades)| some([ts as f64].into_iter().chain(bar(trades))))
+        .map(|(&ts, trades)| some([(ts - START_NS) as f64].into_iter().chain(bar(trades))))
         .collect();
     assert!(want.len() > 50, "a capture of {} seconds", want.len());
     let got = db.sql(&format!(
-        "SELECT epoch_ns(ts), {BAR} FROM ohlcv('TESTUSDT', '1 second') ORDER BY ts"
+        "SELECT epoch_ns(ts) - {START_NS}, {BAR} FROM ohlcv('TESTUSDT', '1 second') ORDER BY ts"
     ));
     assert_near(&numbers(&got), &want, "ohlcv");
 }
@@ -262,13 +264,14 @@ fn assert_bars(db: &Db, call: &str, bars: &Bars) {
         .iter()
         .map(|(number, trades, full)| {
             let (first, last) = (&trades[0], &trades[trades.len() - 1]);
-            let head = [*number as f64, first.ts as f64, last.ts as f64];
+            let times = [first.ts, last.ts].map(|ts| (ts - START_NS) as f64);
+            let head = [*number as f64, times[0], times[1]];
             let figures = head.into_iter().chain(bar(trades));
             some(figures.chain([f64::from(u8::from(*full))]))
         })
         .collect();
     let got = db.sql(&format!(
-        "SELECT bar, epoch_ns(ts), epoch_ns(end_ts), {BAR}, is_full FROM {call} ORDER BY bar"
+        "SELECT bar, epoch_ns(ts) - {START_NS}, epoch_ns(end_ts) - {START_NS}, {BAR}, is_full FROM {call} ORDER BY bar"
     ));
     assert_near(&numbers(&got), &want, call);
 }
@@ -404,7 +407,7 @@ fn returns_volatility_and_averages_follow_the_last_price_of_each_second() {
         .collect();
     let call = format!("zscore('TESTUSDT', '1 second', {BACK})");
     assert_near(
-        &query("mean, round(stddev, 9)", &call),
+        &query("mean, round(stddev, 6)", &call),
         &rounded(want),
         "zscore",
     );
@@ -417,7 +420,7 @@ fn returns_volatility_and_averages_follow_the_last_price_of_each_second() {
 /// Deviations of prices that hardly move have few digits that mean anything.
 fn rounded(mut rows: Vec<Vec<Option<f64>>>) -> Vec<Vec<Option<f64>>> {
     for row in &mut rows {
-        row[1] = row[1].map(|deviation| (deviation * 1e9).round() / 1e9);
+        row[1] = row[1].map(|deviation| (deviation * 1e6).round() / 1e6);
     }
     rows
 }
@@ -491,7 +494,7 @@ fn the_latest_row_is_by_time_and_then_by_arrival() {
 
 /// Quotes of a capture: time, best bid and ask. Spot gives them no time but that of receipt.
 fn quotes(lines: &[String]) -> Vec<(i64, f64, f64)> {
-    let mut quotes: Vec<_> = lines
+    let mut quotes: Vec<(i64, f64, f64)> = lines
         .iter()
         .filter(|line| line.contains("@bookTicker"))
         .map(|line| {
@@ -507,14 +510,14 @@ fn quotes(lines: &[String]) -> Vec<(i64, f64, f64)> {
     quotes
 }
 
-/// The capture with its receive times cut to 50 ms, so that many quotes share one.
+/// The capture with its receive times cut to 500 ms, so that many quotes share one.
 fn coarse(lines: &[String]) -> Vec<String> {
     lines
         .iter()
         .map(|line| {
             let (recv_ns, message) = line.split_once(' ').unwrap();
             let recv_ns: i64 = recv_ns.parse().unwrap();
-            format!("{} {message}", recv_ns - recv_ns % 50_000_000)
+            format!("{} {message}", recv_ns - recv_ns % 500_000_000)
         })
         .collect()
 }
