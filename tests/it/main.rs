@@ -28,6 +28,7 @@ mod live_faults;
 mod live_net;
 mod live_run;
 mod live_venues;
+mod macros;
 mod normalized;
 mod process;
 mod real_data;

@@ -1,0 +1,725 @@
+//! The table macros, held against what a few lines of Rust make of the captured messages themselves: bars, averages,
+//! returns, samples, the book at a moment, and trades with their quotes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::harness::{Db, Rng, gzip, join_lines, read_lines, real};
+use crate::synthetic;
+use crate::wire::{Depth, Level, Message, parse};
+
+const SECOND_NS: i64 = 1_000_000_000;
+/// Start of the made-up market. Times are compared from here on, where a double holds them to the nanosecond.
+const START_NS: i64 = 1_723_161_540_000_000_000;
+/// Decimals of a trade's size in the captures here; sums are taken in whole units of the last.
+const SIZE_UNITS: f64 = 1e8;
+const BAR: &str =
+    "open, high, low, close, volume, quote_volume, trades, vwap, buy_volume, sell_volume";
+
+#[derive(Clone, Debug)]
+struct Trade {
+    ts: i64,
+    price: f64,
+    size: f64,
+    buy: bool,
+}
+
+impl Trade {
+    fn value(&self) -> f64 {
+        self.price * self.size
+    }
+}
+
+/// The number that stands after `key` in a message.
+fn number(line: &str, key: &str) -> Option<i64> {
+    let rest = &line[line.find(key)? + key.len()..];
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    rest[..end].parse().ok()
+}
+
+/// The trades of a capture as they follow each other: by time, and as received among equal times.
+fn trades(lines: &[String]) -> Vec<Trade> {
+    let mut trades: Vec<Trade> = lines
+        .iter()
+        .filter(|line| line.contains("\"e\":\"trade\""))
+        .map(|line| {
+            let Message::Trade { price, size, .. } = parse(line) else {
+                panic!("no trade: {line}");
+            };
+            Trade {
+                ts: number(line, "\"T\":").unwrap() * 1_000_000,
+                price: price.parse().unwrap(),
+                size: size.parse().unwrap(),
+                buy: line.contains("\"m\":false"),
+            }
+        })
+        .collect();
+    trades.sort_by_key(|trade| trade.ts);
+    trades
+}
+
+/// The ten figures of a bar, in the order of [`BAR`].
+fn bar(trades: &[Trade]) -> Vec<f64> {
+    let prices = || trades.iter().map(|trade| trade.price);
+    let size_of = |wanted: &dyn Fn(&Trade) -> bool| -> f64 {
+        let sizes = trades.iter().filter(|trade| wanted(trade));
+        sizes.map(|trade| trade.size).sum()
+    };
+    let volume = size_of(&|_| true);
+    let value: f64 = trades.iter().map(Trade::value).sum();
+    vec![
+        trades[0].price,
+        prices().fold(f64::MIN, f64::max),
+        prices().fold(f64::MAX, f64::min),
+        trades[trades.len() - 1].price,
+        volume,
+        value,
+        trades.len() as f64,
+        value / volume,
+        size_of(&|trade| trade.buy),
+        size_of(&|trade| !trade.buy),
+    ]
+}
+
+/// Trades by the second they fall into.
+fn by_second(trades: &[Trade]) -> BTreeMap<i64, Vec<Trade>> {
+    let mut seconds: BTreeMap<i64, Vec<Trade>> = BTreeMap::new();
+    for trade in trades {
+        let start = trade.ts - trade.ts.rem_euclid(SECOND_NS);
+        seconds.entry(start).or_default().push(trade.clone());
+    }
+    seconds
+}
+
+/// Numbers as `mdb sql` wrote them; an empty field is no number.
+fn numbers(rows: &[Vec<String>]) -> Vec<Vec<Option<f64>>> {
+    let cell = |text: &String| match text.as_str() {
+        "" => None,
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        number => Some(number.parse().unwrap()),
+    };
+    rows.iter()
+        .map(|row| row.iter().map(cell).collect())
+        .collect()
+}
+
+/// Asserts that both are the same save for the last digits, which depend on the order of a sum.
+fn assert_near(got: &[Vec<Option<f64>>], want: &[Vec<Option<f64>>], of: &str) {
+    assert_eq!(got.len(), want.len(), "{of}: rows");
+    for (n, (got, want)) in got.iter().zip(want).enumerate() {
+        let same = got.len() == want.len()
+            && got.iter().zip(want).all(|pair| match pair {
+                (Some(got), Some(want)) => {
+                    (got - want).abs() <= 1e-9 * want.abs().max(got.abs()) + 1e-12
+                }
+                (got, want) => got.is_none() && want.is_none(),
+            });
+        assert!(same, "{of}, row {n}: {got:?} instead of {want:?}");
+    }
+}
+
+fn some(figures: impl IntoIterator<Item = f64>) -> Vec<Option<f64>> {
+    figures.into_iter().map(Some).collect()
+}
+
+/// A made-up market, loaded.
+fn market(messages: usize) -> (Db, Vec<String>) {
+    let lines = synthetic::capture(17, messages).lines;
+    let db = loaded(&lines);
+    (db, lines)
+}
+
+fn loaded(lines: &[String]) -> Db {
+    let db = Db::new();
+    synthetic::load(&db, &db.write("market.gz", &gzip(&join_lines(lines)))).ok();
+    db
+}
+
+/// Six trades: price, size and time in ms after midnight of 2024-08-09; the seller is the aggressor of all. As
+/// received, which is not by time.
+fn six_trades() -> Db {
+    const MIDNIGHT_MS: i64 = 1_723_161_600_000;
+    let trades = [
+        ("101", "2", 1_000),
+        ("99", "1", 1_999),
+        ("98", "1", 1_999),
+        ("97", "1", 999),
+        ("103", "4", 4_000),
+        ("100", "1", 1_000),
+    ];
+    let lines: Vec<String> = trades
+        .iter()
+        .enumerate()
+        .map(|(n, (price, size, ms))| {
+            let time_ms = (MIDNIGHT_MS + ms).to_string();
+            let recv_ns = synthetic::time_ns(n as u64).to_string();
+            synthetic::trade_line(&recv_ns, &(90 + n).to_string(), price, size, &time_ms)
+        })
+        .collect();
+    loaded(&lines)
+}
+
+#[test]
+fn bars_open_and_close_with_the_first_and_last_received_of_one_time() {
+    let rows = six_trades().sql(
+        "SELECT strftime(ts::TIMESTAMP, '%H:%M:%S'), open, high, low, close, volume, quote_volume, trades, \
+                buy_volume, sell_volume
+         FROM ohlcv('TESTUSDT', '1 second') ORDER BY ts",
+    );
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| row.join(" ").replace(".0", ""))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "00:00:00 97 97 97 97 1 97 1 0 1",
+            "00:00:01 101 101 98 98 5 499 4 0 5",
+            "00:00:04 103 103 103 103 4 412 1 0 4",
+        ]
+    );
+}
+
+#[test]
+fn a_range_holds_its_first_moment_and_not_its_last() {
+    let db = six_trades();
+    let volume = |range: &str| -> f64 {
+        db.value(&format!(
+            "SELECT sum(volume) FROM ohlcv('TESTUSDT', '1 minute'{range})"
+        ))
+        .parse()
+        .unwrap()
+    };
+    let found = [
+        volume(""),
+        volume(", '2024-08-09 00:00:01'"),
+        volume(", '2024-08-09 00:00:01', '2024-08-09 00:00:04'"),
+        volume(", \"to\" := TIMESTAMP '2024-08-09 00:00:01'"),
+    ];
+    assert_eq!(
+        found.map(|volume| volume.to_string()),
+        ["10", "9", "5", "1"]
+    );
+}
+
+#[test]
+fn the_last_half_microsecond_of_a_bucket_stays_in_it() {
+    let bucket = six_trades().value(
+        "SELECT epoch_ns(bucket_start(make_timestamp_ns(1723161659999999999), INTERVAL '1 minute'))",
+    );
+    assert_eq!(bucket, "1723161600000000000");
+}
+
+#[test]
+fn trades_of_one_message_follow_each_other_by_their_ids() {
+    let last = six_trades().value(
+        "SELECT arg_max(id, arrival(make_timestamp_ns(ns), seq::UBIGINT, id))
+         FROM (VALUES (5, 1, '10'), (5, 1, '9'), (4, 2, '11'), (5, 0, '12')) v(ns, seq, id)",
+    );
+    assert_eq!(last, "10");
+}
+
+#[test]
+fn time_bars_equal_a_fold_over_the_messages() {
+    let (db, lines) = market(20_000);
+    let want: Vec<_> = by_second(&trades(&lines))
+        .iter()
+        .map(|(&ts, trades)| some([(ts - START_NS) as f64].into_iter().chain(bar(trades))))
+        .collect();
+    assert!(want.len() > 50, "a capture of {} seconds", want.len());
+    let got = db.sql(&format!(
+        "SELECT epoch_ns(ts) - {START_NS}, {BAR} FROM ohlcv('TESTUSDT', '1 second') ORDER BY ts"
+    ));
+    assert_near(&numbers(&got), &want, "ohlcv");
+}
+
+/// Number of the bar, trades, and whether it is full.
+type Bars = Vec<(i64, Vec<Trade>, bool)>;
+
+/// Bars cut where the whole units of `amount` reach `per_bar`.
+fn cut(trades: &[Trade], per_bar: i64, amount: impl Fn(&Trade) -> i64) -> Bars {
+    let mut bars = Bars::new();
+    let mut before = 0;
+    for trade in trades {
+        let number = before / per_bar;
+        match bars.last_mut() {
+            Some((last, trades, _)) if *last == number => trades.push(trade.clone()),
+            _ => bars.push((number, vec![trade.clone()], true)),
+        }
+        before += amount(trade);
+    }
+    let (number, _, full) = bars.last_mut().unwrap();
+    *full = before >= (*number + 1) * per_bar;
+    bars
+}
+
+fn units(amount: f64) -> i64 {
+    (amount * SIZE_UNITS).round() as i64
+}
+
+fn assert_bars(db: &Db, call: &str, bars: &Bars) {
+    assert!(bars.len() > 3, "{call}: {} bars", bars.len());
+    let want: Vec<_> = bars
+        .iter()
+        .map(|(number, trades, full)| {
+            let (first, last) = (&trades[0], &trades[trades.len() - 1]);
+            let times = [first.ts, last.ts].map(|ts| (ts - START_NS) as f64);
+            let head = [*number as f64, times[0], times[1]];
+            let figures = head.into_iter().chain(bar(trades));
+            some(figures.chain([f64::from(u8::from(*full))]))
+        })
+        .collect();
+    let got = db.sql(&format!(
+        "SELECT bar, epoch_ns(ts) - {START_NS}, epoch_ns(end_ts) - {START_NS}, {BAR}, is_full FROM {call} ORDER BY bar"
+    ));
+    assert_near(&numbers(&got), &want, call);
+}
+
+#[test]
+fn bars_by_what_was_traded_equal_a_walk_over_the_trades() {
+    let (db, lines) = market(20_000);
+    let trades = trades(&lines);
+    assert_bars(&db, "tick_bars('TESTUSDT', 70)", &cut(&trades, 70, |_| 1));
+    let volume: f64 = trades.iter().map(|trade| trade.size).sum();
+    let per_bar = (volume / 20.0 * 1e3).round() / 1e3;
+    assert_bars(
+        &db,
+        &format!("volume_bars('TESTUSDT', {per_bar})"),
+        &cut(&trades, units(per_bar), |trade| units(trade.size)),
+    );
+    let value: f64 = trades.iter().map(Trade::value).sum();
+    let per_bar = (value / 20.0).round();
+    assert_bars(
+        &db,
+        &format!("value_bars('TESTUSDT', {per_bar})"),
+        &cut(&trades, units(per_bar), |trade| units(trade.value())),
+    );
+}
+
+#[test]
+fn imbalance_bars_end_with_the_trade_that_tips_them() {
+    let (db, lines) = market(20_000);
+    let trades = trades(&lines);
+    let volume: f64 = trades.iter().map(|trade| trade.size).sum();
+    let per_bar = (volume / trades.len() as f64 * 3.0 * 1e3).round() / 1e3;
+    let mut bars = Bars::new();
+    let mut sum = 0;
+    for trade in &trades {
+        match bars.last_mut() {
+            Some((_, trades, false)) => trades.push(trade.clone()),
+            _ => bars.push((bars.len() as i64, vec![trade.clone()], false)),
+        }
+        sum += units(trade.size) * if trade.buy { 1 } else { -1 };
+        if sum.abs() >= units(per_bar) {
+            sum = 0;
+            bars.last_mut().unwrap().2 = true;
+        }
+    }
+    assert_bars(
+        &db,
+        &format!("imbalance_bars('TESTUSDT', {per_bar})"),
+        &bars,
+    );
+}
+
+#[test]
+fn averages_weigh_by_size_and_by_time() {
+    let (db, lines) = market(5_000);
+    let trades = trades(&lines);
+    let figures = bar(&trades);
+    let got = db.sql("SELECT vwap, volume, trades FROM vwap('TESTUSDT')");
+    let want = vec![some([figures[7], figures[4], figures[6]])];
+    assert_near(&numbers(&got), &want, "vwap");
+
+    let end = trades[trades.len() - 1].ts + SECOND_NS;
+    let ends = trades.iter().skip(1).map(|trade| trade.ts).chain([end]);
+    let weighed: f64 = trades
+        .iter()
+        .zip(ends)
+        .map(|(trade, until)| trade.price * (until - trade.ts) as f64)
+        .sum();
+    let time = (end - trades[0].ts) as f64;
+    let got = db.sql(&format!(
+        "SELECT twap, seconds FROM twap('TESTUSDT', \"to\" := make_timestamp_ns({end}))"
+    ));
+    assert_near(
+        &numbers(&got),
+        &[some([weighed / time, time / 1e9])],
+        "twap",
+    );
+}
+
+/// Mean and sample deviation.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (values.len() - 1) as f64).sqrt())
+}
+
+#[test]
+fn returns_volatility_and_averages_follow_the_last_price_of_each_second() {
+    const BACK: usize = 7;
+    let (db, lines) = market(20_000);
+    let closes: Vec<f64> = by_second(&trades(&lines))
+        .values()
+        .map(|trades| trades[trades.len() - 1].price)
+        .collect();
+    let logs: Vec<Option<f64>> = (0..closes.len())
+        .map(|n| (n > 0).then(|| (closes[n] / closes[n - 1]).ln()))
+        .collect();
+    let query = |columns: &str, call: &str| {
+        numbers(&db.sql(&format!("SELECT {columns} FROM {call} ORDER BY ts")))
+    };
+
+    let want: Vec<_> = logs
+        .iter()
+        .zip(&closes)
+        .map(|(log, &close)| vec![Some(close), *log, log.map(f64::exp_m1)])
+        .collect();
+    let got = query(
+        "close, log_return, simple_return",
+        "returns('TESTUSDT', '1 second')",
+    );
+    assert_near(&got, &want, "returns");
+
+    let want: Vec<_> = (0..closes.len())
+        .map(|n| {
+            let deviation = (n >= BACK).then(|| {
+                let back: Vec<f64> = logs[n + 1 - BACK..=n].iter().flatten().copied().collect();
+                moments(&back).1
+            });
+            let year = f64::sqrt(365.0 * 86_400.0);
+            vec![deviation, deviation.map(|deviation| deviation * year)]
+        })
+        .collect();
+    let call = format!("volatility('TESTUSDT', '1 second', {BACK})");
+    assert_near(&query("volatility, annualized", &call), &want, "volatility");
+
+    let want: Vec<_> = (0..closes.len())
+        .map(|n| {
+            let back = (n + 1 >= BACK).then(|| moments(&closes[n + 1 - BACK..=n]));
+            vec![
+                back.map(|(mean, _)| mean),
+                back.map(|(_, deviation)| deviation),
+            ]
+        })
+        .collect();
+    let call = format!("zscore('TESTUSDT', '1 second', {BACK})");
+    assert_near(
+        &query("mean, round(stddev, 6)", &call),
+        &rounded(want),
+        "zscore",
+    );
+    let wrong = db.count(&format!(
+        "SELECT count(*) FROM {call} WHERE zscore IS DISTINCT FROM (close - mean) / nullif(stddev, 0)"
+    ));
+    assert_eq!(wrong, 0, "zscore");
+}
+
+/// Deviations of prices that hardly move have few digits that mean anything.
+fn rounded(mut rows: Vec<Vec<Option<f64>>>) -> Vec<Vec<Option<f64>>> {
+    for row in &mut rows {
+        row[1] = row[1].map(|deviation| (deviation * 1e6).round() / 1e6);
+    }
+    rows
+}
+
+#[test]
+fn the_exponential_average_equals_its_recursion_for_any_span() {
+    let (db, lines) = market(20_000);
+    let seconds = by_second(&trades(&lines));
+    for span in [1.0, 1.5, 3.0, 12.0, 1e6] {
+        let weight = 2.0 / (span + 1.0);
+        let mut average = None;
+        let want: Vec<_> = seconds
+            .values()
+            .map(|trades| {
+                let close = trades[trades.len() - 1].price;
+                let next = average.map_or(close, |last| weight * close + (1.0 - weight) * last);
+                average = Some(next);
+                vec![average]
+            })
+            .collect();
+        let call = format!("ema('TESTUSDT', '1 second', {span})");
+        let got = db.sql(&format!("SELECT ema FROM {call} ORDER BY ts"));
+        assert_near(&numbers(&got), &want, &call);
+    }
+}
+
+#[test]
+fn samples_fill_empty_buckets_as_asked() {
+    let db = six_trades();
+    let prices = |arguments: &str| -> String {
+        let rows = db.sql(&format!(
+            "SELECT price FROM sample_by('TESTUSDT', '1 second', {arguments}) ORDER BY ts"
+        ));
+        rows.concat().join(" ").replace(".0", "")
+    };
+    assert_eq!(prices("'previous'"), "97 98 98 98 103");
+    assert_eq!(prices("'null'"), "97 98   103");
+    let linear = db.sql("SELECT round(price, 6), trades, is_filled FROM sample_by('TESTUSDT', '1 second', 'linear') ORDER BY ts");
+    let want = [
+        [97.0, 1.0, 0.0],
+        [98.0, 4.0, 0.0],
+        [99.666_667, 0.0, 1.0],
+        [101.333_333, 0.0, 1.0],
+        [103.0, 1.0, 0.0],
+    ];
+    assert_near(&numbers(&linear), &want.map(some), "linear");
+    let range = "'previous', '2024-08-08 23:59:59', '2024-08-09 00:00:07'";
+    assert_eq!(prices(range), " 97 98 98 98 103 103 103");
+    let refused = db.try_sql("FROM sample_by('TESTUSDT', '1 second', 'guess')");
+    assert!(
+        refused.stderr.contains("previous, linear or null"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn the_latest_row_is_by_time_and_then_by_arrival() {
+    let db = six_trades();
+    let price = |arguments: &str| -> f64 {
+        let found = db.value(&format!("SELECT price FROM latest_on({arguments})"));
+        found.parse().unwrap()
+    };
+    let found = [
+        price("'trades'"),
+        price("'trades', '2024-08-09 00:00:03'"),
+        price("'trades', '2024-08-09 00:00:01'"),
+    ];
+    assert_eq!(found.map(|price| price.to_string()), ["103", "98", "100"]);
+}
+
+/// Quotes of a capture: time, best bid and ask. Spot gives them no time but that of receipt.
+fn quotes(lines: &[String]) -> Vec<(i64, f64, f64)> {
+    let mut quotes: Vec<(i64, f64, f64)> = lines
+        .iter()
+        .filter(|line| line.contains("@bookTicker"))
+        .map(|line| {
+            let Message::Quote { bid, ask, .. } = parse(line) else {
+                panic!("no quote: {line}");
+            };
+            let (recv_ns, _) = line.split_once(' ').unwrap();
+            let time: i64 = recv_ns.parse().unwrap();
+            (time, bid.0.parse().unwrap(), ask.0.parse().unwrap())
+        })
+        .collect();
+    quotes.sort_by_key(|quote| quote.0);
+    quotes
+}
+
+/// The capture with its receive times cut to 500 ms, so that many quotes share one.
+fn coarse(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .map(|line| {
+            let (recv_ns, message) = line.split_once(' ').unwrap();
+            let recv_ns: i64 = recv_ns.parse().unwrap();
+            format!("{} {message}", recv_ns - recv_ns % 500_000_000)
+        })
+        .collect()
+}
+
+#[test]
+fn trades_meet_the_same_quotes_in_twenty_runs() {
+    let lines = coarse(&synthetic::capture(23, 8_000).lines);
+    let db = loaded(&lines);
+    let quotes = quotes(&lines);
+    let mut times: Vec<i64> = quotes.iter().map(|quote| quote.0).collect();
+    times.dedup();
+    assert!(times.len() * 2 < quotes.len(), "hardly any equal times");
+    let want: Vec<_> = trades(&lines)
+        .iter()
+        .map(|trade| {
+            let before = quotes.partition_point(|quote| quote.0 <= trade.ts);
+            let quote = before.checked_sub(1).map(|n| quotes[n]);
+            vec![
+                Some(trade.price),
+                quote.map(|quote| quote.1),
+                quote.map(|quote| quote.2),
+                quote.map(|quote| (quote.1 + quote.2) / 2.0),
+                quote.map(|quote| (trade.ts - quote.0) as f64),
+            ]
+        })
+        .collect();
+    let query = "SELECT price, bid_price, ask_price, mid, staleness_ns FROM trades_with_quotes('TESTUSDT') ORDER BY ts, seq";
+    let first = db.sql(query);
+    assert_near(&numbers(&first), &want, "trades_with_quotes");
+    for _ in 1..20 {
+        assert_eq!(db.sql(query), first);
+    }
+}
+
+#[test]
+fn spreads_are_weighed_by_the_time_they_were_in_force() {
+    let (db, lines) = market(5_000);
+    let quotes = quotes(&lines);
+    let pairs = quotes.iter().zip(&quotes[1..]);
+    let weighed: f64 = pairs
+        .map(|(quote, next)| (quote.2 - quote.1) * (next.0 - quote.0) as f64)
+        .sum();
+    let time = (quotes[quotes.len() - 1].0 - quotes[0].0) as f64;
+    let widest = quotes
+        .iter()
+        .map(|quote| quote.2 - quote.1)
+        .fold(0.0, f64::max);
+    let got = db.sql("SELECT quotes, crossed, one_sided, spread_avg, spread_max, seconds FROM spread_stats('TESTUSDT')");
+    let want = some([
+        quotes.len() as f64,
+        0.0,
+        0.0,
+        weighed / time,
+        widest,
+        time / 1e9,
+    ]);
+    assert_near(&numbers(&got), &[want], "spread_stats");
+}
+
+/// Both sides of a book; prices are positive, so their bits sort as they do.
+#[derive(Default)]
+struct Book {
+    bids: BTreeMap<u64, f64>,
+    asks: BTreeMap<u64, f64>,
+}
+
+impl Book {
+    fn apply(&mut self, depth: &Depth<'_>) {
+        set(&mut self.bids, &depth.bids);
+        set(&mut self.asks, &depth.asks);
+    }
+
+    /// Side (0 = ask), level, price, size, the asks first, each side from the best on.
+    fn rows(&self) -> Vec<Vec<Option<f64>>> {
+        let side = |side: f64, levels: Vec<(&u64, &f64)>| -> Vec<Vec<Option<f64>>> {
+            let rank = levels.into_iter().enumerate();
+            rank.map(|(n, (&price, &size))| {
+                some([side, (n + 1) as f64, f64::from_bits(price), size])
+            })
+            .collect()
+        };
+        let mut rows = side(0.0, self.asks.iter().collect());
+        rows.extend(side(1.0, self.bids.iter().rev().collect()));
+        rows
+    }
+}
+
+fn set(side: &mut BTreeMap<u64, f64>, levels: &[Level<'_>]) {
+    for (price, size) in levels {
+        let price: f64 = price.parse().unwrap();
+        let size: f64 = size.parse().unwrap();
+        if size > 0.0 {
+            side.insert(price.to_bits(), size);
+        } else {
+            side.remove(&price.to_bits());
+        }
+    }
+}
+
+/// The updates of a capture: the venue's time, ns, and what changed. The snapshot comes first.
+fn updates(lines: &[String]) -> Vec<(i64, Depth<'_>)> {
+    let mut updates: Vec<_> = lines
+        .iter()
+        .filter_map(|line| match parse(line) {
+            Message::Depth(depth) => {
+                let venue_ms = number(line, "\"T\":").or_else(|| number(line, "\"E\":"));
+                Some((venue_ms.unwrap_or(0) * 1_000_000, depth))
+            }
+            _ => None,
+        })
+        .collect();
+    let snapshot = updates
+        .iter()
+        .position(|(_, depth)| depth.snapshot)
+        .unwrap();
+    updates[..=snapshot].rotate_right(1);
+    let id = updates[0].1.last;
+    updates.retain(|(_, depth)| depth.snapshot || depth.last > id);
+    updates
+}
+
+fn book_at(db: &Db, symbol: &str, ns: i64, levels: &str) -> Vec<Vec<Option<f64>>> {
+    numbers(&db.sql(&format!(
+        "SELECT (side = 'bid')::INTEGER, level, price, size
+         FROM book_at('{symbol}', make_timestamp_ns({ns}), {levels}) ORDER BY side, level"
+    )))
+}
+
+/// Compares all levels at random moments of the time that `updates` cover.
+fn assert_books(db: &Db, symbol: &str, updates: &[(i64, Depth<'_>)], rounds: usize) {
+    // The recorder's clock may differ from the venue's: the snapshot is in force from the first update on.
+    let (_, snapshot) = &updates[0];
+    let (first, last) = (updates[1].0, updates[updates.len() - 1].0);
+    let mut rng = Rng(5);
+    for round in 0..rounds {
+        let t = match round {
+            0 => last,
+            1 => updates[updates.len() / 2].0,
+            _ => first + SECOND_NS + rng.below((last - first - SECOND_NS) as usize) as i64,
+        };
+        let mut book = Book::default();
+        book.apply(snapshot);
+        for (_, update) in updates[1..].iter().filter(|(ts, _)| *ts <= t) {
+            book.apply(update);
+        }
+        let of = format!("book of {symbol} at {t}");
+        let want = book.rows();
+        assert_near(&book_at(db, symbol, t, "NULL"), &want, &of);
+        let best: Vec<_> = want.into_iter().filter(|row| row[1] <= Some(3.0)).collect();
+        assert_near(&book_at(db, symbol, t, "3"), &best, &of);
+    }
+}
+
+#[test]
+fn the_book_at_a_moment_equals_a_replay_up_to_it() {
+    let (db, lines) = market(20_000);
+    assert_books(&db, synthetic::SYMBOL, &updates(&lines), 10);
+}
+
+#[test]
+fn recorded_books_equal_a_replay_at_any_moment() {
+    let files = [
+        ("spot_btcusdt_20240808.gz", "binance_spot", "BTCUSDT"),
+        ("usdm_ethusdt_20240808.gz", "binance_usdm", "ETHUSDT"),
+    ];
+    for (file, venue, symbol) in files {
+        let Some(path) = real(file) else { continue };
+        assert_recorded(&path, venue, symbol);
+    }
+}
+
+fn assert_recorded(path: &Path, venue: &str, symbol: &str) {
+    let db = Db::new();
+    db.load(venue, symbol, [path]).ok();
+    let lines = read_lines(path);
+    assert_books(&db, symbol, &updates(&lines), 20);
+}
+
+#[test]
+fn there_is_no_book_before_its_snapshot_nor_after_a_gap() {
+    let mut lines = synthetic::capture(31, 20_000).lines;
+    let diffs: Vec<usize> = (0..lines.len())
+        .filter(|&n| lines[n].contains("\"e\":\"depthUpdate\""))
+        .collect();
+    let lost = diffs[diffs.len() / 2];
+    let time_ns = |line: &str| number(line, "\"E\":").unwrap() * 1_000_000;
+    let (before, after) = (
+        time_ns(&lines[lost]),
+        time_ns(&lines[diffs[diffs.len() - 1]]),
+    );
+    lines.remove(lost);
+    let db = loaded(&lines);
+    assert_eq!(
+        db.count("SELECT count(*) FROM feed_events WHERE kind = 'gap'"),
+        1
+    );
+    let levels = |ns: i64| book_at(&db, synthetic::SYMBOL, ns, "10").len();
+    assert_eq!(
+        levels(synthetic::time_ns(0) as i64 - SECOND_NS),
+        0,
+        "before"
+    );
+    assert!(levels(before) > 0, "up to the gap");
+    assert_eq!(levels(after), 0, "after it");
+}
