@@ -1,12 +1,13 @@
 -- The order book as it stood at a moment, made from book_deltas: the snapshot the book was last started from, and the
 -- updates after it that join.
--- Arguments: sym (symbol), t (moment, by the venue's time: what has ts <= t is in it), levels (best levels of each side;
--- NULL for all).
--- Result: venue, symbol, side ('bid' or 'ask'), level (1 = the best), price, size (in the unit of trades.size), seq and ts of
--- the message that set the level.
--- A venue has no rows before its first snapshot, and while its book is broken: from a gap in feed_events to the next resync.
--- Levels that a venue stops telling of because they fell out of the subscribed depth are still in it: ask for no more than
--- that depth.
+-- Arguments: sym (symbol), t (moment, by the venue's time: what has ts <= t is in it), levels (best levels of each
+-- side; NULL for all).
+-- Result: venue, symbol, side ('bid' or 'ask'), level (1 = the best), price, size (in the unit of trades.size), seq
+-- and ts of the message that set the level.
+-- A venue has no rows before its first snapshot, and while its book is broken: from a gap in feed_events to the next
+-- resync.
+-- Where a subscription ends at a depth, the book engine forgets what falls out of it, and the venue tells no more of it.
+-- That depth is no column of book_deltas: here such a level stays, and may come up again wrongly.
 -- Example: FROM book_at('BTCUSDT', '2024-08-08 23:55', 10) ORDER BY venue, side, level;
 CREATE OR REPLACE MACRO book_at(sym, t, levels := 10) AS TABLE
 WITH reached AS (
@@ -44,7 +45,8 @@ WITH reached AS (
     -- What the snapshot holds already, or a later update has overtaken, is passed over.
     SELECT venue, seq, last_id FROM runs
     QUALIFY last_id IS NULL OR last_id > coalesce(
-        max(last_id) OVER (PARTITION BY venue, run ORDER BY seq, last_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+        max(last_id) OVER (PARTITION BY venue, run ORDER BY seq, last_id
+                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
         CASE WHEN run = 0 THEN start_id - 1 END, 0)
 ), changes AS (
     SELECT d.venue, side, price, size, d.seq, d.ts, -1::HUGEINT AS place

@@ -1,7 +1,8 @@
 -- The last trade price of each bucket. Buckets without a trade have no row; `sample_by` fills them.
 -- Arguments: sym (symbol), bucket (as in `bucket_start`), "from" and "to" (trades of from <= ts < to; everything
 -- without them).
--- Result: venue, symbol, ts = start of the bucket, close (in quote currency), volume (same unit as trades.size), trades.
+-- Result: venue, symbol, ts = start of the bucket, close (in quote currency), volume (same unit as trades.size),
+-- trades.
 -- Aggregate trades count beside the single trades they stand for, where both were captured.
 -- Example: FROM closes('BTCUSDT', '1 minute') ORDER BY venue, ts;
 CREATE OR REPLACE MACRO closes(sym, bucket, "from" := NULL, "to" := NULL) AS TABLE

@@ -1,12 +1,12 @@
 -- Bars cut by what was traded instead of by time; tick_bars, volume_bars and value_bars by another name.
--- A trade belongs to the bar in which the amount traded before it falls: no trade is split, and what is beyond one bar's
--- amount counts for the next, so that bars do not drift. A trade larger than per_bar passes over numbers.
+-- A trade belongs to the bar in which the amount traded before it falls: no trade is split, and what is beyond one
+-- bar's amount counts for the next, so that bars do not drift. A trade larger than per_bar passes over numbers.
 -- Amounts are added exactly, to 8 decimals.
--- Arguments: sym (symbol), measure ('ticks', 'volume' or 'value'), per_bar (amount: trades, units of trades.size, or quote
--- currency), "from" and "to" (trades of from <= ts < to; everything without them). Counting starts at from.
--- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close, volume,
--- quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; is_full = false for the last bar while its amount
--- is not reached.
+-- Arguments: sym (symbol), measure ('ticks', 'volume' or 'value'), per_bar (amount: trades, units of trades.size, or
+-- quote currency), "from" and "to" (trades of from <= ts < to; everything without them). Counting starts at from.
+-- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close,
+-- volume, quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; is_full = false for the last bar while
+-- its amount is not reached.
 -- Order is by ts, then seq, then trade_id. Aggregate trades count beside the single trades they stand for, where both
 -- were captured.
 -- Example: FROM cut_bars('BTCUSDT', 'volume', 100) ORDER BY venue, bar;

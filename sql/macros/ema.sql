@@ -1,7 +1,7 @@
--- The exponential moving average of the last trade price: e = a * close + (1 - a) * the e before, a = 2 / (span + 1), and
--- the first e is the first close.
--- Arguments: sym (symbol), bucket (as in `bucket_start`), span (buckets, 1 or more, need not be whole), "from" and "to"
--- (trades of from <= ts < to; everything without them).
+-- The exponential moving average of the last trade price: e = a * close + (1 - a) * the e before, a = 2 / (span + 1),
+-- and the first e is the first close.
+-- Arguments: sym (symbol), bucket (as in `bucket_start`), span (buckets, 1 or more, need not be whole), "from" and
+-- "to" (trades of from <= ts < to; everything without them).
 -- Result: venue, symbol, ts = start of the bucket, close and ema in quote currency.
 -- Buckets without a trade have no row and count for nothing.
 -- Example: FROM ema('BTCUSDT', '1 minute', 20) ORDER BY venue, ts;

@@ -1,11 +1,12 @@
 -- Bars that end when buyers or sellers have the upper hand by a fixed quantity.
--- Size is added up from the bar's start, bought by the aggressor as +, sold as -, unknown side as 0; the trade by which the
--- sum reaches +per_bar or -per_bar is the bar's last, and the next bar starts from 0. Sums are exact, to 8 decimals.
+-- Size is added up from the bar's start, bought by the aggressor as +, sold as -, unknown side as 0; the trade by
+-- which the sum reaches +per_bar or -per_bar is the bar's last, and the next bar starts from 0. Sums are exact, to 8
+-- decimals.
 -- Arguments: sym (symbol), per_bar (quantity, in the unit of trades.size), "from" and "to" (trades of from <= ts < to;
 -- everything without them). Counting starts at from.
--- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close, volume,
--- quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; imbalance = buy_volume - sell_volume; is_full = false
--- for the last bar while the quantity is not reached.
+-- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close,
+-- volume, quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; imbalance = buy_volume - sell_volume;
+-- is_full = false for the last bar while the quantity is not reached.
 -- Order is by ts, then seq, then trade_id. Aggregate trades count beside the single trades they stand for, where both
 -- were captured.
 -- Example: FROM imbalance_bars('BTCUSDT', 10) ORDER BY venue, bar;

@@ -1,12 +1,12 @@
 -- Bars of any length, made from trades. Buckets without a trade have no bar.
 -- Arguments: sym (symbol), bucket (as in `bucket_start`), "from" and "to" (trades of from <= ts < to; everything
 -- without them). A bar cut by from or to holds only the trades within.
--- Result: venue, symbol, ts = the bar's open (start of the bucket, TIMESTAMP_NS); open, high, low, close, vwap in quote
--- currency; volume, buy_volume, sell_volume in the unit of trades.size, by aggressor (a trade of unknown side is in volume
--- only); quote_volume = sum of price * size; trades = their number.
+-- Result: venue, symbol, ts = the bar's open (start of the bucket, TIMESTAMP_NS); open, high, low, close, vwap in
+-- quote currency; volume, buy_volume, sell_volume in the unit of trades.size, by aggressor (a trade of unknown side is
+-- in volume only); quote_volume = sum of price * size; trades = their number.
 -- Open and close are the first and last trade by ts, and by seq among equal ts.
--- Trades whose conditions contain 'aggregate' stand for several single trades. Where both were captured, each fill
--- is counted twice: nothing is left out here.
+-- Trades whose conditions contain 'aggregate' stand for several single trades. Where both were captured, each fill is
+-- counted twice: nothing is left out here.
 -- Example: FROM ohlcv('BTCUSDT', '1 minute', '2024-08-08', '2024-08-09') ORDER BY venue, ts;
 CREATE OR REPLACE MACRO ohlcv(sym, bucket, "from" := NULL, "to" := NULL) AS TABLE
 SELECT venue, symbol, bucket_start(ts, bucket) AS ts,

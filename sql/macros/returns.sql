@@ -2,8 +2,8 @@
 -- A bucket without a trade has no row; the next return then spans it.
 -- Arguments: sym (symbol), bucket (as in `bucket_start`), "from" and "to" (trades of from <= ts < to; everything
 -- without them).
--- Result: venue, symbol, ts = start of the bucket, close (in quote currency), simple_return = close / the close before - 1,
--- log_return = ln of close / the close before; both NULL in the first row.
+-- Result: venue, symbol, ts = start of the bucket, close (in quote currency), simple_return = close / the close before
+-- - 1, log_return = ln of close / the close before; both NULL in the first row.
 -- Example: FROM returns('BTCUSDT', '1 minute') ORDER BY venue, ts;
 CREATE OR REPLACE MACRO returns(sym, bucket, "from" := NULL, "to" := NULL) AS TABLE
 SELECT venue, symbol, ts, close,

@@ -1,10 +1,11 @@
 -- The last trade price on an even grid of time, with the buckets filled in which nothing was traded.
--- Arguments: sym (symbol), bucket (as in `bucket_start`), fill ('previous' = the price before, 'linear' = on the straight line
--- between the prices before and after, 'null'), "from" and "to" (trades of from <= ts < to; everything without them). The
--- grid reaches from the bucket of from to the last one before to; without them, from the first to the last trade.
--- Result: venue, symbol, ts = start of the bucket, price (in quote currency; NULL where there is nothing to fill from: before
--- the first trade, and for 'linear' after the last), volume (in the unit of trades.size) and trades (their number), both
--- 0 in an empty bucket; is_filled = nothing was traded in it.
+-- Arguments: sym (symbol), bucket (as in `bucket_start`), fill ('previous' = the price before, 'linear' = on the
+-- straight line between the prices before and after, 'null'), "from" and "to" (trades of from <= ts < to; everything
+-- without them). The grid reaches from the bucket of from to the last one before to; without them, from the first to
+-- the last trade.
+-- Result: venue, symbol, ts = start of the bucket, price (in quote currency; NULL where there is nothing to fill from:
+-- before the first trade, and for 'linear' after the last), volume (in the unit of trades.size) and trades (their
+-- number), both 0 in an empty bucket; is_filled = nothing was traded in it.
 -- Example: FROM sample_by('BTCUSDT', '1 second', 'linear') ORDER BY venue, ts;
 CREATE OR REPLACE MACRO sample_by(sym, bucket, fill := 'previous', "from" := NULL, "to" := NULL) AS TABLE
 WITH known AS MATERIALIZED (

@@ -1,10 +1,11 @@
 -- How wide a market was, from the quotes. Averages are weighted by how long a quote was in force.
--- The last quote holds until to; without to it counts for nothing. Quotes that lack a side count in one_sided only; the time
--- in which they were in force is not weighed.
+-- The last quote holds until to; without to it counts for nothing. Quotes that lack a side count in one_sided only;
+-- the time in which they were in force is not weighed.
 -- Arguments: sym (symbol), "from" and "to" (quotes of from <= ts < to; everything without them).
--- Result, one row a venue: venue, symbol; quotes = their number; one_sided = those lacking a side; crossed = those with bid
--- >= ask; spread_min, spread_median (of quotes, not of time), spread_max, spread_avg in quote currency; spread_bps_avg in
--- 1/10,000 of the mid; bid_size_avg, ask_size_avg in the unit of trades.size; seconds = time that was weighed.
+-- Result, one row a venue: venue, symbol; quotes = their number; one_sided = those lacking a side; crossed = those
+-- with bid >= ask; spread_min, spread_median (of quotes, not of time), spread_max, spread_avg in quote currency;
+-- spread_bps_avg in 1/10,000 of the mid; bid_size_avg, ask_size_avg in the unit of trades.size; seconds = time that
+-- was weighed.
 -- Of quotes of one ts only the last, by seq and update_id, is ever in force.
 -- Example: FROM spread_stats('BTCUSDT', '2024-08-08', '2024-08-09');
 CREATE OR REPLACE MACRO spread_stats(sym, "from" := NULL, "to" := NULL) AS TABLE

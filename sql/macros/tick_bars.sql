@@ -1,5 +1,6 @@
 -- Bars of a fixed number of trades.
--- Arguments: sym (symbol), per_bar (trades a bar), "from" and "to" (trades of from <= ts < to; everything without them).
+-- Arguments: sym (symbol), per_bar (trades a bar), "from" and "to" (trades of from <= ts < to; everything without
+-- them).
 -- Result: as of `cut_bars`; the last bar may hold fewer trades, which is_full tells.
 -- Aggregate trades count beside the single trades they stand for, where both were captured.
 -- Example: FROM tick_bars('BTCUSDT', 500) ORDER BY venue, bar;

@@ -2,10 +2,10 @@
 -- update_id, is the one.
 -- A quote of the trade's own ts counts as in force, although the trade may have caused it: where that matters, compare
 -- quote_seq with seq.
--- Arguments: sym (symbol), "from" and "to" (trades of from <= ts < to; everything without them). Quotes from before from
--- count.
--- Result: the columns of trades, then quote_ts, quote_seq, bid_price, bid_size, ask_price, ask_size, mid (all NULL before the
--- first quote; prices in quote currency) and staleness_ns = ts - quote_ts.
+-- Arguments: sym (symbol), "from" and "to" (trades of from <= ts < to; everything without them). Quotes from before
+-- from count.
+-- Result: the columns of trades, then quote_ts, quote_seq, bid_price, bid_size, ask_price, ask_size, mid (all NULL
+-- before the first quote; prices in quote currency) and staleness_ns = ts - quote_ts.
 -- Aggregate trades have a row beside those of the single trades they stand for, where both were captured.
 -- Example: SELECT avg(abs(price - mid)) FROM trades_with_quotes('BTCUSDT') WHERE staleness_ns < 1000000000;
 CREATE OR REPLACE MACRO trades_with_quotes(sym, "from" := NULL, "to" := NULL) AS TABLE

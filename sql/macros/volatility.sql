@@ -1,7 +1,7 @@
 -- The rolling volatility of the last trade price: the sample standard deviation of log returns.
--- Arguments: sym (symbol), bucket (as in `bucket_start`), periods (returns looked back on, 2 or more), "from" and "to" (trades
--- of from <= ts < to; everything without them), year (INTERVAL that counts as a year of trading; '252 days' for daily bars
--- of stocks).
+-- Arguments: sym (symbol), bucket (as in `bucket_start`), periods (returns looked back on, 2 or more), "from" and "to"
+-- (trades of from <= ts < to; everything without them), year (INTERVAL that counts as a year of trading; '252 days'
+-- for daily bars of stocks).
 -- Result: venue, symbol, ts = start of the bucket, close (in quote currency), log_return, volatility (of one bucket),
 -- annualized = volatility * sqrt(year / bucket), a month counting as 30 days; NULL until there are as many returns.
 -- Buckets without a trade have no row, and their return is in the next one.

@@ -1,6 +1,6 @@
 -- Bars of a fixed quantity traded.
--- Arguments: sym (symbol), per_bar (quantity a bar, in the unit of trades.size), "from" and "to" (trades of from <= ts < to;
--- everything without them).
+-- Arguments: sym (symbol), per_bar (quantity a bar, in the unit of trades.size), "from" and "to" (trades of from <= ts
+-- < to; everything without them).
 -- Result: as of `cut_bars`, which also says how a trade across a boundary counts.
 -- Aggregate trades count beside the single trades they stand for, where both were captured.
 -- Example: FROM volume_bars('BTCUSDT', 25.5) ORDER BY venue, bar;

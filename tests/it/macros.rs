@@ -458,7 +458,10 @@ fn samples_fill_empty_buckets_as_asked() {
     };
     assert_eq!(prices("'previous'"), "97 98 98 98 103");
     assert_eq!(prices("'null'"), "97 98   103");
-    let linear = db.sql("SELECT round(price, 6), trades, is_filled FROM sample_by('TESTUSDT', '1 second', 'linear') ORDER BY ts");
+    let linear = db.sql(
+        "SELECT round(price, 6), trades, is_filled \
+         FROM sample_by('TESTUSDT', '1 second', 'linear') ORDER BY ts",
+    );
     let want = [
         [97.0, 1.0, 0.0],
         [98.0, 4.0, 0.0],
@@ -544,7 +547,8 @@ fn trades_meet_the_same_quotes_in_twenty_runs() {
             ]
         })
         .collect();
-    let query = "SELECT price, bid_price, ask_price, mid, staleness_ns FROM trades_with_quotes('TESTUSDT') ORDER BY ts, seq";
+    let query = "SELECT price, bid_price, ask_price, mid, staleness_ns \
+         FROM trades_with_quotes('TESTUSDT') ORDER BY ts, seq";
     let first = db.sql(query);
     assert_near(&numbers(&first), &want, "trades_with_quotes");
     for _ in 1..20 {
@@ -565,7 +569,10 @@ fn spreads_are_weighed_by_the_time_they_were_in_force() {
         .iter()
         .map(|quote| quote.2 - quote.1)
         .fold(0.0, f64::max);
-    let got = db.sql("SELECT quotes, crossed, one_sided, spread_avg, spread_max, seconds FROM spread_stats('TESTUSDT')");
+    let got = db.sql(
+        "SELECT quotes, crossed, one_sided, spread_avg, spread_max, seconds \
+         FROM spread_stats('TESTUSDT')",
+    );
     let want = some([
         quotes.len() as f64,
         0.0,
