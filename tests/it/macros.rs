@@ -542,7 +542,7 @@ fn trades_meet_the_same_quotes_in_twenty_runs() {
                 Some(trade.price),
                 quote.map(|quote| quote.1),
                 quote.map(|quote| quote.2),
-                quote.map(|quote| (quote.1 + quote.2) / 2.0),
+                quote.map(|quote| f64::midpoint(quote.1, quote.2)),
                 quote.map(|quote| (trade.ts - quote.0) as f64),
             ]
         })
@@ -593,8 +593,8 @@ struct Book {
 
 impl Book {
     fn apply(&mut self, depth: &Depth<'_>) {
-        set(&mut self.bids, &depth.bids);
-        set(&mut self.asks, &depth.asks);
+        apply(&mut self.bids, &depth.bids);
+        apply(&mut self.asks, &depth.asks);
     }
 
     /// Side (0 = ask), level, price, size, the asks first, each side from the best on.
@@ -612,14 +612,14 @@ impl Book {
     }
 }
 
-fn set(side: &mut BTreeMap<u64, f64>, levels: &[Level<'_>]) {
+fn apply(ladder: &mut BTreeMap<u64, f64>, levels: &[Level<'_>]) {
     for (price, size) in levels {
         let price: f64 = price.parse().unwrap();
         let size: f64 = size.parse().unwrap();
         if size > 0.0 {
-            side.insert(price.to_bits(), size);
+            ladder.insert(price.to_bits(), size);
         } else {
-            side.remove(&price.to_bits());
+            ladder.remove(&price.to_bits());
         }
     }
 }
