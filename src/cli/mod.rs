@@ -3,6 +3,7 @@
 
 mod demo;
 mod doctor;
+mod export;
 mod load;
 mod progress;
 mod rebuild;
@@ -54,6 +55,8 @@ enum Command {
     Stream(Box<run::StreamArgs>),
     /// Load files
     Load(load::Args),
+    /// Write a table or a query's answer as files for other programs
+    Export(export::Args),
     /// Move finished dates from the database file to the Parquet lake
     Seal(seal::Args),
     /// Make canonical tables again from the raw messages
@@ -105,7 +108,7 @@ fn settings(cli: &Cli) -> anyhow::Result<Settings> {
     Settings::load(&cli.db).or_else(|error| {
         let asks = matches!(
             cli.command,
-            None | Some(Command::Sql(_) | Command::Status(_))
+            None | Some(Command::Sql(_) | Command::Export(_) | Command::Status(_))
         );
         if asks && matches!(query::status(&cli.db), Ok(Some(_))) {
             tracing::warn!("{error}");
@@ -119,6 +122,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
     let outcome = match command {
         None => return sql::shell(settings),
         Some(Command::Sql(args)) => return sql::run(&args, settings),
+        Some(Command::Export(args)) => return export::run(&args, settings),
         Some(Command::Run(args)) => run::run(&args, settings),
         Some(Command::Stream(args)) => run::stream(*args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
@@ -199,18 +203,25 @@ fn outcome(stop: &AtomicBool) -> Outcome {
 /// How long a database may be locked: others read the file for a moment, and one that has just opened it, or is just
 /// closing it, does not answer on a socket.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same for who wants it alone: readers may follow one another.
+const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database for a command that writes.
 fn open_store(settings: &Settings) -> store::Result<store::Store> {
-    patiently(|| store::Store::open(settings, store::Purpose::Ingest))
+    patiently(WRITER_PATIENCE, || {
+        store::Store::open(settings, store::Purpose::Ingest)
+    })
 }
 
 /// Opens the database as soon as nobody has it locked.
-fn patiently<T>(mut open: impl FnMut() -> store::Result<T>) -> store::Result<T> {
+fn patiently<T>(
+    patience: Duration,
+    mut open: impl FnMut() -> store::Result<T>,
+) -> store::Result<T> {
     let start = Instant::now();
     loop {
         match open() {
-            Err(store::Error::InUse { .. }) if start.elapsed() < PATIENCE => {
+            Err(store::Error::InUse { .. }) if start.elapsed() < patience => {
                 thread::sleep(Duration::from_millis(20));
             }
             opened => return opened,

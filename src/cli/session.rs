@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::patiently;
+use super::{PATIENCE, patiently};
 use crate::config::Settings;
 use crate::query::Session;
 use crate::store;
@@ -12,7 +12,7 @@ use crate::store;
 /// # Errors
 /// If the database cannot be opened, or another process has it that does not answer.
 pub(super) fn open(settings: &Settings, write: bool) -> anyhow::Result<Session> {
-    let opened = patiently(|| match Session::attach(&settings.db, write) {
+    let opened = patiently(PATIENCE, || match Session::attach(&settings.db, write) {
         Ok(None) => {
             let connection = store::open_reader(settings, write)?;
             Ok(Ok(Session::new(connection, write)))

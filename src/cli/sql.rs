@@ -76,6 +76,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     exit_code(result)
 }
 
+/// Writes the answer to a query to a file.
+pub(super) fn write_file(
+    session: &mut Session,
+    path: &Path,
+    format: Format,
+    query: String,
+) -> anyhow::Result<ExitCode> {
+    let (result, _) = to_file(path, format, session, &[(None, query)])?;
+    exit_code(result)
+}
+
 /// What came of a script, and whether anything of its answer was written.
 type Said = (Result<(), Failure>, bool);
 

@@ -229,14 +229,31 @@ impl Fetch {
                     Some(since) => (since.saturating_sub(LOOK_BACK_NS), since),
                     None => (0, started_ns),
                 };
-                let (want, readers) = (want.clone(), Arc::clone(&self.readers));
+                let (wanted, readers) = (want.clone(), Arc::clone(&self.readers));
                 let (table, prefix) = (backfill.table.clone(), backfill.prefix.clone());
-                let read =
-                    move || last_stored(&readers, &want, &table, prefix.as_deref(), from, until);
+                let first_time = since_ns.is_none();
+                let read = move || {
+                    let stored =
+                        last_stored(&readers, &wanted, &table, prefix.as_deref(), from, until)?;
+                    // A process that was killed may have stored what came after a hole, and not yet what fills it.
+                    let last = stored.1.as_deref().and_then(number_of);
+                    let missing = match (&prefix, last) {
+                        (Some(prefix), Some(last)) if first_time => {
+                            Some((missing(&readers, &wanted, prefix, until), last))
+                        }
+                        _ => None,
+                    };
+                    Some((stored, missing))
+                };
                 // What was never captured has no beginning.
-                let Some((ts, id)) = tokio::task::spawn_blocking(read).await.ok().flatten() else {
+                let Some(((ts, id), missing)) =
+                    tokio::task::spawn_blocking(read).await.ok().flatten()
+                else {
                     return;
                 };
+                if let (Some((missing, last)), Some(prefix)) = (missing, &backfill.prefix) {
+                    self.figures.found(want, prefix, &missing, last);
+                }
                 query.from_ns = Some(since_ns.map_or(ts, |since| since.min(ts)));
                 query.from_id = id.and_then(|id| number_of(&id)).map(|id| id + 1);
                 query.to_ns = Some(now_ns());
@@ -333,6 +350,38 @@ fn last_stored(
             None
         }
     }
+}
+
+/// Ranges of ids that are missing between trades stored until then, of the day before, unless they are known to be lost. The
+/// latest first.
+fn missing(readers: &Readers, want: &Want, prefix: &str, until: i64) -> Vec<(u64, u64)> {
+    let sql = "WITH own AS (
+             SELECT substr(trade_id, length($3) + 1)::UBIGINT AS n, recv_ts FROM main.trades
+             WHERE venue = $1 AND symbol = $2 AND recv_ts <= make_timestamp_ns($4)
+               AND regexp_full_match(trade_id, $3 || '[0-9]+')
+         ), recent AS (
+             SELECT DISTINCT n FROM own WHERE recv_ts >= (SELECT max(recv_ts) FROM own) - INTERVAL '1 day'
+         ), holes AS (
+             SELECT n + 1 AS first, lead(n) OVER (ORDER BY n) - 1 AS last FROM recent
+         )
+         SELECT first, last FROM holes WHERE last >= first AND NOT EXISTS (
+             FROM main.feed_events e
+             WHERE e.venue = $1 AND e.symbol = $2 AND e.channel = 'trades' AND e.kind = 'gap'
+               AND e.from_id <= first AND e.to_id >= last)
+         ORDER BY first DESC LIMIT 64";
+    let parameters = duckdb::params![&*want.venue, &*want.symbol, prefix, until];
+    let read = || -> duckdb::Result<Vec<(u64, u64)>> {
+        let Ok(reader) = readers.open() else {
+            return Ok(Vec::new());
+        };
+        let mut statement = reader.connection.prepare(sql)?;
+        let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    };
+    read().unwrap_or_else(|error| {
+        tracing::error!(venue = %want.venue, symbol = %want.symbol, %error, "what is missing cannot be told");
+        Vec::new()
+    })
 }
 
 /// The number that an id ends with.

@@ -144,6 +144,13 @@ impl Figures {
         self.inner().holes.give_up()
     }
 
+    /// Trades between stored ones are missing, of the series that `want` is about.
+    pub(super) fn found(&self, want: &Want, prefix: &str, missing: &[(u64, u64)], last: u64) {
+        let series = (&want.venue, &*want.symbol, prefix);
+        let holes = &mut self.inner().holes;
+        holes.found(series, missing, last, Instant::now());
+    }
+
     /// A request for trades has ended.
     pub fn answered(&self, want: &Want) {
         if let WantKind::Trades { prefix, .. } = &want.kind {

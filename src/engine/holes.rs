@@ -70,6 +70,27 @@ impl Holes {
         self.consecutive = consecutive;
     }
 
+    /// Trades between stored ones are missing: an earlier process ended before they came. `last` is the highest stored id.
+    pub(super) fn found(
+        &mut self,
+        (venue, symbol, prefix): (&Arc<str>, &str, &str),
+        missing: &[(u64, u64)],
+        last: u64,
+        now: Instant,
+    ) {
+        let key = (Arc::clone(venue), symbol.to_owned(), prefix.into());
+        let open = Vec::new();
+        let series = self.series.entry(key).or_insert(Series { last, open });
+        let holes = missing.iter().map(|&(first, last)| Hole {
+            first,
+            last,
+            due: now,
+            asked: false,
+        });
+        let room = MOST.saturating_sub(series.open.len());
+        series.open.extend(holes.take(room));
+    }
+
     /// Takes in what a commit held.
     pub(super) fn committed(&mut self, seen: &[Seen], now: Instant) {
         for seen in seen.iter().filter(|seen| *seen.table == *TRADES) {
@@ -255,6 +276,17 @@ mod tests {
         scene.gets("", &[(112, 113)]);
         scene.holes.answered(&"v".into(), "S", "", scene.now);
         assert_eq!(scene.passes(2), ["lost 111-111", "lost 114-114"]);
+        assert!(scene.passes(3600).is_empty());
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_out_is_asked_for_at_once() {
+        let mut scene = Scene::new();
+        let series = (&"v".into(), "S", "a");
+        scene.holes.found(series, &[(5, 6)], 20, scene.now);
+        scene.gets("a", &[(21, 22), (5, 5)]);
+        assert_eq!(scene.passes(0), ["want a6-6"]);
+        scene.gets("a", &[(6, 6)]);
         assert!(scene.passes(3600).is_empty());
     }
 

@@ -122,7 +122,12 @@ impl Market {
         command.args(["--websocket", &format!("ws://{}", self.address)]);
         command.args(["--rest", &format!("http://{}", self.address)]);
         command.envs(environment.iter().copied());
-        Live::spawn(command)
+        let live = Live::spawn(command);
+        // Before that every look at the file would be in its way.
+        wait("the capture to begin", || {
+            db.dir().join("mdb.sock").exists().then_some(())
+        });
+        live
     }
 
     /// A `[[feed]]` section for it.

@@ -20,6 +20,7 @@ mod cli;
 mod corrections;
 mod crash;
 mod documented;
+mod export;
 mod harness;
 mod hostile;
 mod idempotent;
