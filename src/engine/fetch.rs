@@ -1,6 +1,6 @@
 //! What the feeds cannot receive is requested: whole books to start from, and what was missed across a reconnect.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +21,10 @@ const AT_ONCE: usize = 16;
 const AGAIN: Duration = Duration::from_millis(500);
 /// … and in the end.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
-/// A book whose request fails is asked for no more seldom than this.
+/// A book whose request fails is asked for no more seldom than this …
 const FAILED_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
+/// … and no more often in all: it may be that there is none.
+const ATTEMPTS: u32 = 100;
 /// Trades that were passed over are no older than this.
 const JUST_NOW_NS: i64 = 60_000_000_000;
 /// How far before the hole the last stored trade is looked for.
@@ -30,6 +32,9 @@ const LOOK_BACK_NS: i64 = 86_400_000_000_000;
 
 /// When a book was last asked for, by venue and symbol, and how long to wait before the next time.
 type Patience = HashMap<Book, (Instant, Duration)>;
+
+/// Books that are being fetched, and whether they are to be fetched once more then.
+type UnderWay = HashMap<Book, bool>;
 
 /// Venue and symbol.
 type Book = (Arc<str>, Arc<str>);
@@ -111,37 +116,35 @@ pub async fn run(fetch: Fetch, mut wants: mpsc::Receiver<Want>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let started_ns = now_ns();
     let mut patience = Patience::new();
-    // A book that is being fetched need not be asked for again: what becomes of it will be told.
-    let healing: Arc<Mutex<HashSet<Book>>> = Arc::default();
+    let books: Arc<Mutex<UnderWay>> = Arc::default();
     let mut under_way = JoinSet::new();
     while let Some(want) = wants.recv().await {
         while under_way.try_join_next().is_some() {}
         let Some(side) = fetch.venues.side(&want.venue) else {
             continue;
         };
-        let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
-        let is_book = matches!(want.kind, WantKind::Snapshot | WantKind::Heal);
-        let not_before = if is_book {
-            let first = lock(&healing).insert(book.clone());
-            if !first && want.kind == WantKind::Heal {
+        let (fetch, places) = (Arc::clone(&fetch), Arc::clone(&places));
+        if matches!(want.kind, WantKind::Snapshot | WantKind::Heal) {
+            let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
+            if let Some(again) = lock(&books).get_mut(&book) {
+                // What becomes of the request under way will be told; but it may be from before the connection was lost.
+                *again |= want.kind == WantKind::Snapshot;
                 continue;
             }
-            wait(&mut patience, &book)
-        } else {
-            Instant::now()
-        };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            lock(&books).insert(book.clone(), false);
+            let (not_before, books) = (wait(&mut patience, &book), Arc::clone(&books));
+            under_way.spawn(async move {
+                tokio::time::sleep_until(not_before).await;
+                fetch.book(&side, &want, &places, &books).await;
+            });
+            continue;
+        }
+        let Ok(place) = places.acquire_owned().await else {
             break;
         };
-        let (fetch, healing) = (Arc::clone(&fetch), Arc::clone(&healing));
         under_way.spawn(async move {
             let _place = place;
-            tokio::time::sleep_until(not_before).await;
-            if is_book {
-                fetch.book(&side, &want, &healing).await;
-            } else {
-                fetch.missed(&side, &want, started_ns).await;
-            }
+            fetch.missed(&side, &want, started_ns).await;
         });
     }
     under_way.shutdown().await;
@@ -167,31 +170,47 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Fetch {
     /// Fetches a book, again and again until it is there or no longer needed.
-    async fn book(&self, side: &Side, want: &Want, healing: &Mutex<HashSet<Book>>) {
+    async fn book(&self, side: &Side, want: &Want, places: &Semaphore, books: &Mutex<UnderWay>) {
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
+        let mut needed = want.kind == WantKind::Snapshot;
+        loop {
+            if needed || !self.figures.in_step(&want.venue, &want.symbol) {
+                self.snapshot(side, want, places).await;
+            }
+            let mut books = lock(books);
+            needed = books.get_mut(&book).is_some_and(std::mem::take);
+            if !needed {
+                books.remove(&book);
+                return;
+            }
+        }
+    }
+
+    async fn snapshot(&self, side: &Side, want: &Want, places: &Semaphore) {
+        let Some(request) = &side.snapshot else {
+            return;
+        };
         let query = Query {
             symbol: Some(Arc::clone(&want.symbol)),
             ..Query::default()
         };
         let mut pause = AGAIN;
-        let mut needed = want.kind == WantKind::Snapshot;
-        while let Some(request) = &side.snapshot
-            && (needed || !self.figures.in_step(&want.venue, &want.symbol))
-        {
-            needed = false;
-            match side.client.fetch(request, &query, &self.out).await {
-                Ok(_) | Err(Error::Closed) => break,
-                Err(error) => {
-                    self.tell(want, "book", "snapshot_failed", &query, error.to_string())
-                        .await;
-                    // The client has tried what may be tried at once.
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(FAILED_AGAIN_AT_MOST);
-                    needed |= want.kind == WantKind::Snapshot;
-                }
+        for _ in 0..ATTEMPTS {
+            let Ok(place) = places.acquire().await else {
+                return;
+            };
+            let fetched = side.client.fetch(request, &query, &self.out).await;
+            drop(place);
+            let Err(error) = fetched else { return };
+            if matches!(error, Error::Closed) {
+                return;
             }
+            self.tell(want, "book", "snapshot_failed", &query, error.to_string())
+                .await;
+            // The client has tried what may be tried at once.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(FAILED_AGAIN_AT_MOST);
         }
-        lock(healing).remove(&book);
     }
 
     /// Fetches what was missed of a channel.
