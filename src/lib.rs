@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! ```text
-//! bytes in → sources → raw ─(sql/venues)→ canonical tables ─(sql/views)→ query → output
+//! bytes in → sources → raw ─(sql/venues)→ canonical tables ─(sql/views, macros)→ query → output
 //!                       └ book engine ┘            store: one DuckDB file + a Parquet lake
 //! ```
 //!

@@ -141,14 +141,3 @@ fn machine_memory_bytes() -> u64 {
         .unwrap_or(u64::MAX);
     total.min(group)
 }
-
-/// Whether a connection optimizes what it runs from now on. DuckDB does so at each execution of a prepared statement, too,
-/// although there is nothing left to optimize: for a few rows that takes a sixth of the time.
-pub(super) fn optimize(conn: &Connection, yes: bool) -> Result<()> {
-    conn.execute_batch(if yes {
-        "PRAGMA enable_optimizer"
-    } else {
-        "PRAGMA disable_optimizer"
-    })
-    .doing("setting the optimizer")
-}

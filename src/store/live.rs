@@ -136,7 +136,7 @@ impl Store {
         told: impl FnMut(Commit),
     ) -> Result<()> {
         let mut live = Live {
-            writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog))?,
+            writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog)),
             checkpoints: Checkpoints::new(self.clone_connection()?)?,
             conn: self.clone_connection()?,
             threads: self.threads,
@@ -311,10 +311,7 @@ impl<T: FnMut(Commit)> Live<T> {
         let conns = (0..self.threads.clamp(1, 2))
             .map(|_| self.conn.try_clone().doing("opening a connection"))
             .collect::<Result<Vec<_>>>()?;
-        let venue = venues::load(tree, venue)?;
-        let normalizers = Normalizers::new(conns, &venue, &self.catalog, None)?;
-        normalizers.plan()?;
-        Ok(normalizers)
+        Normalizers::new(conns, &venues::load(tree, venue)?, &self.catalog, None)
     }
 
     fn take_up(&mut self, tree: SqlTree, venues: &[String]) -> Result<()> {

@@ -16,7 +16,6 @@ use memchr::memmem::Finder;
 use super::account::Account;
 use super::catalog::{Catalog, Table};
 use super::deltas::ENGINE_COLUMNS;
-use super::duck::optimize;
 use super::error::{Doing, Error, Result, in_file};
 use super::raw::{self, DeadLetter, LoadMark, RawBatch};
 use super::slot::{self, Slot};
@@ -170,19 +169,6 @@ impl Normalizers {
             files,
             conns,
         })
-    }
-
-    /// Makes the plans of all statements, and has them run as they are from now on.
-    pub(super) fn plan(&self) -> Result<()> {
-        for conn in &self.conns {
-            optimize(conn, true)?;
-            conn.flush_prepared_statement_cache();
-            for file in &self.files {
-                conn.prepare_cached(&file.sql).doing("planning")?;
-            }
-            optimize(conn, false)?;
-        }
-        Ok(())
     }
 
     /// Names of the tables filled.

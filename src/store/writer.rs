@@ -15,7 +15,6 @@ use duckdb::{Connection, params};
 use super::book_rows::BookRows;
 use super::books::{Books, Past, Turn};
 use super::catalog::{Catalog, Table};
-use super::duck::optimize;
 use super::error::{Doing, Error, Result};
 use super::events;
 use super::insert::{self, Inserts};
@@ -125,8 +124,6 @@ type Committing = JoinHandle<(Connection, duckdb::Result<()>)>;
 /// only once the one before it is, so that what is there after a crash is always a whole beginning.
 pub(super) struct Writer {
     conn: Connection,
-    /// Where a live writer looks things up, so that `conn` need not optimize what it runs.
-    look: Option<Connection>,
     spare: Option<Connection>,
     committing: Option<Committing>,
     /// Bytes of raw in the open transaction; `None` if none is open.
@@ -154,7 +151,6 @@ impl Writer {
     pub(super) fn new(conn: Connection, catalog: Arc<Catalog>, target: Target) -> Self {
         Self {
             conn,
-            look: None,
             spare: None,
             committing: None,
             open_bytes: None,
@@ -173,18 +169,12 @@ impl Writer {
     }
 
     /// A writer of many small commits: the caller says when, by [`Writer::flush`].
-    ///
-    /// # Errors
-    /// If no further connection can be made.
-    pub(super) fn live(conn: Connection, catalog: Arc<Catalog>) -> Result<Self> {
+    pub(super) fn live(conn: Connection, catalog: Arc<Catalog>) -> Self {
         // Each table's INSERT comes in a few forms.
         conn.set_prepared_statement_cache_capacity(256);
-        let look = conn.try_clone().doing("opening a connection")?;
-        optimize(&conn, false)?;
         let mut writer = Self::new(conn, catalog, Target::hot());
-        writer.look = Some(look);
         writer.live = true;
-        Ok(writer)
+        writer
     }
 
     /// Makes ready for a venue's messages.
@@ -460,7 +450,7 @@ impl Writer {
         let stored = batch.project(&own)?;
         match self.books.remove(venue) {
             Some(mut books) if table.name == BOOK_DELTAS => {
-                books.take_up(self.look.as_ref().unwrap_or(&self.conn), &table, &batch)?;
+                books.take_up(&self.conn, &table, &batch)?;
                 let said = if batch.num_rows() < ROWS_FOR_A_THREAD {
                     self.insert(&table.name, venue, &stored)?;
                     books.apply(&table, &batch)
@@ -522,14 +512,16 @@ impl Writer {
 
     /// Leaves out rows whose key is known, stored or earlier in the batch.
     fn only_new(&mut self, table: &Table, venue: &str, batch: RecordBatch) -> Result<RecordBatch> {
-        let look = self.look.as_ref().unwrap_or(&self.conn);
         let keys = match self.keys.entry((venue.to_owned(), table.name.clone())) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(Keys::new(look, table, &self.target.relation(table), venue)?)
-            }
+            Entry::Vacant(entry) => entry.insert(Keys::new(
+                &self.conn,
+                table,
+                &self.target.relation(table),
+                venue,
+            )?),
         };
-        let new = keys.admit(look, table, &batch)?;
+        let new = keys.admit(&self.conn, table, &batch)?;
         if new.iter().all(|&new| new) {
             return Ok(batch);
         }
@@ -538,22 +530,10 @@ impl Writer {
 
     /// Of rows with one key only the one received last stays.
     fn replace(&mut self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<RowCount> {
-        if !self.target.writes(&table.name) {
+        let (schema, name) = (self.target.schema, &table.name);
+        if !self.target.writes(name) {
             return Ok(RowCount::default());
         }
-        // It joins tables, and two with many rows must not be compared row by row.
-        if self.live {
-            optimize(&self.conn, true)?;
-        }
-        let count = self.replace_latest(table, venue, batch)?;
-        if self.live {
-            optimize(&self.conn, false)?;
-        }
-        Ok(count)
-    }
-
-    fn replace_latest(&self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<RowCount> {
-        let (schema, name) = (self.target.schema, &table.name);
         let doing = || format!("writing {name}");
         let same = |a: &str, b: &str| {
             table

@@ -247,7 +247,7 @@ fn edits_take_effect_beside_the_capture() {
     let market = Market::open(
         SPOT,
         &[("BTCUSDT", &btc), ("ETHUSDT", &eth)],
-        &["--speed", "2"],
+        &["--speed", "5"],
     );
     let db = Db::new();
     hurry(&db, SPOT);
