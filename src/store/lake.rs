@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, RecordBatch, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use duckdb::Connection;
+use duckdb::{Connection, params};
 use jiff::civil::Date;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -28,8 +29,10 @@ const STAGING: &str = ".staging";
 const ROW_GROUP_ROWS: usize = 1 << 19;
 /// … unless they are large ones: a row group is held in memory.
 const ROW_GROUP_BYTES: usize = 64 << 20;
-/// Level 9 would save another 1 to 7 % and take twice as long.
-const ZSTD_LEVEL: i32 = 6;
+/// zstd's level for files that stay: 9 would save another 1 to 7 % and take twice as long.
+pub(super) const SEAL_LEVEL: i32 = 6;
+/// … and for files written as fast as a vendor's file can be read.
+pub(super) const LOAD_LEVEL: i32 = 1;
 /// A page of text may be larger than one of numbers: it compresses better for it.
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -49,6 +52,53 @@ pub(super) fn path(table: &str, date: Date, facts: &Facts) -> String {
     format!("{DIR}/{table}/date={date}/{first}-{last}.parquet")
 }
 
+/// A name that no file has yet: late rows may span the same seqs as a file that is there.
+pub(super) fn free_path(db: &Path, table: &Table, date: Date, facts: &Facts) -> Result<String> {
+    const MAX_FILES: usize = 10_000;
+    let path = path(&table.name, date, facts);
+    let numbered = |n: usize| path.replace(".parquet", &format!("-{n}.parquet"));
+    std::iter::once(path.clone())
+        .chain((2..MAX_FILES).map(numbered))
+        .find(|path| !db.join(path).exists())
+        .ok_or_else(|| Error::SealMismatch {
+            table: table.name.clone(),
+            date: date.to_string(),
+            message: format!("all names like {path} are taken"),
+        })
+}
+
+/// Makes a file part of the lake; `loaded` if its rows come from a vendor's file and not from raw.
+pub(super) fn record(
+    conn: &Connection,
+    table: &Table,
+    date: Date,
+    path: &str,
+    facts: &Facts,
+    (bytes, hash): (u64, &str),
+    loaded: bool,
+) -> Result<()> {
+    conn.execute(
+        "INSERT INTO ops.manifest
+             (table_name, date, path, first_seq, last_seq, rows, bytes, min_ts, max_ts, blake3, loaded)
+         VALUES (?, ?::DATE, ?, ?, ?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?)",
+        params![
+            table.name,
+            date.to_string(),
+            path,
+            facts.first_seq,
+            facts.last_seq,
+            facts.rows,
+            bytes,
+            facts.min_ts,
+            facts.max_ts,
+            hash,
+            loaded
+        ],
+    )
+    .doing("writing the manifest")
+    .map(|_| ())
+}
+
 /// A file under construction: hidden, and gone again if it is dropped before [`Staged::publish`].
 pub(super) struct Staged {
     path: PathBuf,
@@ -61,17 +111,19 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Begins a file for rows of `table`.
-    pub(super) fn create(db: &Path, table: &Table, date: Date) -> Result<Self> {
+    /// Begins a file for rows of `table`, compressed at a zstd level.
+    pub(super) fn create(db: &Path, table: &Table, date: Date, level: i32) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let dir = db.join(DIR).join(&table.name).join(format!("date={date}"));
         fs::create_dir_all(&dir).at("create", &dir)?;
-        let path = dir.join(format!(".{}{STAGING}", std::process::id()));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!(".{}-{number}{STAGING}", std::process::id()));
         let file = File::create(&path).at("create", &path)?;
         let schema = with_field_ids(table);
         let writer = ArrowWriter::try_new(
             file.try_clone().at("write", &path)?,
             schema.clone(),
-            Some(properties(table)),
+            Some(properties(table, level)),
         )
         .map_err(|source| parquet(&path, source))?;
         let time = table.position(table.time()).unwrap_or_default();
@@ -99,8 +151,23 @@ impl Staged {
             return Ok(());
         };
         let numbered = self.schema.fields().iter().zip(batch.columns());
-        let columns = numbered.map(|(field, column)| cast(column, field.data_type()));
-        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?)?;
+        let columns = numbered.map(|(field, column)| match column.data_type() {
+            // The writer takes a dictionary for its values.
+            DataType::Dictionary(_, values) if **values == *field.data_type() => {
+                Ok(Arc::clone(column))
+            }
+            _ => cast(column, field.data_type()),
+        });
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        let fields = self.schema.fields().iter().zip(&columns);
+        let fields = fields.map(|(field, column)| {
+            field
+                .as_ref()
+                .clone()
+                .with_data_type(column.data_type().clone())
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new(schema, columns)?;
         writer
             .write(&batch)
             .map_err(|source| parquet(&self.path, source))?;
@@ -121,6 +188,19 @@ impl Staged {
             self.facts.last_seq = Some(self.facts.last_seq.map_or(seq, |s| s.max(seq)));
         }
         Ok(())
+    }
+
+    /// Ends the row group: what follows is read, or passed over, apart from what came before.
+    pub(super) fn end_group(&mut self) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer.flush().map_err(|source| parquet(&self.path, source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where it is while it is hidden.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Ends the file and makes it durable; still hidden.
@@ -200,10 +280,10 @@ fn numbered(field: &Field, next: &mut u32) -> Field {
 }
 
 /// How a file is written: the layouts that came out smallest on real data, see the README.
-fn properties(table: &Table) -> WriterProperties {
+fn properties(table: &Table, level: i32) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(
-            ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default(),
+            ZstdLevel::try_new(level).unwrap_or_default(),
         ))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
@@ -245,13 +325,22 @@ pub(super) fn is_staging(path: &Path) -> bool {
     name.starts_with('.') && name.ends_with(STAGING) && path.is_file()
 }
 
-/// Removes what a crash left: files that never got their name, and files all of whose rows are in the database
-/// still. A file that the manifest does not know and whose rows are nowhere else stays: `doctor` names it.
+/// Removes what a crash left: files that never got their name, files that a load was about to make part of the lake, and
+/// files all of whose rows are in the database still. A file that the manifest does not know and whose rows are nowhere else stays: `doctor` names it.
 pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
+    let incoming: HashSet<String> = conn
+        .prepare("SELECT path FROM ops.incoming")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .doing("reading ops.incoming")?;
     for (table, path) in unknown(db, conn)? {
-        if is_staging(&path) || rows_are_hot(conn, &table, &path) {
+        let relative = path.strip_prefix(db).unwrap_or(&path).to_string_lossy();
+        if is_staging(&path) || incoming.contains(&*relative) || rows_are_hot(conn, &table, &path) {
             fs::remove_file(&path).at("remove", &path)?;
         }
+    }
+    if !incoming.is_empty() {
+        conn.execute_batch("DELETE FROM ops.incoming")
+            .doing("writing ops.incoming")?;
     }
     Ok(())
 }

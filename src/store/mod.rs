@@ -134,6 +134,7 @@ impl Store {
                 "SELECT greatest(
                      (SELECT coalesce(max(seq), 0) FROM hot.raw_messages),
                      (SELECT coalesce(max(last_seq), 0) FROM ops.manifest),
+                     (SELECT coalesce(max(last_seq), 0) FROM ops.file_loads),
                      (SELECT coalesce(max(seq), 0) FROM ops.progress)) + 1",
                 [],
                 |row| row.get(0),

@@ -233,10 +233,14 @@ impl Store {
             };
             // Rows whose message is gone cannot be made again.
             let made = format!("{made} AND seq IN (SELECT seq FROM main.raw_messages)");
+            // What was loaded from vendors' files stays where it is.
+            let mut own = format!("FROM hot.{}", table.name);
+            if let Some(files) = schema::lake_files(&self.conn, table, Some(false))? {
+                own = format!("({own} UNION ALL BY NAME FROM {files})");
+            }
             let sql = format!(
-                "INSERT INTO rebuild.{} FROM main.{} WHERE NOT coalesce({made}, false)",
+                "INSERT INTO rebuild.{} BY NAME SELECT * FROM ({own}) WHERE NOT coalesce({made}, false)",
                 table.name,
-                table.whole()
             );
             self.conn
                 .execute_batch(&sql)
@@ -278,7 +282,7 @@ impl Store {
                 conn.execute_batch(&format!(
                     "DELETE FROM hot.{name};
                      INSERT INTO hot.{name} FROM rebuild.{name};
-                     DELETE FROM ops.manifest WHERE table_name = '{name}';"
+                     DELETE FROM ops.manifest WHERE table_name = '{name}' AND NOT loaded;"
                 ))
                 .doing(format!("putting {name} in place"))?;
                 schema::replace_views(conn, &self.catalog, table)?;
@@ -313,7 +317,7 @@ impl Store {
 
 fn manifest_of(conn: &Connection, table: &str) -> Result<Vec<(String, Date)>> {
     let rows: Vec<(String, String)> = conn
-        .prepare("SELECT path, date::VARCHAR FROM ops.manifest WHERE table_name = ?")
+        .prepare("SELECT path, date::VARCHAR FROM ops.manifest WHERE table_name = ? AND NOT loaded")
         .and_then(|mut s| {
             s.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
                 .and_then(Iterator::collect)

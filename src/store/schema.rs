@@ -1,6 +1,6 @@
 //! What the database file holds: mdb's own records, the hot tables, and the views that users query.
 
-use duckdb::{Connection, OptionalExt};
+use duckdb::{Connection, OptionalExt, params};
 
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result, in_file};
@@ -17,6 +17,16 @@ const OPS: &str = "
         table_name VARCHAR NOT NULL, date DATE NOT NULL, path VARCHAR NOT NULL, first_seq UBIGINT, last_seq UBIGINT,
         rows UBIGINT NOT NULL, bytes UBIGINT NOT NULL, min_ts TIMESTAMP_NS NOT NULL, max_ts TIMESTAMP_NS NOT NULL,
         blake3 VARCHAR NOT NULL);
+    -- Of rows loaded from a vendor's file: no raw message can make them again.
+    ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS loaded BOOLEAN DEFAULT false;
+    -- Lake files about to get their names: what the manifest does not name of them after a crash is swept.
+    CREATE TABLE IF NOT EXISTS ops.incoming (path VARCHAR NOT NULL);
+    -- Vendors' files that were loaded, by the hash of their content and what was said of them.
+    CREATE TABLE IF NOT EXISTS ops.file_loads (
+        mark VARCHAR NOT NULL, source VARCHAR NOT NULL, bytes UBIGINT NOT NULL, into_table VARCHAR NOT NULL,
+        rows UBIGINT NOT NULL, last_seq UBIGINT);
+    -- The columns that files of each kind had, so that one that differs is noticed.
+    CREATE TABLE IF NOT EXISTS ops.file_schemas (kind VARCHAR NOT NULL, name VARCHAR NOT NULL, type VARCHAR NOT NULL);
     -- How far each normalizer has read raw.
     CREATE TABLE IF NOT EXISTS ops.progress (venue VARCHAR NOT NULL, normalizer VARCHAR NOT NULL, seq UBIGINT NOT NULL);
     -- Content that was loaded: a hash of each file up to each commit.
@@ -104,27 +114,42 @@ pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Tabl
     Ok(())
 }
 
+/// The lake's files of a table, as a relation; `None` if there are none. `loaded` limits them to those that raw can
+/// or cannot make again.
+pub(super) fn lake_files(
+    conn: &Connection,
+    table: &Table,
+    loaded: Option<bool>,
+) -> Result<Option<String>> {
+    let files: Vec<String> = conn
+        .prepare_cached(
+            "SELECT path FROM ops.manifest WHERE table_name = $1 AND loaded = coalesce($2, loaded) ORDER BY path",
+        )
+        .and_then(|mut s| {
+            s.query_map(params![table.name, loaded], |row| row.get::<_, String>(0))
+                .and_then(Iterator::collect)
+        })
+        .doing("reading the manifest")?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let files: Vec<String> = files
+        .iter()
+        .map(|f| format!("'{}'", f.replace('\'', "''")))
+        .collect();
+    let files = files.join(", ");
+    Ok(Some(format!(
+        "read_parquet([{files}], hive_partitioning = false)"
+    )))
+}
+
 /// All rows: hot ones, and the lake's files if there are any. If rows have only moved this is all that changes, and
 /// gets in the way of no other transaction.
 pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let columns = table.select_list();
-    let files: Vec<String> = conn
-        .prepare_cached("SELECT path FROM ops.manifest WHERE table_name = ? ORDER BY path")
-        .and_then(|mut s| {
-            s.query_map([&table.name], |row| row.get::<_, String>(0))
-                .and_then(Iterator::collect)
-        })
-        .doing("reading the manifest")?;
     let mut body = format!("SELECT {columns} FROM hot.{}", table.name);
-    if !files.is_empty() {
-        let files: Vec<String> = files
-            .iter()
-            .map(|f| format!("'{}'", f.replace('\'', "''")))
-            .collect();
-        let files = files.join(", ");
-        body = format!(
-            "{body} UNION ALL SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"
-        );
+    if let Some(files) = lake_files(conn, table, None)? {
+        body = format!("{body} UNION ALL SELECT {columns} FROM {files}");
     }
     if table.latest {
         body = format!(

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use duckdb::{Connection, params};
+use duckdb::Connection;
 use jiff::civil::Date;
 
 use super::catalog::{Catalog, Table};
@@ -126,7 +126,7 @@ impl Sealer {
             "hot.{} WHERE {time} >= make_timestamp_ns({start}) AND {time} <= make_timestamp_ns({end})",
             table.name
         );
-        let mut staged = Staged::create(&self.dir, table, date)?;
+        let mut staged = Staged::create(&self.dir, table, date, lake::SEAL_LEVEL)?;
         let sort = lake::sort_columns(table).join(", ");
         let mut statement = self
             .conn
@@ -149,7 +149,7 @@ impl Sealer {
                 message: format!("the file holds {facts:?}, its source {expected:?}"),
             });
         }
-        let path = self.free_path(table, date, &facts)?;
+        let path = lake::free_path(&self.dir, table, date, &facts)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         self.swap(table, date, &path, &facts, (bytes, &hash), &rows)?;
         Ok(SealedFile {
@@ -159,21 +159,6 @@ impl Sealer {
             rows: facts.rows,
             bytes,
         })
-    }
-
-    /// The file's name; late rows may span the same seqs as a file that is there.
-    fn free_path(&self, table: &Table, date: Date, facts: &Facts) -> Result<String> {
-        const MAX_FILES: usize = 10_000;
-        let path = lake::path(&table.name, date, facts);
-        let numbered = |n: usize| path.replace(".parquet", &format!("-{n}.parquet"));
-        std::iter::once(path.clone())
-            .chain((2..MAX_FILES).map(numbered))
-            .find(|path| !self.dir.join(path).exists())
-            .ok_or_else(|| Error::SealMismatch {
-                table: table.name.clone(),
-                date: date.to_string(),
-                message: format!("all names like {path} are taken"),
-            })
     }
 
     fn swap(
@@ -187,24 +172,7 @@ impl Sealer {
     ) -> Result<()> {
         let doing = || format!("sealing {} {date}", table.name);
         let swapped = (|| {
-            self.conn
-                .execute(
-                    "INSERT INTO ops.manifest VALUES
-                         (?, ?::DATE, ?, ?, ?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?)",
-                    params![
-                        table.name,
-                        date.to_string(),
-                        path,
-                        facts.first_seq,
-                        facts.last_seq,
-                        facts.rows,
-                        bytes,
-                        facts.min_ts,
-                        facts.max_ts,
-                        hash
-                    ],
-                )
-                .doing(doing())?;
+            lake::record(&self.conn, table, date, path, facts, (bytes, hash), false)?;
             let deleted = self
                 .conn
                 .execute(&format!("DELETE FROM {rows}"), [])

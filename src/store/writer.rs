@@ -106,12 +106,16 @@ impl Target {
     }
 
     /// The relation that holds all rows of a table, so that new ones can be compared with them.
-    fn relation(&self, table: &Table) -> String {
+    fn relation(&self, conn: &Connection, table: &Table) -> Result<String> {
         if self.raw {
-            format!("main.{}", table.whole())
-        } else {
-            format!("{}.{}", self.schema, table.name)
+            return Ok(format!("main.{}", table.whole()));
         }
+        let beside = format!("{}.{}", self.schema, table.name);
+        let loaded = schema::lake_files(conn, table, Some(true))?;
+        Ok(match loaded {
+            Some(files) => format!("(FROM {beside} UNION ALL BY NAME FROM {files})"),
+            None => beside,
+        })
     }
 }
 
@@ -517,7 +521,7 @@ impl Writer {
             Entry::Vacant(entry) => entry.insert(Keys::new(
                 &self.conn,
                 table,
-                &self.target.relation(table),
+                &self.target.relation(&self.conn, table)?,
                 venue,
             )?),
         };
