@@ -1,6 +1,6 @@
--- The moment that a number of seconds, milliseconds, microseconds or nanoseconds since 1970 stands for. The unit is told
--- by the number's size: each begins where the one before would reach past the year 2262, which in all but seconds is
--- April 1970.
+-- The moment that a number of seconds, milliseconds, microseconds or nanoseconds since 1970 stands for. The unit is
+-- told by the number's size: each begins where the one before would reach past the year 2262, which in all but seconds
+-- is April 1970.
 -- Arguments: n (number, or text that is one). A fraction counts in seconds only.
 -- Result: TIMESTAMP_NS; NULL if n is no number or out of range. Never an error.
 -- Example: SELECT from_epoch('1735689600010866') AS ts;

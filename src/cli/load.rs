@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::ValueEnum;
 
 use super::progress::{bar, grouped};
 use super::serving::Serving;
@@ -16,32 +15,47 @@ use crate::config::Settings;
 use crate::sources::capture::Capture;
 use crate::store::{Load, Loaded, Store, Written};
 
-/// What files may hold.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Dialect {
-    /// Lines `<receive time, ns> <message as received>`, plain, gzip or zstd
-    Capture,
-}
+/// What is no file of a vendor but recorded messages.
+const CAPTURE: &str = "capture";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::import::EXAMPLES)]
 pub(super) struct Args {
-    /// What the files hold
-    #[arg(long = "as", value_enum, value_name = "DIALECT")]
-    dialect: Dialect,
-    /// The venue whose messages they are: a folder of sql/venues/
+    /// What the files hold: `capture` = lines `<receive time, ns> <message as received>`; a dialect = a folder of
+    /// sql/files/; `auto` = whatever has columns that can be told by their names
+    #[arg(long = "as", value_name = "DIALECT", default_value = "auto")]
+    dialect: String,
+    /// The venue, if the files do not name it; of a capture the folder of sql/venues/
     #[arg(long)]
-    venue: String,
-    /// The instrument, for messages that do not name it
+    venue: Option<String>,
+    /// The instrument, if the files do not name it
     #[arg(long)]
     symbol: Option<String>,
-    /// The files; - is standard input
+    #[command(flatten)]
+    import: super::import::Args,
+    /// Files, directories or patterns such as 'ticks/*.csv.gz'; of a capture also - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// A load's files, one after the other; a file that fails does not keep the others from being loaded.
+/// Loads files of any make.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
-    let Dialect::Capture = args.dialect;
+    if args.dialect == CAPTURE {
+        let Some(venue) = &args.venue else {
+            anyhow::bail!("a capture's messages are some venue's: say which with --venue");
+        };
+        return captures(args, venue, settings);
+    }
+    super::import::run(
+        &args.import,
+        (&args.dialect, args.venue.as_deref(), args.symbol.as_deref()),
+        &args.files,
+        settings,
+    )
+}
+
+/// A load's files, one after the other; a file that fails does not keep the others from being loaded.
+fn captures(args: &Args, venue: &str, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
     store.use_one_thread()?;
@@ -51,7 +65,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     for file in &args.files {
         let load = Load {
-            venue: &args.venue,
+            venue,
             symbol: args.symbol.as_deref(),
             file,
         };

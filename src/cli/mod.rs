@@ -4,6 +4,7 @@
 mod demo;
 mod doctor;
 mod export;
+mod import;
 mod load;
 mod progress;
 mod rebuild;
@@ -54,7 +55,7 @@ enum Command {
     /// Capture some symbols of a venue, until Ctrl-C
     Stream(Box<run::StreamArgs>),
     /// Load files
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// Write a table or a query's answer as files for other programs
     Export(export::Args),
     /// Move finished dates from the database file to the Parquet lake

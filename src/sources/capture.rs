@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use arrow::array::{StringArray, StringBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::Error;
 use super::lines::{Line, Lines};
+use super::{Error, unpack};
 
 /// A batch ends once it holds this many lines …
 const BATCH_LINES: usize = 16_384;
@@ -114,7 +114,7 @@ impl Capture {
             input,
             read: Arc::clone(&read),
         };
-        let reader = decompressed(counted).or_else(|error| {
+        let reader = unpack::reader(counted).or_else(|error| {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Box::new(io::empty()) as Box<dyn Read + Send>);
             }
@@ -277,29 +277,6 @@ fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
 
 fn abridged(text: &str) -> String {
     text.chars().take(40).collect()
-}
-
-/// Wraps the reader by what its first bytes say.
-fn decompressed(input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let mut input = BufReader::with_capacity(256 << 10, input);
-    let mut magic = [0; 4];
-    let mut have = 0;
-    while have < magic.len() {
-        match input.read(&mut magic[have..]) {
-            Ok(0) => break,
-            Ok(n) => have += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let whole = io::Cursor::new(magic).take(have as u64).chain(input);
-    Ok(match magic {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(
-            BufReader::with_capacity(256 << 10, whole),
-        )),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(whole)?),
-        _ => Box::new(whole),
-    })
 }
 
 /// Standard input. It fails once someone asks to stop, even while a pipe brings nothing.

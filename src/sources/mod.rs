@@ -2,9 +2,11 @@
 //! they were received at; none knows a venue.
 
 pub mod capture;
+pub mod files;
 mod lines;
 pub mod rest;
 mod tls;
+mod unpack;
 pub mod websocket;
 
 use std::path::PathBuf;
@@ -22,6 +24,14 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// It is no table that mdb can read.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it, and what to do.
+        message: String,
     },
     /// It breaks off: what stood before is good.
     #[error("{path}: cannot read on after line {line}: {source}. The lines before it are loaded")]

@@ -21,6 +21,18 @@ pub struct Header {
     pub delta: Vec<String>,
     /// `@plain a, b`: columns of few repetitions; sealed as they are.
     pub plain: Vec<String>,
+    /// `@into table`: the table that a file dialect's SQL fills, if that is not the file's stem.
+    pub into: Option<String>,
+    /// `@columns a, b`: columns that a vendor's file must have; of one without a header line these are their names.
+    pub columns: Vec<String>,
+    /// `@required a, b`: columns of the table that a dialect's file always has, so that a row without one is bad.
+    pub required: Vec<String>,
+    /// `@optional a, b`: columns that it may have.
+    pub optional: Vec<String>,
+    /// `@name *-trades-*`: how a vendor names such files.
+    pub file_names: Vec<String>,
+    /// `@read document`: the vendor's JSON is one nested document, not a record after the other.
+    pub document: bool,
     /// `@split a, b`: numbers that look random; sealed byte by byte. All other columns get a dictionary.
     pub split: Vec<String>,
 }
@@ -49,12 +61,18 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             "delta" => header.delta = list(value),
             "plain" => header.plain = list(value),
             "split" => header.split = list(value),
+            "into" => header.into = Some(value.trim().to_owned()),
+            "columns" => header.columns = list(value),
+            "required" => header.required = list(value),
+            "optional" => header.optional = list(value),
+            "name" => header.file_names = list(value),
+            "read" if value.trim() == "document" => header.document = true,
             _ => {
                 return Err(Error::Header {
                     file: origin.to_owned(),
                     line: index + 1,
                     message: format!(
-                        "unknown @{name}; mdb knows @key, @match, @latest, @voided_by, @delta, @plain and @split"
+                        "unknown @{name}; mdb knows @key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, @name and @read document"
                     ),
                 });
             }
@@ -97,7 +115,7 @@ mod tests {
         let error = parse("f.sql", "-- A.\n-- @kye venue\nSELECT 1").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @voided_by, @delta, @plain and @split"
+            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, @name and @read document"
         );
         assert!(
             parse("f.sql", "SELECT 1")

@@ -132,7 +132,7 @@ fn refused(db: &Path, source: duckdb::Error) -> Error {
 }
 
 /// The memory this process may use: the machine's, or the control group's if that is less.
-fn machine_memory_bytes() -> u64 {
+pub(super) fn machine_memory_bytes() -> u64 {
     let machine = rustix::system::sysinfo();
     let total = machine.totalram as u64 * u64::from(machine.mem_unit.max(1));
     let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")

@@ -7,6 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::catalog::Table;
 use super::error::Result;
 use crate::model::frame::Frame;
 use crate::sources::capture::{Batch, Rejected};
@@ -168,4 +169,28 @@ impl DeadLetter {
             line: Some(line.line),
         }
     }
+}
+
+/// Rows of `dead_letters`, the columns that the table carries.
+pub(super) fn dead_letter_rows(table: &Table, dead: &[DeadLetter]) -> Result<RecordBatch> {
+    let recv = Arc::new(
+        dead.iter()
+            .map(|d| d.recv_ns)
+            .collect::<TimestampNanosecondArray>(),
+    );
+    let text = |of: fn(&DeadLetter) -> Option<&str>| -> ArrayRef {
+        Arc::new(dead.iter().map(of).collect::<StringArray>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(dead.iter().map(|d| d.seq).collect::<UInt64Array>()),
+        text(|d| d.symbol.as_deref()),
+        recv.clone(),
+        recv,
+        text(|d| d.target.as_deref()),
+        text(|d| Some(&d.reason)),
+        text(|d| Some(&d.payload)),
+        text(|d| d.source.as_deref()),
+        Arc::new(dead.iter().map(|d| d.line).collect::<UInt64Array>()),
+    ];
+    Ok(RecordBatch::try_new(table.carried_schema(), columns)?)
 }

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array,
-};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use duckdb::{Connection, params};
 
@@ -20,7 +18,7 @@ use super::events;
 use super::insert::{self, Inserts};
 use super::keys::Keys;
 use super::normalize::{Derived, Rows};
-use super::raw::{DeadLetter, LoadMark};
+use super::raw::{self, LoadMark};
 use super::schema;
 use crate::model::frame::FeedEvent;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
@@ -420,7 +418,7 @@ impl Writer {
         }
         if !derived.dead.is_empty() && self.target.writes(DEAD_LETTERS) {
             written.dead_letters = derived.dead.len() as u64;
-            let letters = self.dead_letter_rows(&derived.dead)?;
+            let letters = raw::dead_letter_rows(self.catalog.own(DEAD_LETTERS)?, &derived.dead)?;
             self.insert(DEAD_LETTERS, venue, &letters)?;
         }
         if self.target.raw {
@@ -603,31 +601,5 @@ impl Writer {
             )
             .doing("writing ops.loads")
             .map(|_| ())
-    }
-
-    fn dead_letter_rows(&self, dead: &[DeadLetter]) -> Result<RecordBatch> {
-        let recv = Arc::new(
-            dead.iter()
-                .map(|d| d.recv_ns)
-                .collect::<TimestampNanosecondArray>(),
-        );
-        let text = |of: fn(&DeadLetter) -> Option<&str>| -> ArrayRef {
-            Arc::new(dead.iter().map(of).collect::<StringArray>())
-        };
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(dead.iter().map(|d| d.seq).collect::<UInt64Array>()),
-            text(|d| d.symbol.as_deref()),
-            recv.clone(),
-            recv,
-            text(|d| d.target.as_deref()),
-            text(|d| Some(&d.reason)),
-            text(|d| Some(&d.payload)),
-            text(|d| d.source.as_deref()),
-            Arc::new(dead.iter().map(|d| d.line).collect::<UInt64Array>()),
-        ];
-        Ok(RecordBatch::try_new(
-            self.catalog.own(DEAD_LETTERS)?.carried_schema(),
-            columns,
-        )?)
     }
 }

@@ -4,7 +4,8 @@
 -- The files do not name the market. Spot has `is_best_match` as well and, since 2025, microseconds; the others have
 -- milliseconds. COIN-M symbols go on after `USD_`. Files of futures begin with a header line since about 2022, those of
 -- spot do not.
--- `is_buyer_maker` true means that the seller was the aggressor. Quantities are in base currency, of COIN-M in contracts.
+-- `is_buyer_maker` true means that the seller was the aggressor. Quantities are in base currency, of COIN-M in
+-- contracts.
 -- Columns: github.com/binance/binance-public-data.
 -- @into trades
 -- @columns agg_trade_id, price, quantity, first_trade_id, last_trade_id, transact_time, is_buyer_maker

@@ -2,8 +2,9 @@
 -- The files do not name the market. Spot has `is_best_match` as well and, since 2025, microseconds; the others have
 -- milliseconds. COIN-M symbols go on after `USD_`. Files of futures begin with a header line since about 2022, those of
 -- spot do not.
--- `is_buyer_maker` true means that the seller was the aggressor. Quantities are in base currency, of COIN-M in contracts.
--- Unlike the venue's stream, the files of futures do not mark prints that were no market trades (INSURANCE_FUND …).
+-- `is_buyer_maker` true means that the seller was the aggressor. Quantities are in base currency, of COIN-M in
+-- contracts. Unlike the venue's stream, the files of futures do not mark prints that were no market trades
+-- (INSURANCE_FUND …).
 -- Columns: github.com/binance/binance-public-data.
 -- @columns id, price, qty, quote_qty|base_qty, time, is_buyer_maker
 -- @optional is_best_match

@@ -1,0 +1,269 @@
+//! Vendors' files: which there are, what each holds, told from its content, and what of it DuckDB cannot read itself.
+
+mod dbn;
+mod ipc;
+mod text;
+mod zipped;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tempfile::TempPath;
+
+use super::{Error, unpack};
+pub use text::Csv;
+
+/// So many bytes tell what a file holds.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// Text, one record a line, its fields apart by a character.
+    Csv(Csv),
+    /// JSON: an array of objects, or one object after the other.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Arrow, as a file or a stream.
+    Arrow,
+    /// Databento's binary encoding.
+    Dbn,
+}
+
+/// How a text file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// As it is.
+    None,
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+}
+
+/// A file, or a member of a zip archive.
+#[derive(Debug, Clone)]
+pub struct Source {
+    path: PathBuf,
+    /// Which member, of a zip archive.
+    member: Option<usize>,
+}
+
+/// A file that is ready to be read.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// What to call it, for people: its path, and the member's name in a zip archive.
+    pub label: String,
+    /// Its own name without folders, or the member's.
+    pub name: String,
+    /// Where its bytes are.
+    pub data: PathBuf,
+    /// Its size as it is packed.
+    pub bytes: u64,
+    /// What it holds.
+    pub format: Format,
+    /// How it is packed.
+    pub packing: Packing,
+    /// What a zip archive's member was unpacked to; removed with the last of this.
+    _unpacked: Option<Arc<TempPath>>,
+}
+
+/// What there is to load below `path`: itself, each member if it is a zip archive, or each file if it is a directory.
+///
+/// # Errors
+/// If it is not there or cannot be read.
+pub fn sources(path: &Path) -> Result<Vec<Source>, Error> {
+    let failed = |source| Error::Open {
+        path: path.to_owned(),
+        source,
+    };
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return zipped::members(path);
+    }
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(failed)?;
+    entries.sort();
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with('.') {
+            found.extend(sources(&entry)?);
+        }
+    }
+    Ok(found)
+}
+
+impl Source {
+    /// Makes it ready; a member of a zip archive is unpacked into `scratch`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no table.
+    pub fn open(&self, scratch: &Path) -> Result<Input, Error> {
+        let own_name = |path: &Path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let (label, name, data, unpacked) = match self.member {
+            None => (
+                self.path.display().to_string(),
+                own_name(&self.path),
+                self.path.clone(),
+                None,
+            ),
+            Some(member) => {
+                let (inner, file) = zipped::unpack(&self.path, member, scratch)?;
+                let label = format!("{}/{inner}", self.path.display());
+                let name = own_name(Path::new(&inner));
+                (label, name, file.to_path_buf(), Some(file))
+            }
+        };
+        let failed = |source| Error::Open {
+            path: data.clone(),
+            source,
+        };
+        let bytes = std::fs::metadata(&data).map_err(failed)?.len();
+        let (packing, head) = head(&data).map_err(failed)?;
+        let format = format_of(&head, packing).map_err(|message| Error::File {
+            path: label.clone(),
+            message,
+        })?;
+        Ok(Input {
+            label,
+            name,
+            data,
+            bytes,
+            format,
+            packing,
+            _unpacked: unpacked.map(Arc::new),
+        })
+    }
+}
+
+/// Batches of a file, all of one schema.
+pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>>>;
+
+impl Input {
+    /// The rows of a file that DuckDB cannot read, in batches of bounded size; `None` of one that it can.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn batches(&self) -> Result<Option<(SchemaRef, Batches)>, Error> {
+        match self.format {
+            Format::Csv(_) | Format::Json | Format::Parquet => Ok(None),
+            Format::Arrow => ipc::batches(self).map(without_zones).map(Some),
+            Format::Dbn => dbn::batches(self).map(without_zones).map(Some),
+        }
+    }
+
+    fn open(&self) -> Result<File, Error> {
+        File::open(&self.data).map_err(|source| Error::Open {
+            path: self.data.clone(),
+            source,
+        })
+    }
+
+    fn unpacked(&self) -> Result<Box<dyn Read + Send>, Error> {
+        unpack::reader(self.open()?).map_err(|source| Error::Open {
+            path: self.data.clone(),
+            source,
+        })
+    }
+
+    fn damaged(&self, why: impl std::fmt::Display) -> Error {
+        Error::File {
+            path: self.label.clone(),
+            message: format!("{why}; nothing of it was loaded"),
+        }
+    }
+}
+
+/// The same with plain UTC times: DuckDB would round those with a time zone to microseconds.
+fn without_zones((schema, batches): (SchemaRef, Batches)) -> (SchemaRef, Batches) {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Timestamp(unit, Some(_)) => Arc::new(
+            field
+                .as_ref()
+                .clone()
+                .with_data_type(DataType::Timestamp(*unit, None)),
+        ),
+        _ => Arc::clone(field),
+    };
+    let fields: Vec<Arc<Field>> = schema.fields().iter().map(plain).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = Arc::clone(&schema);
+    let batches = batches.map(move |batch| {
+        let batch = batch?;
+        let arrays = batch.columns().iter().zip(columns.fields());
+        // The same number of units since 1970 in UTC: nothing is converted.
+        let arrays = arrays.map(|(array, field)| cast(array, field.data_type()));
+        arrays
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|arrays| RecordBatch::try_new(Arc::clone(&columns), arrays))
+            .map_err(|why| Error::File {
+                path: "the file".to_owned(),
+                message: why.to_string(),
+            })
+    });
+    (schema, Box::new(batches))
+}
+
+/// How a file is packed, and the first bytes of what is in it.
+fn head(path: &Path) -> io::Result<(Packing, Vec<u8>)> {
+    let mut packed = [0; 4];
+    let n = File::open(path)?.read(&mut packed)?;
+    let packing = match packed[..n] {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+        _ => Packing::None,
+    };
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    unpack::reader(File::open(path)?)?
+        .take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)?;
+    Ok((packing, head))
+}
+
+/// What a file with these first bytes holds, or why it is no table.
+fn format_of(head: &[u8], packing: Packing) -> Result<Format, String> {
+    let binary = if head.starts_with(b"PAR1") {
+        Some((Format::Parquet, "Parquet"))
+    } else if head.starts_with(b"ARROW1") || head.starts_with(&[0xff, 0xff, 0xff, 0xff]) {
+        Some((Format::Arrow, "Arrow"))
+    } else {
+        None
+    };
+    if let Some((format, name)) = binary {
+        return match packing {
+            Packing::None => Ok(format),
+            _ => Err(format!(
+                "{name} inside gzip or zstd cannot be read piece by piece; unpack it first"
+            )),
+        };
+    }
+    if head.starts_with(b"DBN") {
+        return Ok(Format::Dbn);
+    }
+    if head.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if head.contains(&0) {
+        return Err("it is binary, and neither Parquet, Arrow, DBN, zip, gzip nor zstd".to_owned());
+    }
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{' | b'[') => Ok(Format::Json),
+        _ => Csv::of(text, head.len() == HEAD_BYTES).map(Format::Csv),
+    }
+}
+
+#[cfg(test)]
+mod tests;

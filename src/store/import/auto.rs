@@ -1,0 +1,186 @@
+//! Files of no known make: their columns are matched to a canonical table's by name, as `sql/files/auto.toml` lists
+//! them, and read by type.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::relation::{name, text};
+use super::{Import, refused};
+use crate::model::BOOK_DELTAS;
+use crate::sources::files::Input;
+use crate::sqltree::SqlTree;
+use crate::store::catalog::{Catalog, Table, VENUE};
+use crate::store::error::{Error, Result};
+
+const FILE: &str = "files/auto.toml";
+
+/// For each canonical column the names that vendors give it, the likeliest first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Names {
+    /// Tables that a file may be, in the order of preference.
+    tables: Vec<String>,
+    columns: BTreeMap<String, Vec<String>>,
+}
+
+/// How a file's columns become a table's.
+pub(super) struct Auto {
+    pub(super) table: Arc<Table>,
+    pub(super) sql: String,
+    /// Column of the file, column of the table.
+    pub(super) mapping: Vec<(String, String)>,
+}
+
+/// The table that has the most of the file's columns, of those whose required columns it has all.
+pub(super) fn map(
+    tree: &SqlTree,
+    catalog: &Catalog,
+    columns: &[(String, String)],
+    input: &Input,
+    import: &Import,
+) -> Result<Auto> {
+    let (origin, toml) = tree.toml(FILE).ok_or_else(|| Error::Model {
+        file: format!("sql/{FILE}"),
+        message: "it is missing".to_owned(),
+    })?;
+    let names: Names = toml::from_str(toml).map_err(|error| Error::Model {
+        file: origin.to_owned(),
+        message: error.to_string(),
+    })?;
+    let mut best: Option<Auto> = None;
+    let mut lacking = Vec::new();
+    for table in names
+        .tables
+        .iter()
+        .filter(|t| import.into.as_ref().is_none_or(|into| into == *t))
+    {
+        let Some(table) = catalog.get(table) else {
+            return Err(Error::Model {
+                file: origin.to_owned(),
+                message: format!("there is no canonical table '{table}'"),
+            });
+        };
+        match map_to(table, &names, columns, import) {
+            Ok(auto)
+                if best
+                    .as_ref()
+                    .is_none_or(|b| auto.mapping.len() > b.mapping.len()) =>
+            {
+                best = Some(auto);
+            }
+            Ok(_) => {}
+            Err(column) => lacking.push(format!("{} lacks '{column}'", table.name)),
+        }
+    }
+    best.ok_or_else(|| {
+        let has: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).collect();
+        refused(
+            input,
+            format!(
+                "its columns are: {}\n  as a table of mdb's: {}\n  hint: say --venue, --symbol, --set COLUMN=VALUE or --rename OLD=NEW; or --into NAME for a table of your own",
+                has.join(", "),
+                if lacking.is_empty() { "no such table can be told from its columns".to_owned() } else { lacking.join("; ") }
+            ),
+        )
+    })
+}
+
+/// The first required column that the file lacks, if there is one.
+fn map_to(
+    table: &Arc<Table>,
+    names: &Names,
+    columns: &[(String, String)],
+    import: &Import,
+) -> Result<Auto, String> {
+    let mut list = vec!["file_row".to_owned()];
+    let mut mapping = Vec::new();
+    for column in table.columns.iter().filter(|c| c.name != "seq") {
+        let own = [column.name.clone()];
+        let others = names
+            .columns
+            .get(&column.name)
+            .map_or(&[][..], Vec::as_slice);
+        let found = own
+            .iter()
+            .chain(others)
+            .find_map(|alias| columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(alias)));
+        let said = match column.name.as_str() {
+            VENUE => import.venue.as_ref().map(|_| "given_venue"),
+            "symbol" => import.symbol.as_ref().map(|_| "given_symbol"),
+            _ => None,
+        };
+        let sql = match (said, found) {
+            (Some(said), _) => said.to_owned(),
+            (None, Some((from, sql_type))) => {
+                mapping.push((from.clone(), column.name.clone()));
+                expression(
+                    table,
+                    &column.name,
+                    &column.sql_type,
+                    from,
+                    sql_type,
+                    import,
+                )
+            }
+            (None, None) if column.required && column.name != "recv_ts" => {
+                return Err(column.name.clone());
+            }
+            (None, None) => continue,
+        };
+        list.push(format!("{sql} AS {}", name(&column.name)));
+    }
+    Ok(Auto {
+        table: Arc::clone(table),
+        sql: format!("SELECT {} FROM file", list.join(",\n       ")),
+        mapping,
+    })
+}
+
+fn expression(
+    table: &Table,
+    column: &str,
+    wanted: &str,
+    from: &str,
+    sql_type: &str,
+    import: &Import,
+) -> String {
+    let quoted = name(from);
+    let given = sql_type.to_lowercase();
+    let is_time = given.starts_with("timestamp") || given.starts_with("date");
+    let is_text = ["varchar", "utf8", "largeutf8", "utf8view"].contains(&given.as_str());
+    if wanted == "TIMESTAMP_NS" && !is_time {
+        return match &import.shape.date_format {
+            Some(format) => {
+                format!(
+                    "try_strptime({quoted}::VARCHAR, {})::TIMESTAMP_NS",
+                    text(format)
+                )
+            }
+            None if is_text => {
+                format!("coalesce(from_epoch({quoted}), TRY_CAST({quoted} AS TIMESTAMP_NS))")
+            }
+            None => format!("from_epoch({quoted})"),
+        };
+    }
+    if column == "side" {
+        let [buy, sell, other] = if table.name == BOOK_DELTAS {
+            ["'bid'", "'ask'", "NULL"]
+        } else {
+            ["'buy'", "'sell'", "'unknown'"]
+        };
+        // One by one: DuckDB would make a join of a list.
+        let words = |spellings: [&str; 4], side: &str| -> String {
+            let when = spellings.map(|word| format!("WHEN '{word}' THEN {side}"));
+            when.join(" ")
+        };
+        let buys = words(["buy", "b", "bid", "1"], buy);
+        let sells = words(["sell", "s", "ask", "-1"], sell);
+        return format!(
+            "CASE {quoted}::VARCHAR WHEN {buy} THEN {buy} WHEN {sell} THEN {sell}
+             ELSE CASE lower({quoted}::VARCHAR) {buys} {sells} WHEN 'a' THEN {sell} ELSE {other} END END"
+        );
+    }
+    quoted
+}

@@ -1,0 +1,440 @@
+//! Vendors' files: read piece by piece, normalized by SQL, and written to the lake by symbol and time at once, in memory
+//! that does not grow with them.
+//!
+//! A file becomes part of the database wholly or not at all: its lake files are written under hidden names, then noted
+//! as incoming, named, and made known in one transaction. What a crash leaves is swept at the next start.
+
+mod auto;
+mod bad_rows;
+mod chunk;
+mod dialect;
+mod guard;
+mod known;
+mod own_table;
+mod pieces;
+mod plan;
+mod relation;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use arrow::array::RecordBatch;
+use duckdb::{Connection, OptionalExt, params};
+use jiff::civil::Date;
+
+use super::catalog::{Catalog, Table};
+use super::error::{Doing, Error, Result};
+use super::{Store, lake};
+use crate::sources::files::Input;
+use bad_rows::Refused;
+use chunk::{Chunk, Sorted};
+use dialect::Dialect;
+pub use guard::Drift;
+use known::Known;
+use pieces::Pieces;
+pub use plan::Plan;
+use relation::Relation;
+
+/// What is said of files to load.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The dialect: a folder of sql/files/, or `auto`.
+    pub dialect: String,
+    /// The table to fill, if the dialect leaves a choice, or a table of the user's own.
+    pub into: Option<String>,
+    /// The venue, if the files do not name it.
+    pub venue: Option<String>,
+    /// The instrument, if the files do not name it.
+    pub symbol: Option<String>,
+    /// The date, if the files do not name it.
+    pub date: Option<Date>,
+    /// How the files' columns are shaped before anything else.
+    pub shape: Shape,
+    /// What to do with what is there already.
+    pub if_exists: IfExists,
+    /// A file with more bad rows than this is refused.
+    pub max_errors: u64,
+    /// Take files whose columns have changed.
+    pub evolve: bool,
+    /// Memory for all of it, in bytes; told from the machine if `None`.
+    pub memory_bytes: Option<u64>,
+    /// Threads that read; one for each core if `None`.
+    pub threads: Option<usize>,
+}
+
+/// How a file's columns are shaped, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// The character between two fields of a text file, instead of the likeliest.
+    pub delimiter: Option<char>,
+    /// Names of the columns of a file without a header line.
+    pub columns: Vec<String>,
+    /// Old name, new name.
+    pub rename: Vec<(String, String)>,
+    /// All names in one case.
+    pub case: ColumnCase,
+    /// Column, SQL type; a value that does not fit becomes NULL.
+    pub cast: Vec<(String, String)>,
+    /// Column, text: one value for all rows.
+    pub set: Vec<(String, String)>,
+    /// How times are written, as strptime has it.
+    pub date_format: Option<String>,
+    /// Numbers with a fraction are rounded to so many decimals.
+    pub decimals: Option<u8>,
+}
+
+/// How the names of columns are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ColumnCase {
+    /// As the file has them.
+    #[default]
+    Keep,
+    /// In small letters.
+    Lower,
+    /// In capitals.
+    Upper,
+}
+
+/// What to do with what is there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// Add everything, known or not.
+    Append,
+    /// Leave out known files, and rows whose key is known.
+    #[default]
+    Skip,
+    /// Of a table of the user's own: make it anew.
+    Replace,
+    /// Load nothing of a file any of which is known.
+    Fail,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// The table.
+    pub table: String,
+    /// Rows that were new.
+    pub new: u64,
+    /// Rows whose key was known.
+    pub known: u64,
+    /// Rows that went to the dead letters.
+    pub dead_letters: u64,
+    /// Files that the lake got.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// The same content was loaded before, and so passed over.
+    pub already: bool,
+    /// Which column of the file became which of the table, if that was found out and not said.
+    pub mapping: Vec<(String, String)>,
+    /// How it differs from files of its kind before, which was allowed.
+    pub drift: Option<Drift>,
+    /// Stopped before its end: nothing of it was kept.
+    pub stopped: bool,
+}
+
+impl Store {
+    /// What loading a file would take, without loading it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or nothing fits it.
+    pub fn plan_import(&self, input: &Input, import: &Import) -> Result<Plan> {
+        let conn = self.clone_connection()?;
+        if self.is_own_table(import) {
+            return Plan::of(&conn, input, import, None);
+        }
+        let dialect = Dialect::choose(&conn, &self.tree, &self.catalog, input, import)?;
+        let table = Arc::clone(&dialect.table);
+        Plan::of(&conn, input, import, Some(&table))
+    }
+
+    /// Loads a file. `progress` is told the rows read so far.
+    ///
+    /// # Errors
+    /// Nothing of the file was kept then.
+    pub fn import(
+        &mut self,
+        input: &Input,
+        import: &Import,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Imported> {
+        if self.is_own_table(import) {
+            return own_table::load(&self.conn, input, import);
+        }
+        let conn = self.clone_connection()?;
+        let dialect = Dialect::choose(&conn, &self.tree, &self.catalog, input, import)?;
+        let plan = Plan::of(&conn, input, import, Some(&dialect.table))?;
+        let mark = Mark::of(input, import, &dialect)?;
+        if import.if_exists != IfExists::Append && mark.is_known(&self.conn)? {
+            if import.if_exists == IfExists::Fail {
+                return Err(refused(
+                    input,
+                    "it was loaded before, and --if-exists says fail",
+                ));
+            }
+            return Ok(Imported {
+                table: dialect.table.name.clone(),
+                already: true,
+                ..Imported::default()
+            });
+        }
+        let relation = Relation::open(&conn, input, import, &dialect)?;
+        let drift = guard::check(&self.conn, &relation, input, import, &dialect)?;
+        let select = dialect.select(&conn, &relation, input, import.shape.decimals)?;
+        let mut load = Loading {
+            store: self,
+            input,
+            import,
+            relation: &relation,
+            select: &select,
+            plan: &plan,
+        };
+        let mut imported = load.run(&conn, &mark, stop, progress)?;
+        imported.mapping.clone_from(&select.mapping);
+        if !imported.stopped {
+            guard::remember(&self.conn, &relation, &dialect)?;
+            imported.drift = drift;
+        }
+        Ok(imported)
+    }
+
+    /// Files whose names are as a pattern says, sorted.
+    ///
+    /// # Errors
+    /// If DuckDB cannot read the directories.
+    pub fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>> {
+        self.conn
+            .prepare("SELECT file FROM glob(?) ORDER BY file")
+            .and_then(|mut s| {
+                s.query_map([pattern], |row| row.get::<_, String>(0).map(PathBuf::from))
+                    .and_then(Iterator::collect)
+            })
+            .doing(format!("looking for {pattern}"))
+    }
+
+    /// Whether the table named is none of the canonical ones.
+    fn is_own_table(&self, import: &Import) -> bool {
+        import
+            .into
+            .as_ref()
+            .is_some_and(|into| self.catalog.get(into).is_none())
+    }
+}
+
+fn refused(input: &Input, message: impl Into<String>) -> Error {
+    Error::Source(crate::sources::Error::File {
+        path: input.label.clone(),
+        message: message.into(),
+    })
+}
+
+/// What tells that the same was loaded before: the content, and what was said of it.
+struct Mark {
+    mark: String,
+    table: String,
+}
+
+impl Mark {
+    fn of(input: &Input, import: &Import, dialect: &Dialect) -> Result<Self> {
+        let said = format!(
+            "{}|{:?}|{:?}|{:?}|{:?}|{:?}",
+            dialect.name, import.venue, import.symbol, import.date, import.shape, dialect.text
+        );
+        let said = blake3::hash(said.as_bytes()).to_hex();
+        Ok(Self {
+            mark: format!("{}-{}", lake::hash_of(&input.data)?, &said[..16]),
+            table: dialect.table.name.clone(),
+        })
+    }
+
+    fn is_known(&self, conn: &Connection) -> Result<bool> {
+        conn.query_row(
+            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
+            params![self.mark, self.table],
+            |_| Ok(()),
+        )
+        .optional()
+        .doing("reading ops.file_loads")
+        .map(|found| found.is_some())
+    }
+}
+
+/// A file on its way in.
+struct Loading<'a> {
+    store: &'a mut Store,
+    input: &'a Input,
+    import: &'a Import,
+    relation: &'a Relation,
+    select: &'a dialect::Select,
+    plan: &'a Plan,
+}
+
+/// What the reading side found.
+struct Read {
+    rows: u64,
+    refused: Refused,
+}
+
+impl Loading<'_> {
+    fn run(
+        &mut self,
+        conn: &Connection,
+        mark: &Mark,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Imported> {
+        let table = Arc::clone(&self.select.table);
+        let first_seq = self.store.next_seq()?;
+        let catalog = Arc::clone(&self.store.catalog);
+        let mut sink = if table.latest {
+            Sink::Latest(Box::new(pieces::Latest::new(self.store, &table)?))
+        } else {
+            let checks = self.import.if_exists != IfExists::Append;
+            let known = Known::new(self.store.clone_connection()?, &table, checks);
+            Sink::Lake(Box::new(pieces::ToLake {
+                pieces: Pieces::new(&self.store.dir, &table),
+                known,
+            }))
+        };
+        conn.execute_batch(&self.plan.settings())
+            .doing("setting the memory")?;
+        let outcome = std::thread::scope(|scope| {
+            let (to, from) = sync_channel::<Sorted>(0);
+            let sink = &mut sink;
+            let writer = scope.spawn(move || write(sink, &from));
+            let mut next = first_seq;
+            // To sort here leaves both threads about as much to do.
+            let read = self.read(conn, stop, progress, |chunk| {
+                let rows = chunk.rows() as u64;
+                let sorted = chunk.sorted(next)?;
+                next += rows;
+                Ok(to.send(sorted).is_ok())
+            });
+            drop(to);
+            let written = writer.join().map_err(|_| Error::Panicked)?;
+            // The writer's error is the cause when the reader only found its queue closed.
+            written.and_then(|known| Ok((read?, known)))
+        });
+        let reset = conn
+            .execute_batch(&Plan::reset(&self.store.settings, self.store.purpose))
+            .doing("setting the memory");
+        let (read, known) = outcome?;
+        reset?;
+        let mut imported = Imported {
+            table: table.name.clone(),
+            known,
+            ..Imported::default()
+        };
+        if stop.load(Ordering::Relaxed) {
+            imported.stopped = true;
+            return Ok(imported);
+        }
+        if known > 0 && self.import.if_exists == IfExists::Fail {
+            return Err(refused(
+                self.input,
+                format!(
+                    "{known} of its rows are known, and --if-exists says fail; nothing of it was loaded"
+                ),
+            ));
+        }
+        let dead =
+            read.refused
+                .dead_letters(conn, self.relation, self.select, self.input, self.import)?;
+        if read.rows == 0 && dead.is_empty() {
+            return Err(refused(self.input, "it has no rows"));
+        }
+        imported.dead_letters = dead.len() as u64;
+        imported.new = read.rows - known;
+        let commit = pieces::Commit {
+            conn: &self.store.conn,
+            dir: &self.store.dir,
+            catalog: &catalog,
+            table: &table,
+            mark: (&mark.mark, &self.input.label, self.input.bytes),
+            rows: imported.new,
+            last_seq: first_seq + read.rows,
+            dead: &dead,
+            venue: self.import.venue.as_deref(),
+        };
+        (imported.files, imported.bytes) = sink.commit(&commit)?;
+        Ok(imported)
+    }
+
+    /// Reads and checks the rows, and hands them on in chunks; `hand` is false once nobody takes them.
+    fn read(
+        &self,
+        conn: &Connection,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+        mut hand: impl FnMut(Chunk) -> Result<bool>,
+    ) -> Result<Read> {
+        let mut chunk = Chunk::new(&self.select.table, &self.select.columns);
+        let mut refused = Refused::new(self.import.max_errors);
+        let (mut at, mut rows) = (0, 0);
+        self.relation
+            .for_each(conn, &self.select.sql, &mut |batch: RecordBatch| {
+                let batch_rows = batch.num_rows() as u64;
+                let batch = refused.sift(self.select, batch, at, self.input)?;
+                at += batch_rows;
+                rows += batch.num_rows() as u64;
+                chunk.push(&batch)?;
+                if chunk.bytes() >= self.plan.chunk_bytes {
+                    progress(at);
+                    let next = Chunk::new(&self.select.table, &self.select.columns);
+                    return Ok(
+                        hand(std::mem::replace(&mut chunk, next))? && !stop.load(Ordering::Relaxed)
+                    );
+                }
+                Ok(!stop.load(Ordering::Relaxed))
+            })?;
+        if chunk.rows() > 0 && !stop.load(Ordering::Relaxed) {
+            hand(chunk)?;
+        }
+        Ok(Read { rows, refused })
+    }
+}
+
+/// Where chunks go.
+enum Sink {
+    /// Files of the lake.
+    Lake(Box<pieces::ToLake>),
+    /// The hot table, of which a later row replaces an earlier one.
+    Latest(Box<pieces::Latest>),
+}
+
+impl Sink {
+    fn commit(self, commit: &pieces::Commit<'_>) -> Result<(u64, u64)> {
+        match self {
+            Self::Lake(lake) => lake.pieces.commit(commit),
+            Self::Latest(_) => Pieces::new(commit.dir, commit.table).commit(commit),
+        }
+    }
+}
+
+/// Writes chunks; returns how many rows were known.
+fn write(sink: &mut Sink, from: &Receiver<Sorted>) -> Result<u64> {
+    let mut known = 0;
+    for sorted in from {
+        known += match sink {
+            Sink::Lake(lake) => lake.write(sorted)?,
+            Sink::Latest(latest) => latest.write(&sorted)?,
+        };
+    }
+    match sink {
+        Sink::Lake(lake) => lake.pieces.finish()?,
+        Sink::Latest(latest) => latest.settle()?,
+    }
+    Ok(known)
+}
+
+/// The canonical table that a dialect's file fills.
+fn table_of(catalog: &Catalog, name: &str, origin: &str) -> Result<Arc<Table>> {
+    catalog.get(name).cloned().ok_or_else(|| Error::Model {
+        file: origin.to_owned(),
+        message: format!("there is no canonical table '{name}'"),
+    })
+}

@@ -1,0 +1,208 @@
+//! Files into a table of the user's own: its columns are the file's, and DuckDB reads and writes by itself.
+
+use duckdb::{Connection, OptionalExt, params};
+
+use super::guard::Drift;
+use super::relation::{self, name, text};
+use super::{IfExists, Import, Imported, refused};
+use crate::sources::files::{Format, Input, Packing};
+use crate::store::error::{Doing, Error, Result};
+use crate::store::lake;
+
+/// Loads a file into `main.<table>`, which is made if it is not there.
+pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<Imported> {
+    let table = import.into.clone().unwrap_or_default();
+    if !table.chars().all(|c| c.is_alphanumeric() || c == '_') || table.is_empty() {
+        return Err(refused(
+            input,
+            format!("'{table}' is no name for a table: letters, digits and _"),
+        ));
+    }
+    conn.execute_batch("BEGIN").doing("beginning a load")?;
+    let loaded = in_transaction(conn, input, import, &table);
+    if loaded.is_err() {
+        let _ = conn.execute_batch("ROLLBACK");
+    }
+    let imported = loaded?;
+    conn.execute_batch("COMMIT").doing("committing a load")?;
+    Ok(imported)
+}
+
+fn in_transaction(
+    conn: &Connection,
+    input: &Input,
+    import: &Import,
+    table: &str,
+) -> Result<Imported> {
+    let doing = || format!("loading {}", input.label);
+    let mut imported = Imported {
+        table: table.to_owned(),
+        ..Imported::default()
+    };
+    let mark = lake::hash_of(&input.data)?;
+    let known: bool = conn
+        .query_row(
+            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
+            params![mark, table],
+            |_| Ok(()),
+        )
+        .optional()
+        .doing("reading ops.file_loads")?
+        .is_some();
+    let there = exists(conn, table)?;
+    match import.if_exists {
+        IfExists::Skip if known && there => {
+            imported.already = true;
+            return Ok(imported);
+        }
+        IfExists::Fail if there => {
+            return Err(refused(
+                input,
+                format!("the table {table} is there, and --if-exists says fail"),
+            ));
+        }
+        IfExists::Replace if there => {
+            conn.execute_batch(&format!("DROP TABLE main.{}", name(table)))
+                .doing(doing())?;
+            conn.execute("DELETE FROM ops.file_loads WHERE into_table = ?", [table])
+                .doing(doing())?;
+        }
+        _ => {}
+    }
+    let csv = relation::csv(input, &import.shape)?;
+    let Some(reader) = own_reader(input, import, csv.as_ref()) else {
+        return Err(refused(
+            input,
+            "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
+        ));
+    };
+    let columns = relation::described(conn, &reader, input)?;
+    let list: Vec<String> = relation::shaped(&columns, &import.shape)
+        .iter()
+        .map(|(column, sql)| format!("{sql} AS {}", name(column)))
+        .collect();
+    let select = format!("SELECT {} FROM {reader}", list.join(", "));
+    if exists(conn, table)? {
+        let before = relation::described(conn, &format!("main.{}", name(table)), input)?;
+        let now = relation::described(conn, &format!("({select})"), input)?;
+        if let Some(drift) = Drift::between(&before, &now) {
+            if !import.evolve {
+                return Err(refused(
+                    input,
+                    format!(
+                        "its columns are not those of {table}:\n{drift}\n  hint: --evolve adds columns and widens types. Nothing of it was loaded"
+                    ),
+                ));
+            }
+            evolve(conn, table, &drift, input)?;
+            imported.drift = Some(drift);
+        }
+    } else {
+        conn.execute_batch(&format!(
+            "CREATE TABLE main.{} AS {select} LIMIT 0",
+            name(table)
+        ))
+        .doing(doing())?;
+    }
+    let new = conn
+        .execute(
+            &format!("INSERT INTO main.{} BY NAME {select}", name(table)),
+            [],
+        )
+        .map_err(|error| {
+            let text = error.to_string();
+            let lines: Vec<&str> = text.lines().take(3).collect();
+            refused(
+                input,
+                format!("{}. Nothing of it was loaded", lines.join(" ")),
+            )
+        })?;
+    if new == 0 {
+        return Err(refused(input, "it has no rows"));
+    }
+    imported.new = new as u64;
+    conn.execute(
+        "INSERT INTO ops.file_loads VALUES (?, ?, ?, ?, ?, NULL)",
+        params![mark, input.label, input.bytes, table, imported.new],
+    )
+    .doing("writing ops.file_loads")?;
+    Ok(imported)
+}
+
+/// As for a canonical table, but the types of a text file's columns are told from what stands in them.
+fn own_reader(
+    input: &Input,
+    import: &Import,
+    csv: Option<&crate::sources::files::Csv>,
+) -> Option<String> {
+    let Some(csv) = csv else {
+        return relation::reader(input, import, None, false);
+    };
+    let packing = match input.packing {
+        Packing::None => "none",
+        Packing::Gzip => "gzip",
+        Packing::Zstd => "zstd",
+    };
+    debug_assert!(matches!(input.format, Format::Csv(_)));
+    let names: Vec<String> = import.shape.columns.iter().map(|c| text(c)).collect();
+    let names = if names.is_empty() || csv.header {
+        String::new()
+    } else {
+        format!(", names = [{}]", names.join(", "))
+    };
+    Some(format!(
+        "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names})",
+        text(&input.data.display().to_string()),
+        text(&csv.delimiter.to_string()),
+        csv.header,
+    ))
+}
+
+fn exists(conn: &Connection, table: &str) -> Result<bool> {
+    conn.query_row(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = 'main' AND lower(table_name) = lower(?)",
+        [table],
+        |_| Ok(()),
+    )
+    .optional()
+    .doing("reading the catalog")
+    .map(|found| found.is_some())
+}
+
+/// Adds the columns that are new, and widens those whose type has changed.
+fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Result<()> {
+    for change in &drift.changes {
+        let sql = match change {
+            (None, Some((column, sql_type))) => {
+                format!(
+                    "ALTER TABLE main.{} ADD COLUMN {} {sql_type}",
+                    name(table),
+                    name(column)
+                )
+            }
+            (Some((column, before)), Some((_, now))) => {
+                let wide: Result<String, _> = conn.query_row(
+                    &format!("SELECT typeof(coalesce(NULL::{before}, NULL::{now}))"),
+                    [],
+                    |row| row.get(0),
+                );
+                let wide = wide.map_err(|_: duckdb::Error| -> Error {
+                    refused(
+                        input,
+                        format!("'{column}' was {before} and is {now}: no type holds both"),
+                    )
+                })?;
+                format!(
+                    "ALTER TABLE main.{} ALTER {} TYPE {wide}",
+                    name(table),
+                    name(column)
+                )
+            }
+            // A column that the file lacks is NULL in its rows.
+            (_, None) => continue,
+        };
+        conn.execute_batch(&sql)
+            .doing(format!("changing {table}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,385 @@
+//! The relation `file` that a dialect's SELECT reads: a vendor's columns, shaped as the user said, and what is known
+//! of the file itself.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use duckdb::Connection;
+use duckdb::vtab::arrow::ArrowBatchRegistration;
+
+use super::dialect::Dialect;
+use super::{ColumnCase, Import, Shape, refused};
+use crate::sources::files::{Batches, Csv, Format, Input, Packing};
+use crate::store::error::{Doing, Result};
+use crate::store::insert::SCAN;
+
+/// Rows of Arrow batches are numbered in this column.
+const ROW: &str = "file_row";
+
+/// A nested document is read as a whole.
+const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
+
+/// A file as a relation.
+pub(super) struct Relation {
+    /// Name and type of each column, as the file has them.
+    pub(super) columns: Vec<(String, String)>,
+    /// SQL of `WITH file AS (…)`, without the numbers of its rows, and with them.
+    pub(super) with: [String; 2],
+    source: Source,
+    /// Whether the first line is no row.
+    header: bool,
+    rejects: bool,
+}
+
+enum Source {
+    /// DuckDB reads it.
+    Duck,
+    /// mdb reads it, batch by batch, from a copy of what the input says.
+    Batches(Box<dyn Fn() -> Result<Batches> + Send + Sync>),
+}
+
+pub(super) fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+pub(super) fn name(value: &str) -> String {
+    format!("\"{}\"", value.replace('"', "\"\""))
+}
+
+/// What DuckDB reads a file by; `None` if it cannot.
+pub(super) fn reader(
+    input: &Input,
+    import: &Import,
+    columns: Option<&[String]>,
+    document: bool,
+) -> Option<String> {
+    let path = text(&input.data.display().to_string());
+    let packing = match input.packing {
+        Packing::None => "none",
+        Packing::Gzip => "gzip",
+        Packing::Zstd => "zstd",
+    };
+    match &input.format {
+        Format::Parquet => Some(format!("read_parquet({path}, hive_partitioning = false)")),
+        Format::Json if document => {
+            // DuckDB takes a buffer of twice this for each thread.
+            let unpacked = match input.packing {
+                Packing::None => input.bytes,
+                Packing::Gzip | Packing::Zstd => input.bytes.saturating_mul(20),
+            };
+            let bytes = unpacked.clamp(1 << 20, MAX_DOCUMENT_BYTES);
+            Some(format!(
+                "(SELECT json AS document FROM read_json_objects({path}, format = 'auto', compression = '{packing}', maximum_object_size = {bytes}))"
+            ))
+        }
+        Format::Json => Some(format!("read_json({path}, compression = '{packing}')")),
+        Format::Csv(csv) => {
+            let types: Vec<String> = columns
+                .unwrap_or(&csv.first)
+                .iter()
+                .map(|column| format!("{}: 'VARCHAR'", text(column)))
+                .collect();
+            Some(format!(
+                "read_csv({path}, auto_detect = false, delim = {}, quote = '\"', escape = '\"', header = {}, columns = {{{}}},
+                 compression = '{packing}', store_rejects = true, rejects_limit = {})",
+                text(&csv.delimiter.to_string()),
+                csv.header,
+                types.join(", "),
+                import.max_errors + 1,
+            ))
+        }
+        Format::Arrow | Format::Dbn => None,
+    }
+}
+
+/// How the user says a text file is to be read.
+pub(super) fn csv(input: &Input, shape: &Shape) -> Result<Option<Csv>> {
+    let Format::Csv(csv) = &input.format else {
+        return Ok(None);
+    };
+    let csv = match shape.delimiter {
+        Some(delimiter) if delimiter != csv.delimiter => {
+            let line = csv.first.join(&csv.delimiter.to_string());
+            Csv::with(&line, delimiter).map_err(|message| refused(input, message))?
+        }
+        _ => csv.clone(),
+    };
+    if csv.header {
+        let mut names: Vec<String> = csv.first.iter().map(|n| n.to_lowercase()).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(refused(
+                input,
+                format!("two of its columns are called '{twice}'; rename one"),
+            ));
+        }
+    }
+    Ok(Some(csv))
+}
+
+impl Relation {
+    pub(super) fn open(
+        conn: &Connection,
+        input: &Input,
+        import: &Import,
+        dialect: &Dialect,
+    ) -> Result<Self> {
+        let names = dialect.csv_columns.as_deref();
+        let reader = reader(
+            &dialect.input_as_read(input),
+            import,
+            names,
+            dialect.document,
+        );
+        let doing = || format!("reading {}", input.label);
+        let (columns, source) = if let Some(reader) = &reader {
+            (described(conn, reader, input)?, Source::Duck)
+        } else {
+            let Some((schema, _)) = input.batches()? else {
+                return Err(refused(input, "it cannot be read"));
+            };
+            let fields = schema.fields().iter();
+            let columns = fields.map(|f| (f.name().clone(), f.data_type().to_string()));
+            let again = input.clone();
+            let batches = move || match again.batches()? {
+                Some((_, batches)) => Ok(batches),
+                None => Ok(Box::new(std::iter::empty()) as Batches),
+            };
+            (columns.collect(), Source::Batches(Box::new(batches)))
+        };
+        let mut shaped = shaped(&columns, &import.shape);
+        let have: Vec<String> = shaped.iter().map(|(n, _)| n.to_lowercase()).collect();
+        for column in &dialect.optional {
+            if !have.contains(&column.to_lowercase()) {
+                shaped.push((column.clone(), "NULL::VARCHAR".to_owned()));
+            }
+        }
+        let said = |value: Option<&str>| value.map_or("NULL".to_owned(), text);
+        let date = import.date.map(|d| d.to_string());
+        let list: Vec<String> = shaped
+            .iter()
+            .map(|(column, sql)| format!("{sql} AS {}", name(column)))
+            .collect();
+        let with = |row: &str| {
+            format!(
+                "WITH file AS (SELECT {}, {row} AS {ROW}, {}::VARCHAR AS file_name, {}::VARCHAR AS given_venue,
+                 {}::VARCHAR AS given_symbol, {}::DATE AS given_date FROM {})",
+                list.join(", "),
+                text(&input.name),
+                said(import.venue.as_deref()),
+                said(import.symbol.as_deref()),
+                said(date.as_deref()),
+                reader.as_deref().unwrap_or("arrow(?)"),
+            )
+        };
+        debug_assert_eq!(SCAN, "arrow");
+        let numbered = match input.format {
+            Format::Parquet => "(file_row_number + 1)::UBIGINT",
+            Format::Arrow | Format::Dbn => "file_row",
+            Format::Csv(_) | Format::Json => "row_number() OVER ()::UBIGINT",
+        };
+        let plain = if reader.is_some() { "0::UBIGINT" } else { ROW };
+        let relation = Self {
+            with: [with(plain), with(numbered)],
+            columns,
+            source,
+            header: matches!(&dialect.csv, Some(csv) if csv.header),
+            rejects: matches!(input.format, Format::Csv(_)),
+        };
+        conn.execute_batch("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+            .doing(doing())?;
+        Ok(relation)
+    }
+
+    /// The columns of a SELECT over the file, as Arrow has them.
+    pub(super) fn columns_of(&self, conn: &Connection, sql: &str) -> duckdb::Result<Vec<String>> {
+        let mut probe = conn.prepare(sql)?;
+        let schema = match &self.source {
+            Source::Duck => probe.query_arrow([])?.get_schema(),
+            Source::Batches(batches) => {
+                let first = batches().ok().and_then(|mut batches| batches.next());
+                let Some(Ok(first)) = first else {
+                    return Ok(Vec::new());
+                };
+                let registered = ArrowBatchRegistration::new(numbered(&first.slice(0, 0), 0));
+                probe.query_arrow([&registered])?.get_schema()
+            }
+        };
+        Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
+    }
+
+    /// Runs a SELECT over the file; `take` says whether to go on.
+    pub(super) fn for_each(
+        &self,
+        conn: &Connection,
+        sql: &str,
+        take: &mut dyn FnMut(RecordBatch) -> Result<bool>,
+    ) -> Result<()> {
+        let doing = "reading the file";
+        match &self.source {
+            Source::Duck => {
+                let mut statement = conn.prepare(sql).doing(doing)?;
+                for batch in statement.stream_arrow([]).doing(doing)? {
+                    if !take(batch.doing(doing)?)? {
+                        break;
+                    }
+                }
+            }
+            Source::Batches(batches) => {
+                let mut row = 0;
+                for batch in batches()? {
+                    let batch = batch?;
+                    let registered = ArrowBatchRegistration::new(numbered(&batch, row));
+                    row += batch.num_rows() as u64;
+                    let mut statement = conn.prepare_cached(sql).doing(doing)?;
+                    for batch in statement.stream_arrow([&registered]).doing(doing)? {
+                        if !take(batch.doing(doing)?)? {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the file by their numbers, as JSON.
+    pub(super) fn rows(&self, conn: &Connection, wanted: &[u64]) -> Result<Vec<(u64, String)>> {
+        let wanted: Vec<String> = wanted.iter().map(u64::to_string).collect();
+        let sql = format!(
+            "{} SELECT {ROW}, to_json(r)::VARCHAR AS json FROM
+             (SELECT * EXCLUDE (file_name, given_venue, given_symbol, given_date) FROM file) r
+             WHERE {ROW} IN ({}) ORDER BY {ROW}",
+            self.with[1],
+            wanted.join(", ")
+        );
+        let mut rows = Vec::new();
+        self.for_each(conn, &sql, &mut |batch| {
+            use arrow::array::AsArray;
+            let numbers = batch
+                .column(0)
+                .as_primitive::<arrow::datatypes::UInt64Type>();
+            let texts = batch.column(1).as_string::<i32>();
+            rows.extend(
+                (0..batch.num_rows()).map(|i| (numbers.value(i), texts.value(i).to_owned())),
+            );
+            Ok(true)
+        })?;
+        Ok(rows)
+    }
+
+    /// Lines that DuckDB took for no rows, and why.
+    pub(super) fn rejected_lines(
+        &self,
+        conn: &Connection,
+        limit: u64,
+    ) -> Result<Vec<(u64, String, String)>> {
+        if !self.rejects {
+            return Ok(Vec::new());
+        }
+        let found = conn.prepare(
+            "SELECT line, any_value(error_message), coalesce(any_value(csv_line), '') FROM reject_errors
+             GROUP BY line ORDER BY line LIMIT ?",
+        );
+        let mut statement = match found {
+            Ok(statement) => statement,
+            // Nothing was rejected, and so the table was not made.
+            Err(error) if error.to_string().starts_with("Catalog Error") => return Ok(Vec::new()),
+            Err(error) => return Err(error).doing("reading rejected lines"),
+        };
+        statement
+            .query_map([limit + 1], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .and_then(Iterator::collect)
+            .doing("reading rejected lines")
+    }
+
+    /// The line that a row stands on: rejected lines are no rows. Right as long as no field has a line break in it.
+    pub(super) fn line_of(&self, row: u64, rejected: &[(u64, String, String)]) -> u64 {
+        let mut line = row + u64::from(self.header);
+        for (other, ..) in rejected {
+            if *other <= line {
+                line += 1;
+            }
+        }
+        line
+    }
+}
+
+/// The batch with the numbers of its rows in the file, from 1.
+fn numbered(batch: &RecordBatch, before: u64) -> RecordBatch {
+    let rows = batch.num_rows() as u64;
+    let mut fields: Vec<Arc<Field>> = batch.schema_ref().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(ROW, DataType::UInt64, false)));
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    columns.push(Arc::new(
+        (before + 1..=before + rows).collect::<UInt64Array>(),
+    ));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap_or_else(|_| batch.clone())
+}
+
+/// The columns of a file that DuckDB reads.
+pub(super) fn described(
+    conn: &Connection,
+    reader: &str,
+    input: &Input,
+) -> Result<Vec<(String, String)>> {
+    let described = conn
+        .prepare(&format!("DESCRIBE SELECT * FROM {reader}"))
+        .and_then(|mut s| {
+            s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .and_then(Iterator::collect)
+        });
+    described.map_err(|error| {
+        let text = error.to_string();
+        let first: Vec<&str> = text.lines().take(2).collect();
+        refused(
+            input,
+            format!("{}. Nothing of it was loaded", first.join(" ")),
+        )
+    })
+}
+
+/// The columns as the user shapes them: name and SQL.
+pub(super) fn shaped(columns: &[(String, String)], shape: &Shape) -> Vec<(String, String)> {
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+    let mut shaped = Vec::new();
+    for (column, sql_type) in columns {
+        let renamed = shape.rename.iter().find(|(old, _)| same(old, column));
+        let new = renamed.map_or(column, |(_, new)| new);
+        let new = match shape.case {
+            ColumnCase::Keep => new.clone(),
+            ColumnCase::Lower => new.to_lowercase(),
+            ColumnCase::Upper => new.to_uppercase(),
+        };
+        let mut sql = name(column);
+        if let Some((_, to)) = shape.cast.iter().find(|(c, _)| same(c, &new)) {
+            let date = to.to_uppercase();
+            let is_time = date.starts_with("TIMESTAMP") || date == "DATE";
+            sql = match &shape.date_format {
+                Some(format) if is_time => {
+                    format!("try_strptime({sql}::VARCHAR, {})::{to}", text(format))
+                }
+                _ => format!("TRY_CAST({sql} AS {to})"),
+            };
+            if let Some(decimals) = shape
+                .decimals
+                .filter(|_| ["DOUBLE", "FLOAT"].contains(&&*date))
+            {
+                sql = format!("round({sql}, {decimals})");
+            }
+        } else if let Some(decimals) = shape.decimals
+            && ["DOUBLE", "FLOAT"].contains(&sql_type.as_str())
+        {
+            sql = format!("round({sql}, {decimals})");
+        }
+        shaped.push((new, sql));
+    }
+    for (column, value) in &shape.set {
+        shaped.retain(|(c, _)| !same(c, column));
+        shaped.push((column.clone(), text(value)));
+    }
+    shaped
+}
