@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use arrow::compute::cast;
@@ -203,26 +204,49 @@ impl Staged {
         &self.path
     }
 
-    /// Ends the file and makes it durable; still hidden.
-    pub(super) fn finish(&mut self) -> Result<Facts> {
+    /// Ends the file; still hidden, and not durable yet.
+    pub(super) fn end(&mut self) -> Result<Facts> {
         if let Some(writer) = self.writer.take() {
             writer
                 .close()
                 .map_err(|source| parquet(&self.path, source))?;
         }
-        self.file.sync_all().at("write", &self.path)?;
         Ok(self.facts.clone())
+    }
+
+    /// Makes an ended file durable on a thread of its own, which returns its size and the hash of its content.
+    pub(super) fn settle(&self) -> Result<JoinHandle<Result<(u64, String)>>> {
+        let (path, file) = (self.path.clone(), self.file.try_clone());
+        let file = file.at("write", &self.path)?;
+        Ok(thread::spawn(move || {
+            file.sync_all().at("write", &path)?;
+            let bytes = file.metadata().at("read", &path)?.len();
+            Ok((bytes, hash_of(&path)?))
+        }))
+    }
+
+    /// Ends the file and makes it durable; still hidden.
+    pub(super) fn finish(&mut self) -> Result<Facts> {
+        let facts = self.end()?;
+        self.file.sync_all().at("write", &self.path)?;
+        Ok(facts)
     }
 
     /// Gives the file its name, durably. Returns its size and the hash of its content.
     pub(super) fn publish(self, to: &Path) -> Result<(u64, String)> {
         let bytes = self.file.metadata().at("read", &self.path)?.len();
         let hash = hash_of(&self.path)?;
+        self.publish_settled(to)?;
+        Ok((bytes, hash))
+    }
+
+    /// The same of a file that is durable and hashed.
+    pub(super) fn publish_settled(self, to: &Path) -> Result<()> {
         fs::rename(&self.path, to).at("rename", &self.path)?;
         if let Some(dir) = to.parent() {
             sync_dir(dir)?;
         }
-        Ok((bytes, hash))
+        Ok(())
     }
 }
 

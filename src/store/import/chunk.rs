@@ -8,16 +8,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Builder, Int32Array, RecordBatch,
+    StringArray, TimestampNanosecondArray, TimestampNanosecondBuilder, UInt32Array, UInt64Array,
+    UInt64Builder, new_null_array,
 };
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit, TimestampNanosecondType};
 use foldhash::fast::RandomState;
 use jiff::civil::Date;
 
+use super::dialect::Select;
 use crate::model::time::{DAY_NS, date_of};
-use crate::store::catalog::{Layout, Table, VENUE};
+use crate::store::catalog::{Column, Layout, Table, VENUE};
 use crate::store::error::Result;
 
 /// Rows of a file, as they come.
@@ -36,7 +39,14 @@ pub(super) struct Chunk {
 enum Held {
     /// The file has none, or it is numbered later.
     Absent,
-    /// Numbers, or texts of many values.
+    /// The time by which rows are sorted, which the chunk holds itself.
+    Ts,
+    /// One text for all rows, that the user has said.
+    Said(String),
+    Times(TimestampNanosecondBuilder),
+    Floats(Float64Builder),
+    Ids(UInt64Builder),
+    /// Lists, or texts of many values.
     Arrays(Arrays),
     /// Texts of few values.
     Words(Words),
@@ -88,6 +98,13 @@ struct Words {
 }
 
 impl Words {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            ..Self::default()
+        }
+    }
+
     fn push(&mut self, texts: &StringArray) {
         let mut last: Option<(&str, i32)> = None;
         for text in texts {
@@ -129,31 +146,38 @@ impl Words {
 }
 
 impl Chunk {
-    /// An empty one, for batches with these columns of the table.
-    pub(super) fn new(table: &Arc<Table>, columns: &[String]) -> Self {
-        let place = |name: &str| columns.iter().position(|c| c == name);
+    /// An empty one with room for so many rows, for what a SELECT gives.
+    pub(super) fn new(select: &Select, rows: usize) -> Self {
+        let table = &select.table;
+        let place = |name: &str| select.columns.iter().position(|c| c == name);
         let places: Vec<_> = table.columns.iter().map(|c| place(&c.name)).collect();
-        let held = table
-            .columns
-            .iter()
-            .zip(table.schema.fields())
-            .zip(&places)
-            .map(
-                |((column, field), place)| match (place, field.data_type()) {
-                    (None, _) => Held::Absent,
-                    (Some(_), DataType::Utf8) if column.layout == Layout::Dictionary => {
-                        Held::Words(Words::default())
-                    }
-                    _ => Held::Arrays(Arrays::default()),
-                },
-            )
-            .collect();
+        let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let held = |(column, field): (&Column, &Arc<Field>)| {
+            let said = select.said.iter().find(|(name, _)| *name == column.name);
+            if let Some((_, text)) = said {
+                return Held::Said(text.clone());
+            }
+            if place(&column.name).is_none() {
+                return Held::Absent;
+            }
+            match field.data_type() {
+                _ if column.name == table.time() => Held::Ts,
+                DataType::Float64 => Held::Floats(Float64Builder::with_capacity(rows)),
+                DataType::UInt64 => Held::Ids(UInt64Builder::with_capacity(rows)),
+                of if *of == time => Held::Times(TimestampNanosecondBuilder::with_capacity(rows)),
+                DataType::Utf8 if column.layout == Layout::Dictionary => {
+                    Held::Words(Words::with_capacity(rows))
+                }
+                _ => Held::Arrays(Arrays::default()),
+            }
+        };
+        let columns = table.columns.iter().zip(table.schema.fields());
         Self {
             ts_place: place(table.time()).unwrap_or_default(),
             table: Arc::clone(table),
-            held,
+            held: columns.map(held).collect(),
             places,
-            ts: Vec::new(),
+            ts: Vec::with_capacity(rows),
             bytes: 0,
         }
     }
@@ -178,7 +202,19 @@ impl Chunk {
                 continue;
             };
             match held {
-                Held::Absent => {}
+                Held::Absent | Held::Ts | Held::Said(_) => {}
+                Held::Times(times) => {
+                    self.bytes += 8 * column.len();
+                    times.append_array(column.as_primitive());
+                }
+                Held::Floats(floats) => {
+                    self.bytes += 8 * column.len();
+                    floats.append_array(column.as_primitive());
+                }
+                Held::Ids(ids) => {
+                    self.bytes += 8 * column.len();
+                    ids.append_array(column.as_primitive());
+                }
                 Held::Arrays(arrays) => self.bytes += arrays.push(column)?,
                 Held::Words(words) => {
                     self.bytes += 4 * column.len();
@@ -192,10 +228,21 @@ impl Chunk {
     /// All rows, numbered from `first_seq` on in the order they came in, in the lake's order.
     pub(super) fn sorted(self, first_seq: u64) -> Result<Sorted> {
         let rows = self.ts.len();
+        let ts = ScalarBuffer::from(self.ts);
         let mut columns: Vec<Option<ArrayRef>> = Vec::with_capacity(self.held.len());
         for held in self.held {
             columns.push(match held {
                 Held::Absent => None,
+                Held::Ts => Some(Arc::new(TimestampNanosecondArray::new(ts.clone(), None))),
+                Held::Said(text) => {
+                    let mut words = Words::default();
+                    words.number(&text);
+                    words.rows = vec![0; rows];
+                    Some(words.array()?)
+                }
+                Held::Times(mut times) => Some(Arc::new(times.finish())),
+                Held::Floats(mut floats) => Some(Arc::new(floats.finish())),
+                Held::Ids(mut ids) => Some(Arc::new(ids.finish())),
                 Held::Arrays(arrays) => Some(arrays.array()?),
                 Held::Words(words) => Some(words.array()?),
             });
@@ -205,7 +252,7 @@ impl Chunk {
         let (symbols, venues) = (column("symbol"), column(VENUE));
         let times = column(table.time());
         let groups = groups(rows, symbols.as_ref(), venues.as_ref());
-        let (order, runs) = order(&self.ts, &groups);
+        let (order, runs) = order(&ts, &groups);
         let seq: ArrayRef = Arc::new((first_seq..first_seq + rows as u64).collect::<UInt64Array>());
         let columns: Vec<ArrayRef> = table
             .columns
@@ -230,7 +277,7 @@ impl Chunk {
             rows: RecordBatch::try_new(schema, columns)?,
             order,
             runs,
-            ts: self.ts,
+            ts,
         })
     }
 }
@@ -244,7 +291,7 @@ pub(super) struct Sorted {
     /// Rows of one date and one symbol, as ranges of the order.
     pub(super) runs: Vec<(Date, Range<usize>)>,
     /// The time of each row as it came.
-    pub(super) ts: Vec<i64>,
+    pub(super) ts: ScalarBuffer<i64>,
 }
 
 impl Sorted {
@@ -311,25 +358,34 @@ fn groups(rows: usize, symbols: Option<&ArrayRef>, venues: Option<&ArrayRef>) ->
     ((0..rows).map(|row| rank[pair(row)]).collect(), ranked.len())
 }
 
+/// Times of a day, counted from 1970.
+fn range_of(day: i64) -> Range<i64> {
+    let start = day.saturating_mul(DAY_NS);
+    start..start.saturating_add(DAY_NS)
+}
+
 /// The order by date, group and time, and the runs of one date and group in it. Rows of one time stay in their order.
 fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Date, Range<usize>)>) {
+    // Rows of one day mostly follow one another: to compare is cheaper than to divide.
+    let day_of = |ts: i64| ts.div_euclid(DAY_NS);
     let mut days: Vec<i64> = Vec::new();
-    for ts in ts {
-        let day = ts.div_euclid(DAY_NS);
-        if days.last() != Some(&day) {
-            days.push(day);
+    let mut same = 0..0;
+    for &ts in ts {
+        if !same.contains(&ts) {
+            same = range_of(day_of(ts));
+            days.push(day_of(ts));
         }
     }
     days.sort_unstable();
     days.dedup();
     // Rows are counted, and then put where their bucket begins: that takes two passes whatever their order.
-    let mut last = (i64::MIN, 0);
+    let mut last = (0..0, 0);
     let mut bucket_of = |row: usize| -> usize {
-        let day = ts[row].div_euclid(DAY_NS);
-        if last.0 != day {
-            last = (day, days.partition_point(|&d| d < day));
+        if !last.0.contains(&ts[row]) {
+            let day = day_of(ts[row]);
+            last = (range_of(day), days.partition_point(|&d| d < day) * count);
         }
-        last.1 * count + groups[row] as usize
+        last.1 + groups[row] as usize
     };
     let buckets = days.len() * count;
     let mut ends: HashMap<usize, usize, RandomState> = HashMap::default();

@@ -9,7 +9,7 @@ use super::relation::{self, Relation, name};
 use super::{Import, auto, refused, table_of};
 use crate::sources::files::{Csv, Format, Input};
 use crate::sqltree::{SqlFile, SqlTree};
-use crate::store::catalog::{Catalog, Table};
+use crate::store::catalog::{Catalog, Table, VENUE};
 use crate::store::error::{Error, Result, in_file};
 
 /// The dialect that goes by the names of columns.
@@ -42,6 +42,8 @@ pub(super) struct Select {
     pub(super) columns: Vec<String>,
     /// Those that the file's SQL says a row must have, beside those that the table does.
     pub(super) required: Vec<String>,
+    /// Columns of one text that the user has said.
+    pub(super) said: Vec<(String, String)>,
     pub(super) sql: String,
     /// The number in the file of each row that it makes, in the same order.
     pub(super) rows_sql: String,
@@ -187,7 +189,7 @@ impl Dialect {
         conn: &Connection,
         relation: &Relation,
         input: &Input,
-        decimals: Option<u8>,
+        import: &Import,
     ) -> Result<Select> {
         let [with, numbered] = &relation.with;
         let in_file = |e: duckdb::Error| in_file(&self.origin, WRAPPER_LINES, &e);
@@ -217,10 +219,19 @@ impl Dialect {
             )));
         }
         let (mut columns, mut list) = (Vec::new(), Vec::new());
+        let said = [(VENUE, &import.venue), ("symbol", &import.symbol)];
+        let said: Vec<(String, String)> = said
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), text.clone()?)))
+            .collect();
         for column in self.table.columns.iter().filter(|c| c.name != "seq") {
+            if said.iter().any(|(name, _)| *name == column.name) {
+                // What the user says of all rows need not be read of each.
+                continue;
+            }
             if given.contains(&column.name) {
                 let quoted = name(&column.name);
-                let sql = match decimals {
+                let sql = match import.shape.decimals {
                     Some(decimals) if column.sql_type == "DOUBLE" => {
                         format!("round(TRY_CAST({quoted} AS DOUBLE), {decimals})")
                     }
@@ -239,6 +250,7 @@ impl Dialect {
             table: Arc::clone(&self.table),
             columns,
             required: self.required.clone(),
+            said,
             sql: format!(
                 "{with}\nSELECT {} FROM (\n{}\n)",
                 list.join(", "),

@@ -79,7 +79,7 @@ impl Known {
         own.reserve(keys.len());
         let mut keep = vec![true; keys.len()];
         let mut all = true;
-        for (row, (key, &ts)) in keys.iter().zip(&sorted.ts).enumerate() {
+        for (row, (key, &ts)) in keys.iter().zip(sorted.ts.iter()).enumerate() {
             let Some(key) = key else { continue };
             if near(&own, key, ts) || near(&self.tail, key, ts) || near(&stored, key, ts) {
                 keep[row] = false;

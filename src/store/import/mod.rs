@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use arrow::array::RecordBatch;
 use duckdb::{Connection, OptionalExt, params};
@@ -168,7 +169,7 @@ impl Store {
         let conn = self.clone_connection()?;
         let dialect = Dialect::choose(&conn, &self.tree, &self.catalog, input, import)?;
         let plan = Plan::of(&conn, input, import, Some(&dialect.table))?;
-        let mark = Mark::of(input, import, &dialect)?;
+        let mark = Mark::of(&self.conn, input, import, &dialect)?;
         if import.if_exists != IfExists::Append && mark.is_known(&self.conn)? {
             if import.if_exists == IfExists::Fail {
                 return Err(refused(
@@ -184,7 +185,7 @@ impl Store {
         }
         let relation = Relation::open(&conn, input, import, &dialect)?;
         let drift = guard::check(&self.conn, &relation, input, import, &dialect)?;
-        let select = dialect.select(&conn, &relation, input, import.shape.decimals)?;
+        let select = dialect.select(&conn, &relation, input, import)?;
         let mut load = Loading {
             store: self,
             input,
@@ -193,7 +194,7 @@ impl Store {
             select: &select,
             plan: &plan,
         };
-        let mut imported = load.run(&conn, &mark, stop, progress)?;
+        let mut imported = load.run(&conn, mark, stop, progress)?;
         imported.mapping.clone_from(&select.mapping);
         if !imported.stopped {
             guard::remember(&self.conn, &relation, &dialect)?;
@@ -234,27 +235,59 @@ fn refused(input: &Input, message: impl Into<String>) -> Error {
 
 /// What tells that the same was loaded before: the content, and what was said of it.
 struct Mark {
-    mark: String,
+    /// The content's hash, found meanwhile if no file of its size was ever loaded.
+    content: Content,
+    said: String,
     table: String,
 }
 
+enum Content {
+    Hashed(String),
+    Unseen(JoinHandle<Result<String>>),
+}
+
 impl Mark {
-    fn of(input: &Input, import: &Import, dialect: &Dialect) -> Result<Self> {
+    fn of(conn: &Connection, input: &Input, import: &Import, dialect: &Dialect) -> Result<Self> {
         let said = format!(
             "{}|{:?}|{:?}|{:?}|{:?}|{:?}",
             dialect.name, import.venue, import.symbol, import.date, import.shape, dialect.text
         );
         let said = blake3::hash(said.as_bytes()).to_hex();
+        let seen: bool = conn
+            .query_row(
+                "SELECT count(*) > 0 FROM ops.file_loads WHERE bytes = ?",
+                [input.bytes],
+                |row| row.get(0),
+            )
+            .doing("reading ops.file_loads")?;
+        let input = input.clone();
         Ok(Self {
-            mark: format!("{}-{}", lake::hash_of(&input.data)?, &said[..16]),
+            content: if seen {
+                Content::Hashed(lake::hash_of(&input.data)?)
+            } else {
+                Content::Unseen(thread::spawn(move || lake::hash_of(&input.data)))
+            },
+            said: said[..16].to_owned(),
             table: dialect.table.name.clone(),
         })
     }
 
+    /// What stands for it in `ops.file_loads`.
+    fn text(self) -> Result<String> {
+        let content = match self.content {
+            Content::Hashed(hash) => hash,
+            Content::Unseen(thread) => thread.join().map_err(|_| Error::Panicked)??,
+        };
+        Ok(format!("{content}-{}", self.said))
+    }
+
     fn is_known(&self, conn: &Connection) -> Result<bool> {
+        let Content::Hashed(content) = &self.content else {
+            return Ok(false);
+        };
         conn.query_row(
             "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
-            params![self.mark, self.table],
+            params![format!("{content}-{}", self.said), self.table],
             |_| Ok(()),
         )
         .optional()
@@ -283,7 +316,7 @@ impl Loading<'_> {
     fn run(
         &mut self,
         conn: &Connection,
-        mark: &Mark,
+        mark: Mark,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
@@ -303,7 +336,7 @@ impl Loading<'_> {
         conn.execute_batch(&self.plan.settings())
             .doing("setting the memory")?;
         let outcome = std::thread::scope(|scope| {
-            let (to, from) = sync_channel::<Sorted>(0);
+            let (to, from) = sync_channel::<Sorted>(1);
             let sink = &mut sink;
             let writer = scope.spawn(move || write(sink, &from));
             let mut next = first_seq;
@@ -349,12 +382,13 @@ impl Loading<'_> {
         }
         imported.dead_letters = dead.len() as u64;
         imported.new = read.rows - known;
+        let mark = mark.text()?;
         let commit = pieces::Commit {
             conn: &self.store.conn,
             dir: &self.store.dir,
             catalog: &catalog,
             table: &table,
-            mark: (&mark.mark, &self.input.label, self.input.bytes),
+            mark: (&mark, &self.input.label, self.input.bytes),
             rows: imported.new,
             last_seq: first_seq + read.rows,
             dead: &dead,
@@ -372,7 +406,8 @@ impl Loading<'_> {
         progress: &mut dyn FnMut(u64),
         mut hand: impl FnMut(Chunk) -> Result<bool>,
     ) -> Result<Read> {
-        let mut chunk = Chunk::new(&self.select.table, &self.select.columns);
+        let rows_of_chunk = self.plan.chunk_rows();
+        let mut chunk = Chunk::new(self.select, rows_of_chunk);
         let mut refused = Refused::new(self.import.max_errors);
         let (mut at, mut rows) = (0, 0);
         self.relation
@@ -384,7 +419,7 @@ impl Loading<'_> {
                 chunk.push(&batch)?;
                 if chunk.bytes() >= self.plan.chunk_bytes {
                     progress(at);
-                    let next = Chunk::new(&self.select.table, &self.select.columns);
+                    let next = Chunk::new(self.select, rows_of_chunk);
                     return Ok(
                         hand(std::mem::replace(&mut chunk, next))? && !stop.load(Ordering::Relaxed)
                     );

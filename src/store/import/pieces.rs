@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
@@ -27,6 +28,8 @@ const GROUP_ROWS: usize = 100_000;
 const SLICE_ROWS: usize = 131_072;
 /// Dates written at once; of a file that is not in order of time the others are ended and begun again.
 const MAX_OPEN: usize = 8;
+/// Files that are made durable at once.
+const MAX_SETTLING: usize = 3;
 /// A file has no more pieces than this: else it is in no order of time at all.
 const MAX_PIECES: usize = 20_000;
 
@@ -37,7 +40,33 @@ pub(super) struct Pieces {
     /// With the number of the chunk that wrote last.
     open: BTreeMap<Date, (usize, Staged)>,
     chunks: usize,
-    done: Vec<(Date, Staged, Facts)>,
+    done: Vec<Ended>,
+}
+
+/// A file that has all its rows.
+struct Ended {
+    date: Date,
+    staged: Staged,
+    facts: Facts,
+    durable: Durable,
+}
+
+/// Whether a file is on the disk: its size and hash then.
+enum Durable {
+    Soon(JoinHandle<Result<(u64, String)>>),
+    Yes(u64, String),
+}
+
+impl Ended {
+    fn settle(&mut self) -> Result<(u64, String)> {
+        let durable = std::mem::replace(&mut self.durable, Durable::Yes(0, String::new()));
+        let (bytes, hash) = match durable {
+            Durable::Soon(thread) => thread.join().map_err(|_| Error::Panicked)??,
+            Durable::Yes(bytes, hash) => (bytes, hash),
+        };
+        self.durable = Durable::Yes(bytes, hash.clone());
+        Ok((bytes, hash))
+    }
 }
 
 impl Pieces {
@@ -108,8 +137,18 @@ impl Pieces {
 
     fn end(&mut self, date: Date) -> Result<()> {
         if let Some((_, mut staged)) = self.open.remove(&date) {
-            let facts = staged.finish()?;
-            self.done.push((date, staged, facts));
+            let facts = staged.end()?;
+            // The disk is written to while the next date is; not more than a few are waited for.
+            let durable = Durable::Soon(staged.settle()?);
+            self.done.push(Ended {
+                date,
+                staged,
+                facts,
+                durable,
+            });
+            if let Some(before) = self.done.len().checked_sub(MAX_SETTLING) {
+                self.done[before].settle()?;
+            }
         }
         Ok(())
     }
@@ -124,7 +163,7 @@ impl Pieces {
 
     /// Where the ended files are, to be read before they have their names.
     pub(super) fn hidden(&self) -> impl Iterator<Item = &Path> {
-        self.done.iter().map(|(_, staged, _)| staged.path())
+        self.done.iter().map(|ended| ended.staged.path())
     }
 
     /// Makes all of it part of the database, at once. Returns how many files, and their bytes.
@@ -132,23 +171,30 @@ impl Pieces {
         self.finish()?;
         let doing = || format!("loading {}", commit.mark.1);
         let mut named = Vec::new();
-        for (date, staged, facts) in std::mem::take(&mut self.done) {
+        for mut ended in std::mem::take(&mut self.done) {
+            let (bytes, hash) = ended.settle()?;
+            let Ended {
+                date,
+                staged,
+                facts,
+                ..
+            } = ended;
             let path = lake::free_path(&self.dir, &self.table, date, &facts)?;
-            named.push((date, staged, facts, path));
+            named.push((staged, (date, facts, path, bytes, hash)));
         }
         let conn = commit.conn;
         conn.execute_batch("BEGIN").doing(doing())?;
-        let noted = named.iter().try_for_each(|(_, _, _, path)| {
+        let noted = named.iter().try_for_each(|(_, (_, _, path, ..))| {
             conn.prepare_cached("INSERT INTO ops.incoming VALUES (?)")
                 .and_then(|mut s| s.execute([path]))
                 .doing("writing ops.incoming")
                 .map(|_| ())
         });
         finish_transaction(conn, noted)?;
-        let mut files = Vec::new();
-        for (date, staged, facts, path) in named {
-            let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
-            files.push((date, facts, path, bytes, hash));
+        let mut files: Vec<Named> = Vec::new();
+        for (staged, file) in named {
+            staged.publish_settled(&self.dir.join(&file.2))?;
+            files.push(file);
         }
         conn.execute_batch("BEGIN").doing(doing())?;
         let made_known = commit.make_known(&files);

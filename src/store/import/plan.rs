@@ -18,7 +18,7 @@ const BASE_BYTES: u64 = 100 << 20;
 /// A chunk is held while the next one is read, and copied while it is sorted: so many times its size in all.
 const COPIES: u64 = 4;
 /// Bytes a row takes while it waits in a chunk, for the estimate.
-const ROW_BYTES: u64 = 40;
+const ROW_BYTES: u64 = 32;
 /// Text shrinks about so far when it is packed.
 const PACKED: u64 = 8;
 
@@ -72,7 +72,8 @@ impl Plan {
             memory_bytes,
             reader_bytes,
             chunk_bytes,
-            threads: import.threads.unwrap_or(cores).max(1),
+            // One sorts and writes.
+            threads: import.threads.unwrap_or(cores - 1).max(1),
             why,
             own_table: table.is_none(),
         })
@@ -95,6 +96,16 @@ impl Plan {
             duck::memory_limit(purpose, settings),
             settings.threads.unwrap_or(cores)
         )
+    }
+
+    /// Rows that a chunk has about, and at most if the file has fewer.
+    pub(super) fn chunk_rows(&self) -> usize {
+        let fit = self.chunk_bytes as u64 / ROW_BYTES;
+        if self.rows_are_exact {
+            fit.min(self.rows) as usize
+        } else {
+            fit.min(1 << 16) as usize
+        }
     }
 
     /// Chunks that the rows make.
