@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand; this one dispatches, and turns errors into a line on stderr and
 //! an exit code.
 
+mod compact;
 mod demo;
 mod doctor;
 mod export;
@@ -9,12 +10,14 @@ mod load;
 mod progress;
 mod rebuild;
 mod replay;
+mod retain;
 mod run;
 mod seal;
 mod serving;
 mod session;
 mod sql;
 mod status;
+mod tables;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -60,10 +63,16 @@ enum Command {
     Export(export::Args),
     /// Move finished dates from the database file to the Parquet lake
     Seal(seal::Args),
+    /// Merge the many small files of a date in the lake into one
+    Compact(compact::Args),
+    /// Drop what is older than a table is to be kept
+    Retain(retain::Args),
     /// Make canonical tables again from the raw messages
     Rebuild(rebuild::Args),
     /// Tell what is being captured, by which process, and what is there
     Status(status::Args),
+    /// Tell what is in each table: rows, files, bytes, times
+    Tables(tables::Args),
     /// Verify the database and its lake
     Doctor(doctor::Args),
     /// Serve recorded messages as their venue does
@@ -109,7 +118,9 @@ fn settings(cli: &Cli) -> anyhow::Result<Settings> {
     Settings::load(&cli.db).or_else(|error| {
         let asks = matches!(
             cli.command,
-            None | Some(Command::Sql(_) | Command::Export(_) | Command::Status(_))
+            None | Some(
+                Command::Sql(_) | Command::Export(_) | Command::Status(_) | Command::Tables(_)
+            )
         );
         if asks && matches!(query::status(&cli.db), Ok(Some(_))) {
             tracing::warn!("{error}");
@@ -124,10 +135,13 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         None => return sql::shell(settings),
         Some(Command::Sql(args)) => return sql::run(&args, settings),
         Some(Command::Export(args)) => return export::run(&args, settings),
+        Some(Command::Tables(args)) => return tables::run(&args, settings),
         Some(Command::Run(args)) => run::run(&args, settings),
         Some(Command::Stream(args)) => run::stream(*args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
+        Some(Command::Compact(args)) => compact::run(&args, settings),
+        Some(Command::Retain(args)) => retain::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
         Some(Command::Status(args)) => status::run(&args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),

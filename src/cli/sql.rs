@@ -87,6 +87,16 @@ pub(super) fn write_file(
     exit_code(result)
 }
 
+/// Writes the answer to a query to standard output.
+pub(super) fn print(
+    session: &mut Session,
+    format: Format,
+    query: String,
+) -> anyhow::Result<ExitCode> {
+    let (result, _) = to_stdout(format, session, &[(None, query)])?;
+    exit_code(result)
+}
+
 /// What came of a script, and whether anything of its answer was written.
 type Said = (Result<(), Failure>, bool);
 

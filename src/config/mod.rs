@@ -4,10 +4,13 @@
 
 pub mod secrets;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Span;
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
 /// What was wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,16 @@ pub enum Error {
         /// Line, column and what was expected.
         source: Box<toml::de::Error>,
     },
+    /// `[retain]` says something that is no length of time.
+    #[error("{path}:{line}: {message}")]
+    Retain {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what is expected.
+        message: String,
+    },
 }
 
 /// Everything that can be set, for one database.
@@ -39,6 +52,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// When rows leave the database file for the lake.
     pub seal: SealSettings,
+    /// How much of which tables `mdb retain` keeps.
+    pub retain: Vec<Retention>,
     /// What `mdb run` captures.
     pub feeds: Vec<FeedSettings>,
 }
@@ -95,11 +110,23 @@ impl Default for SealSettings {
     }
 }
 
+/// A line of `[retain]` in `mdb.toml`.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// The table; whether there is one of this name, the store knows.
+    pub table: String,
+    /// How long before its newest row; whole days, or more.
+    pub keep: Span,
+    /// The line, from 1.
+    pub line: usize,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     store: StoreSettings,
     seal: SealSettings,
+    retain: BTreeMap<String, Spanned<String>>,
     feed: Vec<FeedSettings>,
 }
 
@@ -107,15 +134,20 @@ impl Settings {
     /// Reads `mdb.toml` in the database's directory; without that file everything has its default.
     pub fn load(db: &Path) -> Result<Self, Error> {
         let path = db.join("mdb.toml");
-        let file = match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str::<File>(&text).map_err(|source| Error::Parse {
-                path,
-                source: Box::new(source),
-            })?,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => File::default(),
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::Read { path, source }),
         };
-        Ok(Self::of(db, file))
+        let mut file = toml::from_str::<File>(&text).map_err(|source| Error::Parse {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+        let retain = retentions(&path, &text, std::mem::take(&mut file.retain))?;
+        Ok(Self {
+            retain,
+            ..Self::of(db, file)
+        })
     }
 
     /// Defaults throughout, whatever `mdb.toml` says.
@@ -128,8 +160,49 @@ impl Settings {
             db: db.to_owned(),
             store: file.store,
             seal: file.seal,
+            retain: Vec::new(),
             feeds: file.feed,
         }
+    }
+}
+
+fn retentions(
+    path: &Path,
+    text: &str,
+    lines: BTreeMap<String, Spanned<String>>,
+) -> Result<Vec<Retention>, Error> {
+    let retention = |(table, keep): (String, Spanned<String>)| {
+        let before = text.get(..keep.span().start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        match whole_days(keep.get_ref()) {
+            Ok(keep) => Ok(Retention { table, keep, line }),
+            Err(message) => Err(Error::Retain {
+                path: path.to_owned(),
+                line,
+                message,
+            }),
+        }
+    };
+    lines.into_iter().map(retention).collect()
+}
+
+/// A length of time in words that is a number of days: "30 days", "4 weeks", "1 year 6 months".
+///
+/// # Errors
+/// Says what is expected.
+pub(crate) fn whole_days(text: &str) -> Result<Span, String> {
+    let days_of = |span: Span| {
+        Span::new()
+            .years(span.get_years())
+            .months(span.get_months())
+            .weeks(span.get_weeks())
+            .days(span.get_days())
+    };
+    match text.parse::<Span>() {
+        Ok(span) if span.is_positive() && span.fieldwise() == days_of(span).fieldwise() => Ok(span),
+        _ => Err(format!(
+            "\"{text}\" is no number of days; give it as in \"30 days\", \"4 weeks\" or \"1 year\""
+        )),
     }
 }
 
@@ -165,5 +238,35 @@ mod tests {
         assert_eq!(settings.seal.lateness, Duration::from_mins(10));
         assert!(load("[seal]\nlateness = \"soon\"\n").is_err());
         assert!(load("[seal]\nlateness = \"-1 h\"\n").is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_a_number_of_days_and_knows_its_line() {
+        let settings = load("[retain]\n\nquotes = \"2 weeks\"\ntrades = \"30 days\"\n").unwrap();
+        let lines: Vec<(&str, i32, usize)> = settings
+            .retain
+            .iter()
+            .map(|r| (r.table.as_str(), r.keep.get_days(), r.line))
+            .collect();
+        assert_eq!(lines, [("quotes", 0, 3), ("trades", 30, 4)]);
+        for wrong in [
+            "30",
+            "soon",
+            "0 days",
+            "-1 day",
+            "12 hours",
+            "1 day 1 s",
+            "3 days ago",
+            "",
+        ] {
+            let error = load(&format!("[retain]\ntrades = \"{wrong}\"\n")).unwrap_err();
+            assert!(
+                error.contains("mdb.toml:2: ") && error.contains("30 days"),
+                "{wrong}: {error}"
+            );
+            assert!(whole_days(wrong).is_err(), "{wrong}");
+        }
+        let error = load("[retain]\ntrades = 30\n").unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
     }
 }

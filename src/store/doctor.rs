@@ -87,11 +87,13 @@ pub fn doctor(
             });
         }
     }
+    // The tables of an older mdb do not know them.
+    let unsettled = lake::unsettled(&conn).unwrap_or_default();
     for (_, path) in lake::unknown(dir, &conn)? {
-        let hidden = lake::is_staging(&path);
-        let (what, remedy) = if hidden {
+        let relative = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy();
+        let (what, remedy) = if lake::is_staging(&path) || unsettled.contains(&*relative) {
             (
-                "was left by a seal that was cut off",
+                "is no longer part of the lake, or never was",
                 "the next command that writes removes it",
             )
         } else {

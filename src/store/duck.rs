@@ -10,6 +10,10 @@ use crate::config::StoreSettings;
 /// The database file in a database's directory.
 pub const FILE: &str = "market.duckdb";
 
+/// Where DuckDB puts what does not fit in memory, in a database's directory. It removes it itself; what a killed
+/// process leaves goes when the next one needs the place.
+const SPILL: &str = ".spill";
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -37,6 +41,7 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     let mut set = vec![
         ("memory_limit", memory),
         ("checkpoint_threshold", CHECKPOINT_BYTES.to_owned()),
+        ("temp_directory", db.join(SPILL).display().to_string()),
         // Nothing is fetched from a network.
         ("autoinstall_known_extensions", "false".to_owned()),
         ("autoload_known_extensions", "false".to_owned()),

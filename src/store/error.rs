@@ -83,6 +83,16 @@ pub enum Error {
         /// What differs.
         message: String,
     },
+    /// Files that were merged and the file that they became differ: nothing was changed.
+    #[error("compacting {table} {date}: {message}; nothing was changed")]
+    CompactMismatch {
+        /// The table.
+        table: String,
+        /// The UTC date.
+        date: String,
+        /// What differs.
+        message: String,
+    },
     /// A Parquet file cannot be written.
     #[error("cannot write {path}: {source}")]
     Parquet {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 
 use super::catalog::{Layout, Table};
@@ -26,6 +28,8 @@ use crate::model::RAW_MESSAGES;
 pub(super) const DIR: &str = "lake";
 /// How a hidden file's name ends.
 const STAGING: &str = ".staging";
+/// Where a file says at which zstd level it was written.
+const LEVEL_KEY: &str = "mdb.zstd";
 /// Rows of a row group: what a reader skips by its statistics. Smaller groups cost 9 % of size at 122,880.
 const ROW_GROUP_ROWS: usize = 1 << 19;
 /// … unless they are large ones: a row group is held in memory.
@@ -317,6 +321,7 @@ fn properties(table: &Table, level: i32) -> WriterProperties {
         .set_key_value_metadata(Some(vec![
             KeyValue::new("mdb.table".to_owned(), table.name.clone()),
             KeyValue::new("mdb.sorted_by".to_owned(), sort_columns(table).join(", ")),
+            KeyValue::new(LEVEL_KEY.to_owned(), level.to_string()),
         ]));
     for (field, column) in table.schema.fields().iter().zip(&table.columns) {
         let path = ColumnPath::from(column.name.as_str());
@@ -343,28 +348,90 @@ pub(super) fn sort_columns(table: &Table) -> Vec<&'static str> {
     }
 }
 
+/// Whether a file is as small as it gets: sorted as a whole, and compressed for staying. If it cannot be read, whoever
+/// reads it next says why.
+pub(super) fn is_settled(path: &Path) -> bool {
+    let reader = File::open(path)
+        .ok()
+        .and_then(|file| SerializedFileReader::new(file).ok());
+    reader.is_some_and(|reader| {
+        let keys = reader.metadata().file_metadata().key_value_metadata();
+        let level = SEAL_LEVEL.to_string();
+        keys.into_iter()
+            .flatten()
+            .any(|key| key.key == LEVEL_KEY && key.value.as_ref() == Some(&level))
+    })
+}
+
 /// Whether a file is one that never got its name.
 pub(super) fn is_staging(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.') && name.ends_with(STAGING) && path.is_file()
 }
 
-/// Removes what a crash left: files that never got their name, files that a load was about to make part of the lake, and
-/// files all of whose rows are in the database still. A file that the manifest does not know and whose rows are nowhere else stays: `doctor` names it.
-pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
-    let incoming: HashSet<String> = conn
-        .prepare("SELECT path FROM ops.incoming")
+/// Takes files out of the lake: those whose row of the manifest meets a condition. They stay on disk, where an open
+/// query may read them, until [`remove_outgoing`]. Returns their number.
+pub(super) fn retire(conn: &Connection, condition: &str) -> Result<usize> {
+    conn.execute(
+        &format!("INSERT INTO ops.outgoing SELECT path FROM ops.manifest WHERE {condition}"),
+        [],
+    )
+    .doing("writing ops.outgoing")?;
+    conn.execute(&format!("DELETE FROM ops.manifest WHERE {condition}"), [])
+        .doing("writing the manifest")
+}
+
+/// Removes the files that were taken out of the lake.
+pub(super) fn remove_outgoing(db: &Path, conn: &Connection) -> Result<()> {
+    let paths: Vec<String> = conn
+        .prepare("SELECT path FROM ops.outgoing ANTI JOIN ops.manifest USING (path)")
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
-        .doing("reading ops.incoming")?;
+        .doing("reading ops.outgoing")?;
+    if paths.is_empty() {
+        return Ok(());
+    }
+    for path in paths {
+        remove(&db.join(path))?;
+    }
+    conn.execute_batch("DELETE FROM ops.outgoing")
+        .doing("writing ops.outgoing")
+}
+
+/// Removes a file, and with the last one of a date the date's directory.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).at("remove", path),
+        _ => {}
+    }
+    if let Some(date) = path.parent() {
+        // It fails as long as there is something in it.
+        let _ = fs::remove_dir(date);
+    }
+    Ok(())
+}
+
+/// Paths of the files that are on their way into the lake, or out of it.
+pub(super) fn unsettled(conn: &Connection) -> Result<HashSet<String>> {
+    conn.prepare("SELECT path FROM ops.incoming UNION SELECT path FROM ops.outgoing")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .doing("reading ops.incoming and ops.outgoing")
+}
+
+/// Removes what a crash left: files that never got their name, files that were about to become part of the lake or had
+/// ceased to be, and files all of whose rows are in the database still. A file that the manifest does not know and whose
+/// rows are nowhere else stays: `doctor` names it.
+pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
+    let unsettled = unsettled(conn)?;
     for (table, path) in unknown(db, conn)? {
         let relative = path.strip_prefix(db).unwrap_or(&path).to_string_lossy();
-        if is_staging(&path) || incoming.contains(&*relative) || rows_are_hot(conn, &table, &path) {
-            fs::remove_file(&path).at("remove", &path)?;
+        if is_staging(&path) || unsettled.contains(&*relative) || rows_are_hot(conn, &table, &path)
+        {
+            remove(&path)?;
         }
     }
-    if !incoming.is_empty() {
-        conn.execute_batch("DELETE FROM ops.incoming")
-            .doing("writing ops.incoming")?;
+    if !unsettled.is_empty() {
+        conn.execute_batch("DELETE FROM ops.incoming; DELETE FROM ops.outgoing")
+            .doing("writing ops.incoming and ops.outgoing")?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod account;
 mod book_rows;
 mod books;
 mod catalog;
+mod compact;
 mod deltas;
 mod doctor;
 mod duck;
@@ -18,9 +19,11 @@ mod lake;
 mod live;
 mod load;
 mod normalize;
+mod pieces;
 mod raw;
 mod readers;
 mod rebuild;
+mod retain;
 mod schema;
 mod seal;
 mod slot;
@@ -34,6 +37,7 @@ use duckdb::Connection;
 use crate::config::{Settings, StoreSettings};
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
+pub use compact::{Compacted, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
 use error::{At, Doing};
@@ -43,6 +47,7 @@ pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};
 pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};
+pub use retain::Expired;
 pub use seal::{SealedFile, Sealer, Which};
 pub use writer::{RowCount, Written};
 
@@ -109,6 +114,7 @@ impl Store {
 
     /// Ends the use of the database: everything is in the file then, and no log is left to replay.
     pub fn close(self) -> Result<()> {
+        self.remove_outgoing()?;
         self.conn
             .execute_batch("CHECKPOINT")
             .doing("writing the database file")?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use duckdb::Connection;
@@ -68,6 +69,7 @@ fn open(shared: &Arc<Shared>) -> Result<Reader> {
         shared.limit_memory(&origin.0, &shared.memory.1);
     }
     origin.1 += 1;
+    shared.lock.asking.fetch_add(1, Ordering::SeqCst);
     let lease = Lease {
         shared: Arc::clone(shared),
     };
@@ -109,24 +111,35 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut origin = self.shared.origin();
         origin.1 = origin.1.saturating_sub(1);
+        self.shared.lock.asking.fetch_sub(1, Ordering::SeqCst);
         if origin.1 == 0 {
             self.shared.limit_memory(&origin.0, &self.shared.memory.0);
         }
     }
 }
 
-/// The database file, held open beside DuckDB, whose descriptor cannot be had.
-pub(super) struct Lock(File);
+/// The database file, held open beside DuckDB, whose descriptor cannot be had; and how many ask questions of it, whoever
+/// handed them their connections.
+pub(super) struct Lock {
+    file: File,
+    asking: AtomicUsize,
+}
 
 impl Lock {
     /// DuckDB must have the file locked, and must be done with it before this is dropped.
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let file = File::options().read(true).write(true).open(&path);
-        file.map(Self).at("open", path)
+        let asking = AtomicUsize::new(0);
+        file.map(|file| Self { file, asking }).at("open", path)
+    }
+
+    /// Whether somebody has a connection for questions.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asking.load(Ordering::SeqCst) > 0
     }
 
     fn hold(&self) -> bool {
-        fcntl_lock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok()
+        fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
 }

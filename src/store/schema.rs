@@ -21,6 +21,8 @@ const OPS: &str = "
     ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS loaded BOOLEAN DEFAULT false;
     -- Lake files about to get their names: what the manifest does not name of them after a crash is swept.
     CREATE TABLE IF NOT EXISTS ops.incoming (path VARCHAR NOT NULL);
+    -- Lake files that others have taken the place of, or that were dropped: removed once nobody can be reading them.
+    CREATE TABLE IF NOT EXISTS ops.outgoing (path VARCHAR NOT NULL);
     -- Vendors' files that were loaded, by the hash of their content and what was said of them.
     CREATE TABLE IF NOT EXISTS ops.file_loads (
         mark VARCHAR NOT NULL, source VARCHAR NOT NULL, bytes UBIGINT NOT NULL, into_table VARCHAR NOT NULL,
@@ -61,11 +63,17 @@ pub(super) fn is_current(conn: &Connection, tree: &SqlTree) -> Result<bool> {
         .query_row(sql, [], |row| row.get::<_, String>(0))
         .optional()
     {
-        Ok(hash) => Ok(hash.as_deref() == Some(tree.hash())),
+        Ok(made_from) => Ok(made_from == Some(source(tree))),
         // A new database has no such table.
         Err(error) if error.to_string().starts_with("Catalog Error") => Ok(false),
         Err(error) => Err(error).doing("reading ops.meta"),
     }
+}
+
+/// What a database's objects are made from: the tree, and mdb's own tables.
+fn source(tree: &SqlTree) -> String {
+    let own = blake3::hash(OPS.as_bytes()).to_hex();
+    format!("{} {own}", tree.hash())
 }
 
 /// Makes the database hold what the tree says, in one transaction.
@@ -88,8 +96,11 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     create_models(&tx, tree, &catalog)?;
     tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
         .doing("writing ops.meta")?;
-    tx.execute("INSERT INTO ops.meta VALUES ('sql_tree', ?)", [tree.hash()])
-        .doing("writing ops.meta")?;
+    tx.execute(
+        "INSERT INTO ops.meta VALUES ('sql_tree', ?)",
+        [source(tree)],
+    )
+    .doing("writing ops.meta")?;
     tx.commit().doing("applying the SQL tree")?;
     // In the file, so that even a damaged log leaves a database.
     match conn.execute_batch("CHECKPOINT") {
@@ -133,14 +144,18 @@ pub(super) fn lake_files(
     if files.is_empty() {
         return Ok(None);
     }
-    let files: Vec<String> = files
-        .iter()
-        .map(|f| format!("'{}'", f.replace('\'', "''")))
-        .collect();
-    let files = files.join(", ");
-    Ok(Some(format!(
-        "read_parquet([{files}], hive_partitioning = false)"
-    )))
+    Ok(Some(parquet(&quoted(files.iter().map(String::as_str)))))
+}
+
+/// Files of the lake as a relation, given their [quoted] paths.
+pub(super) fn parquet(paths: &str) -> String {
+    format!("read_parquet([{paths}], hive_partitioning = false)")
+}
+
+/// Texts as SQL has them, with commas between them.
+pub(super) fn quoted<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let texts = texts.map(|text| format!("'{}'", text.replace('\'', "''")));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// All rows: hot ones, and the lake's files if there are any. If rows have only moved this is all that changes, and

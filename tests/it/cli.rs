@@ -456,7 +456,9 @@ fn wrong_usage_is_exit_code_2() {
     }
     assert!(!db.dir().exists(), "a usage error makes no database");
     let help = db.run(["--help"]).ok();
-    for command in ["load", "seal", "sql", "status", "rebuild", "doctor", "demo"] {
+    for command in [
+        "load", "seal", "compact", "retain", "sql", "tables", "status", "rebuild", "doctor", "demo",
+    ] {
         assert!(
             help.stdout.contains(command),
             "--help does not name {command}\n{help}"

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::harness::{Checksums, Db, Live, Rng, gzip, join_lines, poll, real};
 use crate::synthetic;
 
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text
             .parse()
@@ -82,7 +82,7 @@ fn clean() -> Clean {
 }
 
 /// A moment of a run that takes `length`, a little beyond its end included.
-fn moment(rng: &mut Rng, length: Duration) -> Duration {
+pub(crate) fn moment(rng: &mut Rng, length: Duration) -> Duration {
     length.mul_f64(f64::from(u32::try_from(rng.below(1_050)).unwrap()) / 1_000.0)
 }
 

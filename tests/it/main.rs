@@ -43,5 +43,6 @@ mod standin;
 mod stock_venues;
 mod surroundings;
 mod synthetic;
+mod upkeep;
 mod venues;
 mod wire;

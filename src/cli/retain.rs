@@ -1,0 +1,118 @@
+//! `mdb retain`: what is older than a table is to be kept is dropped.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use super::progress::grouped;
+use super::serving::Serving;
+use super::{Outcome, open_store, outcome, stop_flag};
+use crate::config::{Settings, whole_days};
+use crate::store::Expired;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Age is counted back from the table's newest row: \"30 days\" keeps its 30 newest UTC dates.\n\
+                  Without --table and --keep, as mdb.toml says:\n\n    [retain]\n    trades = \"30 days\"\n\n\
+                  Tables that are not named keep everything. What was dropped of a table that is made from raw_messages,\n\
+                  `mdb rebuild` makes again as long as those are there.\n\
+                  Example: mdb retain --table book_deltas --keep \"2 weeks\" --dry-run"
+)]
+pub(super) struct Args {
+    /// The table
+    #[arg(long, requires = "keep")]
+    table: Option<String>,
+    /// How much of it stays: days, weeks, months or years
+    #[arg(long, requires = "table", value_name = "TIME", value_parser = whole_days)]
+    keep: Option<Span>,
+    /// Only tells what would be dropped
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
+    let file = settings.db.join("mdb.toml");
+    let file = file.display();
+    let mut wishes: Vec<(&str, Span, Option<usize>)> = Vec::new();
+    if let (Some(table), Some(keep)) = (&args.table, args.keep) {
+        wishes.push((table.as_str(), keep, None));
+    } else {
+        let lines = settings.retain.iter();
+        wishes.extend(lines.map(|r| (r.table.as_str(), r.keep, Some(r.line))));
+    }
+    if wishes.is_empty() {
+        bail!(
+            "no table is named, so nothing was dropped; give --table and --keep, or a line `trades = \"30 days\"` \
+             under [retain] in {file}"
+        );
+    }
+    let stop = stop_flag()?;
+    let store = open_store(settings)?;
+    let serving = Serving::start("retain", settings, &store, &stop)?;
+    let mut out = std::io::stdout();
+    let mut all = Vec::new();
+    for (table, keep, line) in wishes {
+        let expired = store.expired(table, keep);
+        let expired = match line {
+            Some(line) => expired.with_context(|| format!("{file}:{line}"))?,
+            None => expired?,
+        };
+        match expired {
+            Some(expired) => all.push(plausible(expired)?),
+            None => writeln!(out, "{table:<17} has no rows")?,
+        }
+    }
+    for expired in all {
+        if outcome(&stop) == Outcome::Interrupted {
+            break;
+        }
+        if !args.dry_run && expired.dates > 0 {
+            store.drop_expired(&expired)?;
+        }
+        tell(&expired, args.dry_run, &mut out)?;
+    }
+    drop(serving);
+    store.close()?;
+    Ok(outcome(&stop))
+}
+
+/// One row with a time that cannot be must not make all others old.
+fn plausible(expired: Expired) -> anyhow::Result<Expired> {
+    let now =
+        Timestamp::try_from(SystemTime::now()).context("this machine's clock is out of range")?;
+    // Venues announce what is to come, but not this far ahead.
+    let latest = TimeZone::UTC
+        .to_datetime(now)
+        .date()
+        .saturating_add(Span::new().years(1));
+    let Expired { table, newest, .. } = &expired;
+    if *newest > latest {
+        bail!(
+            "{table} has rows of {newest}, which is more than a year ahead of this machine's clock, and age is counted \
+             from there; nothing was dropped. Look at them: mdb sql \"FROM {table} ORDER BY recv_ts DESC LIMIT 10\""
+        );
+    }
+    Ok(expired)
+}
+
+fn tell(expired: &Expired, dry_run: bool, out: &mut impl Write) -> std::io::Result<()> {
+    let Expired {
+        table, first_kept, ..
+    } = expired;
+    if expired.dates == 0 {
+        return writeln!(out, "{table:<17} has nothing before {first_kept}");
+    }
+    writeln!(
+        out,
+        "{table:<17} {} {} dates before {first_kept}: {} files of {} bytes with {} rows, and {} rows in the database file",
+        if dry_run { "would drop" } else { "dropped" },
+        grouped(expired.dates),
+        grouped(expired.files),
+        grouped(expired.bytes),
+        grouped(expired.sealed_rows),
+        grouped(expired.hot_rows),
+    )
+}

@@ -1,0 +1,363 @@
+//! Compacting: many files of a table and UTC date become one, sorted as a whole.
+//!
+//! The old files' hashes are compared with the manifest. The new file is written under a hidden name, compared with what
+//! the manifest says of them, made durable, announced in `ops.incoming` and renamed. One transaction then puts it in
+//! their place: manifest, view, and their paths in `ops.outgoing`. A crash anywhere leaves one or the other in the
+//! manifest, and the next start removes what is not.
+//!
+//! Old files stay until nobody can be reading them: see [`Store::remove_outgoing`].
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use jiff::civil::Date;
+
+use super::catalog::Table;
+use super::error::{Doing, Error, Result};
+use super::lake::{self, Facts, Staged};
+use super::pieces::pieces;
+use super::{Store, schema};
+
+/// A file below this size is merged with others of its date …
+const SMALL_BYTES: u64 = 64 << 20;
+/// … and so is one that the largest of them exceeds so many times.
+const SMALL_RATIO: u64 = 4;
+/// Files that are open at once. Of more, the smallest are merged first, and what they become with the next.
+const MAX_INPUTS: usize = 500;
+/// Bytes of rows that are sorted at once: what DuckDB's memory while writing holds, on one thread.
+const PIECE_BYTES: u64 = 128_000_000;
+
+/// What a compaction did.
+#[derive(Debug, Default, Clone)]
+pub struct Compacted {
+    /// The files that it made others of, and those, by table.
+    pub tables: BTreeMap<String, Merged>,
+    /// Rows written.
+    pub rows: u64,
+    /// Rows to write, as far as is known: very many files take more than one round.
+    pub rows_to_write: u64,
+    /// Whether it was stopped before the end.
+    pub stopped: bool,
+}
+
+/// Files before and after.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    /// Files before.
+    pub files_before: u64,
+    /// Their size.
+    pub bytes_before: u64,
+    /// Files after.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+/// A file as the manifest has it.
+#[derive(Debug, Clone)]
+struct Entry {
+    path: String,
+    bytes: u64,
+    hash: String,
+    facts: Facts,
+}
+
+/// The files of a table and UTC date, by size; those loaded from vendors' files and those made from raw apart.
+struct Group {
+    table: Arc<Table>,
+    date: Date,
+    loaded: bool,
+    files: Vec<Entry>,
+}
+
+impl Store {
+    /// Makes one file of each date's many. Which: where a date has several, the small ones; with `all`, every one, and also
+    /// one that was loaded from a vendor's file and so is neither sorted as a whole nor compressed as well as others.
+    /// A second time there is nothing left to do. From now on each statement has
+    /// [one thread](Store::use_one_thread), on which its memory is known.
+    ///
+    /// `stop` ends it with the file under way given up; `progress` is told of what is written.
+    ///
+    /// # Errors
+    /// At the first file that cannot be read or written; what was merged before stays so, and nothing else changed.
+    pub fn compact(
+        &mut self,
+        all: bool,
+        stop: &AtomicBool,
+        mut progress: impl FnMut(&Compacted),
+    ) -> Result<Compacted> {
+        self.use_one_thread()?;
+        let mut done = Compacted::default();
+        let mut groups = self.groups()?;
+        groups.retain(|group| group.round(&self.dir, all) > 0);
+        for group in &groups {
+            done.rows_to_write += rows(&group.files[..group.round(&self.dir, all)]);
+        }
+        for mut group in groups {
+            let (files_before, bytes_before) = group.size();
+            let mut round = group.round(&self.dir, all);
+            while round > 0 {
+                let inputs = &group.files[..round];
+                let merged = self.merge(&group, inputs, PIECE_BYTES, stop, &mut |rows| {
+                    done.rows += rows;
+                    progress(&done);
+                })?;
+                let Some(merged) = merged else {
+                    done.stopped = true;
+                    break;
+                };
+                self.remove_outgoing()?;
+                group.replace(round, merged);
+                round = group.round(&self.dir, all);
+                done.rows_to_write += rows(&group.files[..round]);
+            }
+            let (files, bytes) = group.size();
+            if (files, bytes) != (files_before, bytes_before) {
+                let of_table = done.tables.entry(group.table.name.clone()).or_default();
+                of_table.files_before += files_before;
+                of_table.bytes_before += bytes_before;
+                of_table.files += files;
+                of_table.bytes += bytes;
+            }
+            if done.stopped {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Removes the files that are no longer part of the lake, unless somebody has a connection for questions: an open
+    /// query, or a transaction that began before they left, may still read them. Then they stay until they are asked for
+    /// again here, at the latest when the database is opened next. Who gets a connection after this has looked begins
+    /// after the files have left, and never sees them.
+    ///
+    /// Only readers count: it is not for a process that also captures, whose writer compares new rows with old ones.
+    pub(super) fn remove_outgoing(&self) -> Result<()> {
+        if self.lock.is_asked() {
+            return Ok(());
+        }
+        lake::remove_outgoing(&self.dir, &self.conn)
+    }
+
+    /// All files of the lake.
+    fn groups(&self) -> Result<Vec<Group>> {
+        let rows: Vec<(String, String, bool, Entry)> = self
+            .conn
+            .prepare(
+                "SELECT table_name, date::VARCHAR, loaded, path, bytes, rows, epoch_ns(min_ts), epoch_ns(max_ts),
+                        first_seq, last_seq, blake3
+                 FROM ops.manifest ORDER BY table_name, date, loaded, bytes, path",
+            )
+            .and_then(|mut s| {
+                s.query_map([], |row| {
+                    let facts = Facts {
+                        rows: row.get(5)?,
+                        min_ts: row.get(6)?,
+                        max_ts: row.get(7)?,
+                        first_seq: row.get(8)?,
+                        last_seq: row.get(9)?,
+                    };
+                    let entry = Entry {
+                        path: row.get(3)?,
+                        bytes: row.get(4)?,
+                        hash: row.get(10)?,
+                        facts,
+                    };
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, entry))
+                })
+                .and_then(Iterator::collect)
+            })
+            .doing("reading the manifest")?;
+        let mut groups: Vec<Group> = Vec::new();
+        for (name, date, loaded, file) in rows {
+            // A table whose file is gone from sql/ has no order to be sorted by.
+            let (Some(table), Ok(date)) = (self.catalog.get(&name), date.parse::<Date>()) else {
+                continue;
+            };
+            match groups.last_mut() {
+                Some(last) if last.is_of(&name, date, loaded) => last.files.push(file),
+                _ => groups.push(Group {
+                    table: Arc::clone(table),
+                    date,
+                    loaded,
+                    files: vec![file],
+                }),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Makes one file of some of a group's; `None` if it was stopped, and nothing was changed.
+    fn merge(
+        &self,
+        group: &Group,
+        inputs: &[Entry],
+        piece_bytes: u64,
+        stop: &AtomicBool,
+        written: &mut impl FnMut(u64),
+    ) -> Result<Option<Entry>> {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (table, date) = (&group.table, group.date);
+        let doing = || format!("compacting {} {date}", table.name);
+        for input in inputs {
+            // The new file's hash would make what is damaged look sound.
+            if lake::hash_of(&self.dir.join(&input.path))? != input.hash {
+                let path = &input.path;
+                return Err(group.mismatch(format!(
+                    "{path} is not what was written: its checksum differs"
+                )));
+            }
+        }
+        let mut staged = Staged::create(&self.dir, table, date, lake::SEAL_LEVEL)?;
+        let files = schema::parquet(&paths(inputs));
+        for piece in pieces(&self.conn, table, &files, piece_bytes).doing(doing())? {
+            let mut statement = self.conn.prepare(&piece).doing(doing())?;
+            let batches = statement.stream_arrow([]).doing(doing())?;
+            for batch in batches {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let batch: RecordBatch = batch.doing(doing())?;
+                staged.write(&batch)?;
+                written(batch.num_rows() as u64);
+            }
+        }
+        let facts = staged.finish()?;
+        let expected = sum(inputs);
+        if facts != expected {
+            return Err(group.mismatch(format!(
+                "the file holds {facts:?}, its {} sources {expected:?}",
+                inputs.len()
+            )));
+        }
+        let path = lake::free_path(&self.dir, table, date, &facts)?;
+        self.conn
+            .execute("INSERT INTO ops.incoming VALUES (?)", [&path])
+            .doing("writing ops.incoming")?;
+        let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
+        let merged = Entry {
+            path,
+            bytes,
+            hash,
+            facts,
+        };
+        self.exchange(group, inputs, &merged)?;
+        Ok(Some(merged))
+    }
+
+    /// Puts a file in the place of others, in one transaction.
+    fn exchange(&self, group: &Group, inputs: &[Entry], merged: &Entry) -> Result<()> {
+        let (table, date) = (&group.table, group.date);
+        let doing = || format!("compacting {} {date}", table.name);
+        self.conn.execute_batch("BEGIN").doing(doing())?;
+        let exchanged = (|| {
+            let retired = lake::retire(&self.conn, &format!("path IN ({})", paths(inputs)))?;
+            if retired != inputs.len() {
+                return Err(group.mismatch(format!(
+                    "{retired} of {} files are in the manifest",
+                    inputs.len()
+                )));
+            }
+            let file = (merged.bytes, merged.hash.as_str());
+            lake::record(
+                &self.conn,
+                table,
+                date,
+                &merged.path,
+                &merged.facts,
+                file,
+                group.loaded,
+            )?;
+            self.conn
+                .execute("DELETE FROM ops.incoming WHERE path = ?", [&merged.path])
+                .doing("writing ops.incoming")?;
+            schema::replace_whole(&self.conn, table)
+        })();
+        if let Err(error) = exchanged {
+            let _ = self.conn.execute_batch("ROLLBACK");
+            // If it cannot be removed now, the next start does it.
+            let _ = fs::remove_file(self.dir.join(&merged.path));
+            return Err(error);
+        }
+        // A commit that reports an error may be durable all the same: the next start decides by the manifest.
+        self.conn.execute_batch("COMMIT").doing(doing())
+    }
+}
+
+impl Group {
+    fn is_of(&self, table: &str, date: Date, loaded: bool) -> bool {
+        self.table.name == table && self.date == date && self.loaded == loaded
+    }
+
+    fn mismatch(&self, message: String) -> Error {
+        Error::CompactMismatch {
+            table: self.table.name.clone(),
+            date: self.date.to_string(),
+            message,
+        }
+    }
+
+    /// Number of files and bytes.
+    fn size(&self) -> (u64, u64) {
+        let bytes = self.files.iter().map(|file| file.bytes).sum();
+        (self.files.len() as u64, bytes)
+    }
+
+    /// How many of the smallest files are to become one; 0 if all is as it should be.
+    fn round(&self, db: &Path, all: bool) -> usize {
+        if let [only] = self.files.as_slice() {
+            let again = all && self.loaded && !lake::is_settled(&db.join(&only.path));
+            return usize::from(again);
+        }
+        let sizes: Vec<u64> = self.files.iter().map(|file| file.bytes).collect();
+        several(&sizes, all)
+    }
+
+    /// Puts a file in the place of the smallest ones.
+    fn replace(&mut self, smallest: usize, merged: Entry) {
+        self.files.drain(..smallest);
+        let at = self.files.partition_point(|file| file.bytes < merged.bytes);
+        self.files.insert(at, merged);
+    }
+}
+
+/// How many of the smallest of several files are to become one, given their sizes in rising order.
+fn several(sizes: &[u64], all: bool) -> usize {
+    let largest = sizes.last().copied().unwrap_or(0);
+    let is_small = |bytes: &u64| all || *bytes < SMALL_BYTES || *bytes < largest / SMALL_RATIO;
+    match sizes.partition_point(is_small) {
+        0 => 0,
+        // One alone joins the next larger one.
+        small => small.clamp(2, MAX_INPUTS).min(sizes.len()),
+    }
+}
+
+fn rows(files: &[Entry]) -> u64 {
+    files.iter().map(|file| file.facts.rows).sum()
+}
+
+/// Paths for SQL.
+fn paths(files: &[Entry]) -> String {
+    schema::quoted(files.iter().map(|file| file.path.as_str()))
+}
+
+/// What a file with the rows of all of these holds.
+fn sum(files: &[Entry]) -> Facts {
+    let facts = || files.iter().map(|file| &file.facts);
+    Facts {
+        rows: rows(files),
+        min_ts: facts().map(|f| f.min_ts).min().unwrap_or(i64::MAX),
+        max_ts: facts().map(|f| f.max_ts).max().unwrap_or(i64::MIN),
+        first_seq: facts().filter_map(|f| f.first_seq).min(),
+        last_seq: facts().filter_map(|f| f.last_seq).max(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
