@@ -38,7 +38,7 @@ pub(super) fn pieces(
         vec!["symbol".to_owned(), VENUE.to_owned(), time]
     };
     let named = each(&cells, ", ", |i, cell| format!("{cell} AS c{i}"));
-    let names = each(&cells, ", ", |i, _| format!("c{i}"));
+    let outer = each(&cells, ", ", |i, _| format!("c{i}"));
     let same = each(&cells, " AND ", |i, cell| {
         let may_be_null = table
             .position(cell)
@@ -59,7 +59,7 @@ pub(super) fn pieces(
     };
     conn.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE pieces AS
-         SELECT {names}, low, high, (sum(weight) OVER (ORDER BY {names}) // {piece_bytes})::BIGINT AS piece
+         SELECT {outer}, low, high, (sum(weight) OVER (ORDER BY {outer}) // {piece_bytes})::BIGINT AS piece
          FROM (SELECT {named}, min({number}) AS low, max({number}) AS high, {ROW_BYTES} * count(*){payload} AS weight
                FROM {files} GROUP BY ALL)"
     ))?;
@@ -79,7 +79,7 @@ pub(super) fn pieces(
     };
     let query = |(piece, low, high): &(i64, String, String)| {
         format!(
-            "SELECT {columns} FROM {files} SEMI JOIN (SELECT {names} FROM temp.pieces WHERE piece = {piece}) p ON {same}
+            "SELECT {columns} FROM {files} SEMI JOIN (SELECT {outer} FROM temp.pieces WHERE piece = {piece}) p ON {same}
              WHERE {column} BETWEEN {} AND {} ORDER BY {sort}",
             at(low),
             at(high)

@@ -176,8 +176,8 @@ fn files_of_many_seals_become_one_a_date_and_a_second_time_changes_nothing() {
         assert_eq!(db.lake(), lake);
     }
     // What comes later is sealed beside it, and joins it.
-    let late = trade_line(&time_ns(0).to_string(), "77", "1.0", "1.0", "1723161540000");
-    let file = db.write("late.txt", &join_lines([late]));
+    let after = trade_line(&time_ns(0).to_string(), "77", "1.0", "1.0", "1723161540000");
+    let file = db.write("late.txt", &join_lines([after]));
     load(&db, &file).ok();
     db.run(["seal", "--all"]).ok();
     let before = db.checksums();
@@ -297,7 +297,7 @@ fn a_kill_during_compact_loses_and_doubles_nothing() {
     for round in 0..rounds {
         let what = format!("seed {seed}, round {round}");
         let db = many.copy();
-        for _ in 0..1 + usize::from(rng.chance(300)) {
+        for _ in 0..=usize::from(rng.chance(300)) {
             let mut command = db.command();
             command.arg("compact");
             hits += u64::from(Live::spawn(command).kill_after(moment(&mut rng, length)));

@@ -11,9 +11,9 @@ mod dialect;
 mod guard;
 mod known;
 mod own_table;
-mod pieces;
 mod plan;
 mod relation;
+mod sink;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +34,9 @@ use chunk::{Chunk, Sorted};
 use dialect::Dialect;
 pub use guard::Drift;
 use known::Known;
-use pieces::Pieces;
 pub use plan::Plan;
 use relation::Relation;
+use sink::Pieces;
 
 /// What is said of files to load.
 #[derive(Debug, Clone)]
@@ -324,11 +324,11 @@ impl Loading<'_> {
         let first_seq = self.store.next_seq()?;
         let catalog = Arc::clone(&self.store.catalog);
         let mut sink = if table.latest {
-            Sink::Latest(Box::new(pieces::Latest::new(self.store, &table)?))
+            Sink::Latest(Box::new(sink::Latest::new(self.store, &table)?))
         } else {
             let checks = self.import.if_exists != IfExists::Append;
             let known = Known::new(self.store.clone_connection()?, &table, checks);
-            Sink::Lake(Box::new(pieces::ToLake {
+            Sink::Lake(Box::new(sink::ToLake {
                 pieces: Pieces::new(&self.store.dir, &table),
                 known,
             }))
@@ -383,7 +383,7 @@ impl Loading<'_> {
         imported.dead_letters = dead.len() as u64;
         imported.new = read.rows - known;
         let mark = mark.text()?;
-        let commit = pieces::Commit {
+        let commit = sink::Commit {
             conn: &self.store.conn,
             dir: &self.store.dir,
             catalog: &catalog,
@@ -436,13 +436,13 @@ impl Loading<'_> {
 /// Where chunks go.
 enum Sink {
     /// Files of the lake.
-    Lake(Box<pieces::ToLake>),
+    Lake(Box<sink::ToLake>),
     /// The hot table, of which a later row replaces an earlier one.
-    Latest(Box<pieces::Latest>),
+    Latest(Box<sink::Latest>),
 }
 
 impl Sink {
-    fn commit(self, commit: &pieces::Commit<'_>) -> Result<(u64, u64)> {
+    fn commit(self, commit: &sink::Commit<'_>) -> Result<(u64, u64)> {
         match self {
             Self::Lake(lake) => lake.pieces.commit(commit),
             Self::Latest(_) => Pieces::new(commit.dir, commit.table).commit(commit),
