@@ -23,8 +23,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   mdb load --as DIALECT 'ticks/2024/*.csv.gz'
   mdb load trades.parquet --venue mine          columns told by their names
   mdb load --explain big.parquet --venue mine   what it would take, and how it would run
-  mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE
-  mdb load job.toml                             all of this from a file";
+  mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE";
 
 /// How names of columns are written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -134,7 +133,7 @@ pub(super) fn run(
     files: &[PathBuf],
     settings: &Settings,
 ) -> anyhow::Result<Outcome> {
-    let import = Import {
+    let mut import = Import {
         dialect: dialect.to_owned(),
         into: args.into.clone(),
         venue: venue.map(str::to_owned),
@@ -180,7 +179,13 @@ pub(super) fn run(
     let many = found.len() > 1;
     for source in &found {
         match load_one(&mut store, source, &import, &stop, &settings.db) {
-            Ok(imported) => add(&mut total, &imported),
+            Ok(imported) => {
+                add(&mut total, &imported);
+                if import.if_exists == IfExists::Replace {
+                    // The other files join the first.
+                    import.if_exists = IfExists::Append;
+                }
+            }
             Err(error) => failures.push(error),
         }
         if stop.load(Ordering::Relaxed) {
@@ -211,7 +216,9 @@ fn found(store: &Store, files: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     for file in files {
         let text = file.to_string_lossy();
         if !file.exists() && text.contains(['*', '?', '[']) {
-            let matching = store.glob(&text)?;
+            // DuckDB would look for it in the database's directory.
+            let absolute = std::path::absolute(file)?;
+            let matching = store.glob(&absolute.to_string_lossy())?;
             anyhow::ensure!(!matching.is_empty(), "no file is like {text}");
             for file in matching {
                 found.extend(sources(&file)?);

@@ -23,6 +23,7 @@ use parquet::schema::types::ColumnPath;
 use super::catalog::{Layout, Table};
 use super::error::{At, Doing, Error, Result};
 use crate::model::RAW_MESSAGES;
+use crate::sources::files::UNPACKED;
 
 /// The lake, below the database's directory.
 pub(super) const DIR: &str = "lake";
@@ -421,6 +422,12 @@ pub(super) fn unsettled(conn: &Connection) -> Result<HashSet<String>> {
 /// ceased to be, and files all of whose rows are in the database still. A file that the manifest does not know and whose
 /// rows are nowhere else stays: `doctor` names it.
 pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
+    for left in entries(db)? {
+        let name = left.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(UNPACKED) && left.is_file() {
+            fs::remove_file(&left).at("remove", &left)?;
+        }
+    }
     let unsettled = unsettled(conn)?;
     for (table, path) in unknown(db, conn)? {
         let relative = path.strip_prefix(db).unwrap_or(&path).to_string_lossy();

@@ -14,11 +14,13 @@
     reason = "a test says on stderr what it skipped and which seed it used"
 )]
 
+mod bulk;
 mod checked_books;
 mod checksums;
 mod cli;
 mod corrections;
 mod crash;
+mod dialects;
 mod documented;
 mod export;
 mod harness;

@@ -6,7 +6,7 @@ mod text;
 mod zipped;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use tempfile::TempPath;
 
 use super::{Error, unpack};
 pub use text::Csv;
+pub use zipped::UNPACKED;
 
 /// So many bytes tell what a file holds.
 const HEAD_BYTES: usize = 64 << 10;
@@ -34,6 +35,19 @@ pub enum Format {
     Arrow,
     /// Databento's binary encoding.
     Dbn,
+}
+
+impl Format {
+    /// What people call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "CSV",
+            Self::Json => "JSON",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow",
+            Self::Dbn => "DBN",
+        }
+    }
 }
 
 /// How a text file is packed.
@@ -159,9 +173,45 @@ impl Input {
     pub fn batches(&self) -> Result<Option<(SchemaRef, Batches)>, Error> {
         match self.format {
             Format::Csv(_) | Format::Json | Format::Parquet => Ok(None),
-            Format::Arrow => ipc::batches(self).map(without_zones).map(Some),
-            Format::Dbn => dbn::batches(self).map(without_zones).map(Some),
+            Format::Arrow => ipc::batches(self).map(plainly).map(Some),
+            Format::Dbn => dbn::batches(self).map(plainly).map(Some),
         }
+    }
+
+    /// Unpacks a packed file to its end.
+    ///
+    /// # Errors
+    /// If it is cut off or changed.
+    pub fn verify(&self) -> Result<(), Error> {
+        if self.packing == Packing::None {
+            return Ok(());
+        }
+        io::copy(&mut self.unpacked()?, &mut io::sink())
+            .map(|_| ())
+            .map_err(|why| self.damaged(format!("it is damaged or cut off: {why}")))
+    }
+
+    /// The first of a text table's lines that are empty, and so no rows, from 1.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn empty_lines(&self) -> Result<Vec<u64>, Error> {
+        const MAX_LINES: usize = 1 << 16;
+        let Format::Csv(_) = self.format else {
+            return Ok(Vec::new());
+        };
+        let mut empty = Vec::new();
+        let lines = io::BufReader::with_capacity(256 << 10, self.unpacked()?).split(b'\n');
+        for (at, line) in lines.enumerate() {
+            let line = line.map_err(|why| self.damaged(why))?;
+            if line.is_empty() || line == b"\r" {
+                empty.push(at as u64 + 1);
+                if empty.len() == MAX_LINES {
+                    break;
+                }
+            }
+        }
+        Ok(empty)
     }
 
     fn open(&self) -> Result<File, Error> {
@@ -186,9 +236,14 @@ impl Input {
     }
 }
 
-/// The same with plain UTC times: DuckDB would round those with a time zone to microseconds.
-fn without_zones((schema, batches): (SchemaRef, Batches)) -> (SchemaRef, Batches) {
+/// The same in types that DuckDB takes: plain UTC times, for it would round those with a time zone to microseconds, and
+/// values in place of references to a dictionary.
+fn plainly((schema, batches): (SchemaRef, Batches)) -> (SchemaRef, Batches) {
     let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Dictionary(_, values) => {
+            Arc::new(field.as_ref().clone().with_data_type((**values).clone()))
+        }
+        DataType::Null => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
         DataType::Timestamp(unit, Some(_)) => Arc::new(
             field
                 .as_ref()

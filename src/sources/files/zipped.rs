@@ -10,6 +10,8 @@ use zip::result::ZipError;
 
 use super::{Error, Source};
 
+/// How the names of unpacked members begin.
+pub const UNPACKED: &str = ".unpacked-";
 /// An archive has at most this many members.
 const MAX_MEMBERS: usize = 100_000;
 /// A member is not unpacked to more than this many times its packed size, if it is large: ticks as text shrink to a
@@ -72,7 +74,7 @@ pub(super) fn unpack(
         path: scratch.to_owned(),
         source,
     };
-    let mut file = NamedTempFile::with_prefix_in(".unpacked-", scratch).map_err(written)?;
+    let mut file = NamedTempFile::with_prefix_in(UNPACKED, scratch).map_err(written)?;
     let mut buffer = vec![0; 256 << 10];
     let mut bytes = 0;
     loop {

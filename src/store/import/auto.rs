@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::dialect::one_field;
 use super::relation::{name, text};
 use super::{Import, refused};
 use crate::model::BOOK_DELTAS;
@@ -79,9 +80,10 @@ pub(super) fn map(
         refused(
             input,
             format!(
-                "its columns are: {}\n  as a table of mdb's: {}\n  hint: say --venue, --symbol, --set COLUMN=VALUE or --rename OLD=NEW; or --into NAME for a table of your own",
+                "its columns are: {}\n  as a table of mdb's: {}\n  hint: say --venue, --symbol, --set COLUMN=VALUE or --rename OLD=NEW; or --into NAME for a table of your own{}",
                 has.join(", "),
-                if lacking.is_empty() { "no such table can be told from its columns".to_owned() } else { lacking.join("; ") }
+                if lacking.is_empty() { "no such table can be told from its columns".to_owned() } else { lacking.join("; ") },
+                one_field(input)
             ),
         )
     })
@@ -159,7 +161,7 @@ fn expression(
                 )
             }
             None if is_text => {
-                format!("coalesce(from_epoch({quoted}), TRY_CAST({quoted} AS TIMESTAMP_NS))")
+                format!("coalesce(from_iso({quoted}), from_epoch({quoted}))")
             }
             None => format!("from_epoch({quoted})"),
         };

@@ -149,10 +149,13 @@ impl Refused {
                 at = end;
                 Ok(true)
             })?;
+            let rejected = lines.iter().map(|(line, ..)| *line);
+            let mut no_rows: Vec<u64> = input.empty_lines()?.into_iter().chain(rejected).collect();
+            no_rows.sort_unstable();
             let wanted: Vec<u64> = reasons.keys().copied().collect();
             for (row, payload) in relation.rows(conn, &wanted)? {
                 let reason = reasons.get(&row).map_or("", String::as_str);
-                dead.push(letter(relation.line_of(row, &lines), reason, payload));
+                dead.push(letter(relation.line_of(row, &no_rows), reason, payload));
             }
         }
         for (line, reason, text) in lines {

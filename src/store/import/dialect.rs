@@ -23,9 +23,13 @@ const WRAPPER_LINES: usize = 2;
 pub(super) struct Dialect {
     /// `<dialect>/<stem>`.
     pub(super) name: String,
+    /// The same with the format: the columns of files of one kind have the same types.
+    pub(super) kind: String,
     origin: String,
     pub(super) text: String,
     pub(super) table: Arc<Table>,
+    /// Names that a column may have, one or the other.
+    pub(super) either: Vec<String>,
     required: Vec<String>,
     pub(super) optional: Vec<String>,
     pub(super) document: bool,
@@ -118,7 +122,7 @@ impl Dialect {
         let [only] = chosen.as_slice() else {
             return Err(refused(
                 input,
-                no_choice(import, &files, &chosen, columns.as_deref()),
+                no_choice(input, import, &files, &chosen, columns.as_deref()),
             ));
         };
         let Some(file) = files.iter().find(|f| f.name == *only) else {
@@ -127,9 +131,17 @@ impl Dialect {
         let csv_columns = csv.as_ref().map(|csv| csv_names(csv, file, import));
         Ok(Self {
             name: format!("{}/{}", import.dialect, file.name),
+            kind: format!("{}/{} {}", import.dialect, file.name, input.format.name()),
             origin: file.origin.clone(),
             text: inner(&file.text).to_owned(),
             table: table_of(catalog, table_name(file), &file.origin)?,
+            either: file
+                .header
+                .columns
+                .iter()
+                .filter(|c| c.contains('|'))
+                .flat_map(|c| c.split('|').map(str::to_owned))
+                .collect(),
             required: file.header.required.clone(),
             optional: file.header.optional.clone(),
             document: file.header.document,
@@ -162,9 +174,11 @@ impl Dialect {
         let auto = auto::map(tree, catalog, &columns, input, import)?;
         Ok(Self {
             name: format!("{AUTO}/{}", auto.table.name),
+            kind: AUTO.to_owned(),
             origin: "sql/files/auto.toml".to_owned(),
             text: auto.sql,
             table: auto.table,
+            either: Vec::new(),
             required: Vec::new(),
             optional: Vec::new(),
             document: false,
@@ -303,7 +317,7 @@ fn typed_columns(
     if let Some(csv) = csv {
         as_read.format = Format::Csv(csv.clone());
     }
-    let columns = match relation::reader(&as_read, import, names, false) {
+    let columns = match relation::text_reader(conn, &as_read, import, names, false)? {
         Some(reader) => relation::described(conn, &reader, input)?,
         None => input.batches()?.map_or(Vec::new(), |(schema, _)| {
             let fields = schema.fields().iter();
@@ -392,7 +406,18 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// A hint for a text file that seems to have one column.
+pub(super) fn one_field(input: &Input) -> &'static str {
+    match &input.format {
+        Format::Csv(csv) if csv.first.len() == 1 => {
+            "\n  hint: if its fields are parted by another character than , tab ; or |, say it with --delimiter"
+        }
+        _ => "",
+    }
+}
+
 fn no_choice(
+    input: &Input,
     import: &Import,
     files: &[&SqlFile],
     chosen: &[String],
@@ -411,9 +436,10 @@ fn no_choice(
         .collect();
     let has = columns.map_or("no names".to_owned(), |columns| columns.join(", "));
     format!(
-        "no file of the dialect '{}' fits its columns, which are: {has}\n  they read: {}",
+        "no file of the dialect '{}' fits its columns, which are: {has}\n  they read: {}{}",
         import.dialect,
-        wants.join("; ")
+        wants.join("; "),
+        one_field(input)
     )
 }
 

@@ -85,7 +85,7 @@ pub(super) fn check(
             input,
             format!(
                 "its columns are not those of the '{}' files before:\n{drift}\n  hint: --evolve takes it, and goes by it from then on. Nothing of it was loaded",
-                dialect.name
+                dialect.kind
             ),
         )),
         drift => Ok(drift),
@@ -100,13 +100,13 @@ pub(super) fn remember(conn: &Connection, relation: &Relation, dialect: &Dialect
     }
     conn.execute(
         "DELETE FROM ops.file_schemas WHERE kind = ?",
-        [&dialect.name],
+        [&dialect.kind],
     )
     .doing("writing ops.file_schemas")?;
     for (name, sql_type) in columns {
         conn.execute(
             "INSERT INTO ops.file_schemas VALUES (?, ?, ?)",
-            params![dialect.name, name, sql_type],
+            params![dialect.kind, name, sql_type],
         )
         .doing("writing ops.file_schemas")?;
     }
@@ -119,12 +119,8 @@ fn is_free(dialect: &Dialect) -> bool {
 }
 
 fn own_columns(relation: &Relation, dialect: &Dialect) -> Vec<(String, String)> {
-    let optional = |name: &str| {
-        dialect
-            .optional
-            .iter()
-            .any(|o| o.eq_ignore_ascii_case(name))
-    };
+    let may_lack = dialect.optional.iter().chain(&dialect.either);
+    let optional = |name: &str| may_lack.clone().any(|o| o.eq_ignore_ascii_case(name));
     let columns = relation.columns.iter().filter(|(name, _)| !optional(name));
     columns.cloned().collect()
 }
@@ -132,7 +128,7 @@ fn own_columns(relation: &Relation, dialect: &Dialect) -> Vec<(String, String)> 
 fn remembered(conn: &Connection, dialect: &Dialect) -> Result<Vec<(String, String)>> {
     conn.prepare("SELECT name, type FROM ops.file_schemas WHERE kind = ? ORDER BY rowid")
         .and_then(|mut s| {
-            s.query_map([&dialect.name], |row| Ok((row.get(0)?, row.get(1)?)))
+            s.query_map([&dialect.kind], |row| Ok((row.get(0)?, row.get(1)?)))
                 .and_then(Iterator::collect)
         })
         .doing("reading ops.file_schemas")

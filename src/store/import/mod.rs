@@ -38,6 +38,9 @@ pub use plan::Plan;
 use relation::Relation;
 use sink::Pieces;
 
+/// What DuckDB reads ahead of what is taken.
+const READ_AHEAD: &str = "8MB";
+
 /// What is said of files to load.
 #[derive(Debug, Clone)]
 pub struct Import {
@@ -164,10 +167,26 @@ impl Store {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
         if self.is_own_table(import) {
-            return own_table::load(&self.conn, input, import);
+            let plan = Plan::of(&self.conn, input, import, None)?;
+            return self.with_memory(&plan, || own_table::load(&self.conn, input, import));
+        }
+        if import.if_exists == IfExists::Replace {
+            return Err(refused(
+                input,
+                "--if-exists replace is for a table of your own; it would take other files' rows along",
+            ));
         }
         let conn = self.clone_connection()?;
         let dialect = Dialect::choose(&conn, &self.tree, &self.catalog, input, import)?;
+        if dialect.table.latest && import.if_exists == IfExists::Fail {
+            return Err(refused(
+                input,
+                format!(
+                    "--if-exists fail is not for {}, of which a later row takes an earlier one's place",
+                    dialect.table.name
+                ),
+            ));
+        }
         let plan = Plan::of(&conn, input, import, Some(&dialect.table))?;
         let mark = Mark::of(&self.conn, input, import, &dialect)?;
         if import.if_exists != IfExists::Append && mark.is_known(&self.conn)? {
@@ -183,6 +202,9 @@ impl Store {
                 ..Imported::default()
             });
         }
+        // With DuckDB's own megabyte its threads would mostly wait for one another.
+        conn.execute_batch(&format!("SET streaming_buffer_size = '{READ_AHEAD}'"))
+            .doing("preparing to read")?;
         let relation = Relation::open(&conn, input, import, &dialect)?;
         let drift = guard::check(&self.conn, &relation, input, import, &dialect)?;
         let select = dialect.select(&conn, &relation, input, import)?;
@@ -201,6 +223,17 @@ impl Store {
             imported.drift = drift;
         }
         Ok(imported)
+    }
+
+    /// Does something with DuckDB's settings as a plan says.
+    fn with_memory<T>(&self, plan: &Plan, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let doing = "setting the memory";
+        self.conn.execute_batch(&plan.settings()).doing(doing)?;
+        let done = work();
+        self.conn
+            .execute_batch(&Plan::reset(&self.settings, self.purpose))
+            .doing(doing)?;
+        done
     }
 
     /// Files whose names are as a pattern says, sorted.
@@ -233,6 +266,13 @@ fn refused(input: &Input, message: impl Into<String>) -> Error {
     })
 }
 
+/// The hash of a file's content. One that is packed is unpacked to its end: DuckDB takes what is cut off or changed of it
+/// for whole.
+fn content_hash(input: &Input) -> Result<String> {
+    input.verify()?;
+    lake::hash_of(&input.data)
+}
+
 /// What tells that the same was loaded before: the content, and what was said of it.
 struct Mark {
     /// The content's hash, found meanwhile if no file of its size was ever loaded.
@@ -263,9 +303,9 @@ impl Mark {
         let input = input.clone();
         Ok(Self {
             content: if seen {
-                Content::Hashed(lake::hash_of(&input.data)?)
+                Content::Hashed(content_hash(&input)?)
             } else {
-                Content::Unseen(thread::spawn(move || lake::hash_of(&input.data)))
+                Content::Unseen(thread::spawn(move || content_hash(&input)))
             },
             said: said[..16].to_owned(),
             table: dialect.table.name.clone(),
@@ -333,30 +373,25 @@ impl Loading<'_> {
                 known,
             }))
         };
-        conn.execute_batch(&self.plan.settings())
-            .doing("setting the memory")?;
-        let outcome = std::thread::scope(|scope| {
-            let (to, from) = sync_channel::<Sorted>(1);
-            let sink = &mut sink;
-            let writer = scope.spawn(move || write(sink, &from));
-            let mut next = first_seq;
-            // To sort here leaves both threads about as much to do.
-            let read = self.read(conn, stop, progress, |chunk| {
-                let rows = chunk.rows() as u64;
-                let sorted = chunk.sorted(next)?;
-                next += rows;
-                Ok(to.send(sorted).is_ok())
-            });
-            drop(to);
-            let written = writer.join().map_err(|_| Error::Panicked)?;
-            // The writer's error is the cause when the reader only found its queue closed.
-            written.and_then(|known| Ok((read?, known)))
-        });
-        let reset = conn
-            .execute_batch(&Plan::reset(&self.store.settings, self.store.purpose))
-            .doing("setting the memory");
-        let (read, known) = outcome?;
-        reset?;
+        let (read, known) = self.store.with_memory(self.plan, || {
+            std::thread::scope(|scope| {
+                let (to, from) = sync_channel::<Sorted>(1);
+                let sink = &mut sink;
+                let writer = scope.spawn(move || write(sink, &from));
+                let mut next = first_seq;
+                // To sort here leaves both threads about as much to do.
+                let read = self.read(conn, stop, progress, |chunk| {
+                    let rows = chunk.rows() as u64;
+                    let sorted = chunk.sorted(next)?;
+                    next += rows;
+                    Ok(to.send(sorted).is_ok())
+                });
+                drop(to);
+                let written = writer.join().map_err(|_| Error::Panicked)?;
+                // The writer's error is the cause when the reader only found its queue closed.
+                written.and_then(|known| Ok((read?, known)))
+            })
+        })?;
         let mut imported = Imported {
             table: table.name.clone(),
             known,
@@ -377,8 +412,17 @@ impl Loading<'_> {
         let dead =
             read.refused
                 .dead_letters(conn, self.relation, self.select, self.input, self.import)?;
-        if read.rows == 0 && dead.is_empty() {
-            return Err(refused(self.input, "it has no rows"));
+        if read.rows == 0 {
+            let why = dead.first().map(|letter| (letter.line, &letter.reason));
+            return Err(refused(
+                self.input,
+                match why {
+                    Some((Some(line), reason)) => format!(
+                        "none of its rows can be loaded; the first that cannot is on line {line}: {reason}"
+                    ),
+                    _ => "it has no rows".to_owned(),
+                },
+            ));
         }
         imported.dead_letters = dead.len() as u64;
         imported.new = read.rows - known;
@@ -445,7 +489,10 @@ impl Sink {
     fn commit(self, commit: &sink::Commit<'_>) -> Result<(u64, u64)> {
         match self {
             Self::Lake(lake) => lake.pieces.commit(commit),
-            Self::Latest(_) => Pieces::new(commit.dir, commit.table).commit(commit),
+            Self::Latest(mut latest) => {
+                latest.settle()?;
+                Pieces::new(commit.dir, commit.table).commit(commit)
+            }
         }
     }
 }
@@ -459,9 +506,8 @@ fn write(sink: &mut Sink, from: &Receiver<Sorted>) -> Result<u64> {
             Sink::Latest(latest) => latest.write(&sorted)?,
         };
     }
-    match sink {
-        Sink::Lake(lake) => lake.pieces.finish()?,
-        Sink::Latest(latest) => latest.settle()?,
+    if let Sink::Lake(lake) = sink {
+        lake.pieces.finish()?;
     }
     Ok(known)
 }

@@ -7,7 +7,6 @@ use super::relation::{self, name, text};
 use super::{IfExists, Import, Imported, refused};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
-use crate::store::lake;
 
 /// Loads a file into `main.<table>`, which is made if it is not there.
 pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<Imported> {
@@ -39,7 +38,8 @@ fn in_transaction(
         table: table.to_owned(),
         ..Imported::default()
     };
-    let mark = lake::hash_of(&input.data)?;
+    let shape = blake3::hash(format!("{:?}", import.shape).as_bytes()).to_hex();
+    let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
     let known: bool = conn
         .query_row(
             "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
@@ -69,22 +69,11 @@ fn in_transaction(
         }
         _ => {}
     }
-    let csv = relation::csv(input, &import.shape)?;
-    let Some(reader) = own_reader(input, import, csv.as_ref()) else {
-        return Err(refused(
-            input,
-            "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
-        ));
-    };
-    let columns = relation::described(conn, &reader, input)?;
-    let list: Vec<String> = relation::shaped(&columns, &import.shape)
-        .iter()
-        .map(|(column, sql)| format!("{sql} AS {}", name(column)))
-        .collect();
-    let select = format!("SELECT {} FROM {reader}", list.join(", "));
+    let select = select(conn, input, import)?;
     if exists(conn, table)? {
         let before = relation::described(conn, &format!("main.{}", name(table)), input)?;
         let now = relation::described(conn, &format!("({select})"), input)?;
+        let now = narrow(conn, &before, now);
         if let Some(drift) = Drift::between(&before, &now) {
             if !import.evolve {
                 return Err(refused(
@@ -129,6 +118,35 @@ fn in_transaction(
     Ok(imported)
 }
 
+/// The file's rows as the user shapes them.
+fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
+    let csv = relation::csv(input, &import.shape)?;
+    let Some(mut reader) = own_reader(input, import, csv.as_ref()) else {
+        return Err(refused(
+            input,
+            "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
+        ));
+    };
+    let mut columns = relation::described(conn, &reader, input)?;
+    let times: Vec<String> = columns
+        .iter()
+        .filter(|(_, sql_type)| csv.is_some() && sql_type == "TIMESTAMP")
+        .map(|(column, _)| format!("{}: 'TIMESTAMP_NS'", text(column)))
+        .collect();
+    if !times.is_empty() {
+        // DuckDB would cut them to microseconds.
+        let closed = reader.trim_end_matches(')');
+        reader = format!("{closed}, types = {{{}}})", times.join(", "));
+        columns = relation::described(conn, &reader, input)?;
+    }
+    relation::check_shape(&columns, &import.shape, input)?;
+    let list: Vec<String> = relation::shaped(&columns, &import.shape)
+        .iter()
+        .map(|(column, sql)| format!("{sql} AS {}", name(column)))
+        .collect();
+    Ok(format!("SELECT {} FROM {reader}", list.join(", ")))
+}
+
 /// As for a canonical table, but the types of a text file's columns are told from what stands in them.
 fn own_reader(
     input: &Input,
@@ -156,6 +174,28 @@ fn own_reader(
         text(&csv.delimiter.to_string()),
         csv.header,
     ))
+}
+
+/// The columns of a file, where a type of the table's holds theirs as the table's.
+fn narrow(
+    conn: &Connection,
+    before: &[(String, String)],
+    now: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let holds = |wide: &str, other: &str| {
+        let sql = format!("SELECT typeof(coalesce(NULL::{wide}, NULL::{other}))");
+        let both: duckdb::Result<String> = conn.query_row(&sql, [], |row| row.get(0));
+        both.is_ok_and(|both| both == wide)
+    };
+    now.into_iter()
+        .map(|(column, sql_type)| {
+            let own = before.iter().find(|(c, _)| c.eq_ignore_ascii_case(&column));
+            match own {
+                Some((_, wide)) if holds(wide, &sql_type) => (column, wide.clone()),
+                _ => (column, sql_type),
+            }
+        })
+        .collect()
 }
 
 fn exists(conn: &Connection, table: &str) -> Result<bool> {

@@ -60,7 +60,11 @@ impl Plan {
             ),
             None => (MEMORY_BYTES, "more would not make it faster"),
         };
-        let reader_bytes = (memory_bytes / 4).clamp(48 << 20, 4 << 30);
+        let reader_bytes = match table {
+            Some(_) => (memory_bytes / 4).clamp(48 << 20, 4 << 30),
+            // DuckDB writes, too.
+            None => memory_bytes.saturating_sub(BASE_BYTES).max(48 << 20),
+        };
         let rest = memory_bytes.saturating_sub(BASE_BYTES + reader_bytes);
         let chunk_bytes = (rest / COPIES).clamp(4 << 20, 256 << 20) as usize;
         let (rows, rows_are_exact) = rows(conn, input)?;
@@ -72,8 +76,14 @@ impl Plan {
             memory_bytes,
             reader_bytes,
             chunk_bytes,
-            // One sorts and writes.
-            threads: import.threads.unwrap_or(cores - 1).max(1),
+            threads: import
+                .threads
+                .unwrap_or(match table {
+                    // One sorts and writes.
+                    Some(_) => cores - 1,
+                    None => cores,
+                })
+                .max(1),
             why,
             own_table: table.is_none(),
         })

@@ -17,6 +17,8 @@ use crate::store::insert::SCAN;
 /// Rows of Arrow batches are numbered in this column.
 const ROW: &str = "file_row";
 
+/// DuckDB holds a few of these for each thread; a line must fit one.
+const BUFFER_BYTES: u64 = 8 << 20;
 /// A nested document is read as a whole.
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
@@ -82,15 +84,71 @@ pub(super) fn reader(
                 .collect();
             Some(format!(
                 "read_csv({path}, auto_detect = false, delim = {}, quote = '\"', escape = '\"', header = {}, columns = {{{}}},
-                 compression = '{packing}', store_rejects = true, rejects_limit = {})",
+                 compression = '{packing}', buffer_size = {BUFFER_BYTES}, store_rejects = true, rejects_limit = {})",
                 text(&csv.delimiter.to_string()),
                 csv.header,
                 types.join(", "),
-                import.max_errors + 1,
+                // A line is told once for each field that it lacks.
+                (import.max_errors + 1).saturating_mul(types.len() as u64 + 1),
             ))
         }
         Format::Arrow | Format::Dbn => None,
     }
+}
+
+/// The same, but of JSON plain values are given as they are written: a type told from the first rows would round
+/// those of others.
+pub(super) fn text_reader(
+    conn: &Connection,
+    input: &Input,
+    import: &Import,
+    columns: Option<&[String]>,
+    document: bool,
+) -> Result<Option<String>> {
+    let told = reader(input, import, columns, document);
+    let Some(told) = told.filter(|_| input.format == Format::Json && !document) else {
+        return Ok(reader(input, import, columns, document));
+    };
+    let columns: Vec<String> = described(conn, &told, input)?
+        .iter()
+        .map(|(column, sql_type)| {
+            let nested = sql_type.contains(['(', '[']);
+            let sql_type = if nested { sql_type } else { "VARCHAR" };
+            format!("{}: {}", text(column), text(sql_type))
+        })
+        .collect();
+    let closed = told.trim_end_matches(')');
+    Ok(Some(format!(
+        "{closed}, columns = {{{}}})",
+        columns.join(", ")
+    )))
+}
+
+/// A column that the user shapes must be there.
+pub(super) fn check_shape(
+    columns: &[(String, String)],
+    shape: &Shape,
+    input: &Input,
+) -> Result<()> {
+    let has = |name: &str, list: &[(String, String)]| {
+        list.iter().any(|(c, _)| c.eq_ignore_ascii_case(name))
+    };
+    let shaped = shaped(columns, shape);
+    let renamed = shape.rename.iter().find(|(old, _)| !has(old, columns));
+    let cast = shape.cast.iter().find(|(column, _)| !has(column, &shaped));
+    for (flag, missing) in [("--rename", renamed), ("--cast", cast)] {
+        if let Some((missing, _)) = missing {
+            let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(refused(
+                input,
+                format!(
+                    "{flag} names '{missing}', but its columns are: {}",
+                    names.join(", ")
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How the user says a text file is to be read.
@@ -126,12 +184,13 @@ impl Relation {
         dialect: &Dialect,
     ) -> Result<Self> {
         let names = dialect.csv_columns.as_deref();
-        let reader = reader(
+        let reader = text_reader(
+            conn,
             &dialect.input_as_read(input),
             import,
             names,
             dialect.document,
-        );
+        )?;
         let doing = || format!("reading {}", input.label);
         let (columns, source) = if let Some(reader) = &reader {
             (described(conn, reader, input)?, Source::Duck)
@@ -148,6 +207,7 @@ impl Relation {
             };
             (columns.collect(), Source::Batches(Box::new(batches)))
         };
+        check_shape(&columns, &import.shape, input)?;
         let mut shaped = shaped(&columns, &import.shape);
         let have: Vec<String> = shaped.iter().map(|(n, _)| n.to_lowercase()).collect();
         for column in &dialect.optional {
@@ -181,7 +241,8 @@ impl Relation {
         };
         let plain = if reader.is_some() { "0::UBIGINT" } else { ROW };
         let relation = Self {
-            with: [with(plain), with(numbered)],
+            // On one line, so that an error's line is that of the dialect's own text.
+            with: [with(plain), with(numbered)].map(|sql| sql.replace('\n', " ")),
             columns,
             source,
             header: matches!(&dialect.csv, Some(csv) if csv.header),
@@ -296,10 +357,11 @@ impl Relation {
             .doing("reading rejected lines")
     }
 
-    /// The line that a row stands on: rejected lines are no rows. Right as long as no field has a line break in it.
-    pub(super) fn line_of(&self, row: u64, rejected: &[(u64, String, String)]) -> u64 {
+    /// The line that a row stands on, of a file in which these lines are no rows, in order. Right as long as no field
+    /// has a line break in it.
+    pub(super) fn line_of(&self, row: u64, no_rows: &[u64]) -> u64 {
         let mut line = row + u64::from(self.header);
-        for (other, ..) in rejected {
+        for other in no_rows {
             if *other <= line {
                 line += 1;
             }

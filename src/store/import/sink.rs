@@ -370,10 +370,10 @@ impl Latest {
                 .map(|count| count.known)
                 .sum::<u64>();
         }
-        self.writer.settle()?;
         Ok(known)
     }
 
+    /// Makes it all known; what is not settled never was.
     pub(super) fn settle(&mut self) -> Result<()> {
         self.writer.settle()
     }
