@@ -108,7 +108,8 @@ pub(super) fn record(
 /// A file under construction: hidden, and gone again if it is dropped before [`Staged::publish`].
 pub(super) struct Staged {
     path: PathBuf,
-    file: File,
+    /// `None` once it is on its way to the disk: thousands may wait for their names.
+    file: Option<File>,
     schema: SchemaRef,
     writer: Option<ArrowWriter<File>>,
     seq: Option<usize>,
@@ -142,7 +143,7 @@ impl Staged {
         };
         Ok(Self {
             path,
-            file,
+            file: Some(file),
             schema,
             writer: Some(writer),
             seq: table.position("seq"),
@@ -220,26 +221,29 @@ impl Staged {
     }
 
     /// Makes an ended file durable on a thread of its own, which returns its size and the hash of its content.
-    pub(super) fn settle(&self) -> Result<JoinHandle<Result<(u64, String)>>> {
-        let (path, file) = (self.path.clone(), self.file.try_clone());
-        let file = file.at("write", &self.path)?;
-        Ok(thread::spawn(move || {
-            file.sync_all().at("write", &path)?;
-            let bytes = file.metadata().at("read", &path)?.len();
+    pub(super) fn settle(&mut self) -> JoinHandle<Result<(u64, String)>> {
+        let (path, file) = (self.path.clone(), self.file.take());
+        thread::spawn(move || {
+            if let Some(file) = file {
+                file.sync_all().at("write", &path)?;
+            }
+            let bytes = fs::metadata(&path).at("read", &path)?.len();
             Ok((bytes, hash_of(&path)?))
-        }))
+        })
     }
 
     /// Ends the file and makes it durable; still hidden.
     pub(super) fn finish(&mut self) -> Result<Facts> {
         let facts = self.end()?;
-        self.file.sync_all().at("write", &self.path)?;
+        if let Some(file) = &self.file {
+            file.sync_all().at("write", &self.path)?;
+        }
         Ok(facts)
     }
 
     /// Gives the file its name, durably. Returns its size and the hash of its content.
     pub(super) fn publish(self, to: &Path) -> Result<(u64, String)> {
-        let bytes = self.file.metadata().at("read", &self.path)?.len();
+        let bytes = fs::metadata(&self.path).at("read", &self.path)?.len();
         let hash = hash_of(&self.path)?;
         self.publish_settled(to)?;
         Ok((bytes, hash))

@@ -1,11 +1,12 @@
 //! `mdb load` of vendors' files, whatever they hold: formats and times, what is known already, bad rows and hostile
-//! files, tables of one's own, memory, and SIGKILL (issue 4, items 2, 4 and 7). What the vendors' own files come to is
+//! files, tables of one's own, memory, and SIGKILL. What the vendors' own files come to is
 //! in `dialects`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -1252,4 +1253,24 @@ fn a_rebuild_keeps_what_vendors_files_brought() {
     );
     assert_eq!(db.checksums(), before);
     db.assert_sound();
+}
+
+#[test]
+fn years_of_days_are_loaded_with_few_files_open() {
+    let db = empty();
+    let days: Vec<String> = (0..400)
+        .map(|day| format!("{},A,{day},1.5,1,buy", START_MS + day * DAY_MS))
+        .collect();
+    let file = db.write("years.csv", &csv(&days));
+    let limited = format!(
+        "ulimit -n 128 && exec '{}' --db '{}' load '{}' --venue v",
+        env!("CARGO_BIN_EXE_mdb"),
+        db.dir().display(),
+        file.display()
+    );
+    let run = Command::new("sh").args(["-c", &limited]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    assert_eq!(figures(&db, "v")[0], "400");
+    assert_eq!(db.lake().len(), 400);
 }

@@ -434,7 +434,7 @@ impl Loading<'_> {
             table: &table,
             mark: (&mark, &self.input.label, self.input.bytes),
             rows: imported.new,
-            last_seq: first_seq + read.rows,
+            last_seq: first_seq + read.rows - 1,
             dead: &dead,
             venue: self.import.venue.as_deref(),
         };

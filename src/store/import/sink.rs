@@ -15,7 +15,7 @@ use super::chunk::Sorted;
 use super::known::Known;
 use crate::model::DEAD_LETTERS;
 use crate::store::catalog::{Catalog, Table, VENUE};
-use crate::store::error::{At, Doing, Error, Result};
+use crate::store::error::{Doing, Error, Result};
 use crate::store::lake::{self, Facts, Staged};
 use crate::store::normalize::{Derived, Rows};
 use crate::store::raw::{self, DeadLetter, RawBatch};
@@ -139,7 +139,7 @@ impl Pieces {
         if let Some((_, mut staged)) = self.open.remove(&date) {
             let facts = staged.end()?;
             // The disk is written to while the next date is; not more than a few are waited for.
-            let durable = Durable::Soon(staged.settle()?);
+            let durable = Durable::Soon(staged.settle());
             self.done.push(Ended {
                 date,
                 staged,
@@ -192,25 +192,30 @@ impl Pieces {
         });
         finish_transaction(conn, noted)?;
         let mut files: Vec<Named> = Vec::new();
-        for (staged, file) in named {
-            staged.publish_settled(&self.dir.join(&file.2))?;
-            files.push(file);
-        }
-        conn.execute_batch("BEGIN").doing(doing())?;
-        let made_known = commit.make_known(&files);
-        // A commit that reports an error may be durable all the same: the next start decides by the manifest.
-        let committed = finish_transaction(
-            conn,
-            made_known.as_ref().copied().map_err(|_| Error::Panicked),
-        );
-        if let Err(error) = made_known {
+        let made_known = named
+            .into_iter()
+            .try_for_each(|(staged, file)| {
+                files.push(file);
+                staged.publish_settled(&self.dir.join(&files[files.len() - 1].2))
+            })
+            .and_then(|()| conn.execute_batch("BEGIN").doing(doing()))
+            .and_then(|()| {
+                let written = commit.make_known(&files);
+                if written.is_err() {
+                    // The first error is the one to tell.
+                    let _ = conn.execute_batch("ROLLBACK");
+                }
+                written
+            });
+        if made_known.is_err() {
             for (_, _, path, ..) in &files {
-                let path = self.dir.join(path);
-                std::fs::remove_file(&path).at("remove", &path)?;
+                // What cannot be removed now is swept at the next start.
+                let _ = std::fs::remove_file(self.dir.join(path));
             }
-            return Err(error);
         }
-        committed?;
+        made_known?;
+        // A commit that reports an error may be durable all the same: the next start decides by the manifest.
+        conn.execute_batch("COMMIT").doing(doing())?;
         Ok((files.len() as u64, files.iter().map(|f| f.3).sum()))
     }
 }
@@ -256,9 +261,6 @@ impl Commit<'_> {
         }
         if !files.is_empty() {
             schema::replace_views(self.conn, self.catalog, self.table)?;
-            for voider in self.catalog.iter().filter(|t| t.name == self.table.name) {
-                schema::leave_out_void(self.conn, self.catalog, voider)?;
-            }
         }
         if !self.dead.is_empty() {
             let letters = self.catalog.own(DEAD_LETTERS)?;
@@ -282,7 +284,7 @@ impl Commit<'_> {
             )
             .doing("writing ops.file_loads")?;
         self.conn
-            .execute_batch("DELETE FROM ops.incoming")
+            .execute_batch("DELETE FROM ops.incoming WHERE path IN (SELECT path FROM ops.manifest)")
             .doing("writing ops.incoming")
     }
 }
