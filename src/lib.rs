@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! bytes in → sources → raw ─(sql/venues)→ canonical tables ─(sql/views, macros)→ query → output
-//!                       └ book engine ┘            store: one DuckDB file + a Parquet lake
+//!             │         └ book engine ┘            store: one DuckDB file + a Parquet lake
+//!             └ vendors' files ─(sql/files)─────┘
 //! ```
 //!
 //! `use crate::` only points left in this list, and a test checks it:
@@ -19,7 +20,7 @@
 //! - Every queue, cache and buffer is bounded.
 //! - One writer owns the read-write connection; readers are clones of it or open read-only.
 //! - Raw rows, what was made of them and the progress mark commit together or not at all.
-//! - No Rust names a venue: a venue is a folder of SQL.
+//! - No Rust names a venue: a venue, and a vendor's dialect of files, is a folder of SQL.
 //! - Bad configuration is an error, never a default; an error names the file, the line and what to do.
 
 pub mod book;
