@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod figures;
 mod holes;
 mod inbox;
+mod marts;
 pub mod process;
 pub mod watch;
 mod watcher;
