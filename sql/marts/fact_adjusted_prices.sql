@@ -82,8 +82,8 @@ WITH traded AS MATERIALIZED (
     GROUP BY ALL
 ), stepped AS (
     SELECT *, coalesce(ratio, 1) AS split_ratio, IF(amount > 0, amount, coalesce(dividend, 0)) AS paid,
-           coalesce(step, 1) * IF(coalesce(amount, 0) = 0 AND dividend > 0 AND dividend < before, 1 - dividend / before, 1)
-           AS own_step
+           coalesce(step, 1) * IF(coalesce(amount, 0) = 0 AND dividend > 0 AND dividend < before,
+                                  1 - dividend / before, 1) AS own_step
     FROM (
         SELECT *, lag(close) OVER (PARTITION BY venue, symbol, "interval" ORDER BY date) AS before FROM traded
     )

@@ -37,7 +37,8 @@ FROM (
                        map_entries(from_json(payload -> ('$."' || name || '"'), '"MAP(VARCHAR, JSON)"')) AS bars
                 FROM (
                     SELECT *, list_filter(json_keys(payload), lambda k: regexp_matches(k,
-                                  '^(Time Series \((Daily|\d+min)\)|(Weekly|Monthly) (Adjusted )?Time Series)$'))[1] AS name
+                                  '^(Time Series \((Daily|\d+min)\)|(Weekly|Monthly) (Adjusted )?Time Series)$'))[1]
+                              AS name
                     FROM raw
                 )
                 WHERE name IS NOT NULL
