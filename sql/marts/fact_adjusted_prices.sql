@@ -67,15 +67,16 @@ WITH traded AS MATERIALIZED (
 ), priced AS (
     SELECT a.venue, a.symbol, a.ex_date, a.ratio, a.amount,
            -- The close stands before splits since; the dividend after them.
-           c.close / coalesce((SELECT product(s.ratio) FROM actions s
+           c.close / coalesce((SELECT product(s.ratio ORDER BY s.ex_date) FROM actions s
                                WHERE s.venue = a.venue AND s.symbol = a.symbol
                                  AND s.ex_date >= c.until AND s.ex_date < a.ex_date), 1) AS before
     FROM actions a
     ASOF LEFT JOIN closes c ON c.venue = a.venue AND c.symbol = a.symbol AND c.until <= a.ex_date
 ), fallen AS (
     -- The bar that an action falls into is the first that ends after its ex-date.
-    SELECT b.venue, b.symbol, b."interval", b.date, product(p.ratio) AS ratio, fsum(p.amount) AS amount,
-           product(IF(p.amount < p.before, 1 - p.amount / p.before, 1) / p.ratio) AS step
+    SELECT b.venue, b.symbol, b."interval", b.date, product(p.ratio ORDER BY p.ex_date) AS ratio,
+           fsum(p.amount ORDER BY p.ex_date) AS amount,
+           product(IF(p.amount < p.before, 1 - p.amount / p.before, 1) / p.ratio ORDER BY p.ex_date) AS step
     FROM (SELECT * FROM priced JOIN series USING (venue, symbol)) p
     ASOF JOIN traded b ON b.venue = p.venue AND b.symbol = p.symbol AND b."interval" = p."interval"
                           AND p.ex_date < b.until
@@ -120,7 +121,7 @@ WITH traded AS MATERIALIZED (
                     RANGE BETWEEN INTERVAL 363 DAYS PRECEDING AND CURRENT ROW)
 ), compared_with AS (
     -- Whose benchmark the stocks of a venue are compared with.
-    SELECT s.venue, s."interval", any_value(b.symbol) AS symbol,
+    SELECT s.venue, s."interval", min(b.symbol) AS symbol,
            min({other: b.venue <> s.venue, name: b.venue}).name AS giver
     FROM (SELECT DISTINCT venue, "interval" FROM series) s
     JOIN (

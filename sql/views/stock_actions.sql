@@ -5,7 +5,8 @@
 -- @column ex_date DATE first day on which the price is without the right
 -- @column ratio DOUBLE shares after a split for one before; 1 without one
 -- @column amount DOUBLE dividends, cash a share as paid; 0 without one
-SELECT venue, symbol, ex_date, coalesce(product(ratio), 1) AS ratio, coalesce(fsum(amount), 0) AS amount
+SELECT venue, symbol, ex_date, coalesce(product(ratio ORDER BY ratio), 1) AS ratio,
+       coalesce(fsum(amount ORDER BY amount), 0) AS amount
 FROM (
     SELECT *, rank() OVER (PARTITION BY venue, symbol, kind, ex_date ORDER BY recv_ts DESC, seq DESC) AS age
     FROM corporate_actions

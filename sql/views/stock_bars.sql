@@ -1,6 +1,7 @@
 -- Daily and weekly bars of stocks, of every source, with the days they cover.
 -- What is no stock is left out: a symbol that its venue's instruments call something else, and, where they say nothing,
--- the built-in venues that trade none. Put a file of this name into the database's sql/views/ to choose otherwise.
+-- the built-in venues that trade none, and exchanges of futures and options. Put a file of this name into the
+-- database's sql/views/ to choose otherwise.
 -- A bar starts at its exchange's midnight or opening: nine hours later the UTC date is the same from Tokyo to New York.
 -- A bar that is still running covers the days up to the one on which it was received. Of several bars of one day that a
 -- source gives different starts the one received last counts.
@@ -29,5 +30,6 @@ LEFT JOIN (
 ) USING (venue, symbol)
 WHERE CASE WHEN asset_class IS NULL
            THEN NOT regexp_matches(venue, '^(binance|coinbase|kraken|okx|hitbtc)|_(crypto|options)$')
+                AND NOT regexp_matches(venue, '^(GLBX|IFEU|IFUS|NDEX|OPRA|XEUR)\.')
            ELSE asset_class IN ('equity', 'stock', 'etf', 'fund') END
 QUALIFY row_number() OVER (PARTITION BY venue, symbol, "interval", date ORDER BY recv_ts DESC, ts DESC) = 1
