@@ -303,8 +303,8 @@ impl Request {
     /// What its path needs besides a symbol, if anything: a range of time, an id.
     pub fn lacks(&self) -> Option<&str> {
         const GIVEN: [&str; 3] = ["symbol", "secret", "token"];
-        let names = self.path.names().iter().map(String::as_str);
-        names.into_iter().find(|name| !GIVEN.contains(name))
+        let mut names = self.path.names().iter().map(String::as_str);
+        names.find(|name| !GIVEN.contains(name))
     }
 }
 
