@@ -287,12 +287,12 @@ fn channel(request: &str) -> String {
 }
 
 /// The requests that are named, or all that bring everything there is; in words what is wrong with them.
-fn chosen(rest: &Rest, named: &[String]) -> Result<Vec<String>, String> {
+fn chosen(rest: &Rest, wanted: &[String]) -> Result<Vec<String>, String> {
     let all = || {
         let names: Vec<&str> = rest.requests.keys().map(String::as_str).collect();
         names.join(", ")
     };
-    if named.is_empty() {
+    if wanted.is_empty() {
         let whole = rest.requests.iter().filter(|(_, request)| request.whole);
         let whole: Vec<String> = whole.map(|(name, _)| name.clone()).collect();
         if whole.is_empty() {
@@ -303,7 +303,7 @@ fn chosen(rest: &Rest, named: &[String]) -> Result<Vec<String>, String> {
         }
         return Ok(whole);
     }
-    for name in named {
+    for name in wanted {
         let Some(request) = rest.requests.get(name) else {
             return Err(format!("no request '{name}'; it has {}", all()));
         };
@@ -313,5 +313,5 @@ fn chosen(rest: &Rest, named: &[String]) -> Result<Vec<String>, String> {
             ));
         }
     }
-    Ok(named.to_vec())
+    Ok(wanted.to_vec())
 }
