@@ -6,6 +6,7 @@ mod compact;
 mod demo;
 mod doctor;
 mod export;
+mod fetch;
 mod import;
 mod load;
 mod models;
@@ -61,6 +62,8 @@ enum Command {
     Run(run::RunArgs),
     /// Capture some symbols of a venue, until Ctrl-C
     Stream(Box<run::StreamArgs>),
+    /// Ask a venue by REST for what is not there yet, once
+    Fetch(fetch::Args),
     /// Load files
     Load(Box<load::Args>),
     /// Write a table or a query's answer as files for other programs
@@ -163,6 +166,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::New(args)) => new::run(&args, settings),
         Some(Command::Run(args)) => run::run(&args, settings),
         Some(Command::Stream(args)) => run::stream(*args, settings),
+        Some(Command::Fetch(args)) => fetch::run(&args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Compact(args)) => compact::run(&args, settings),

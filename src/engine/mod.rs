@@ -1,5 +1,6 @@
 //! The one process: feeds that are kept up and watched over, requests for what they lack, and the writer.
 
+pub mod ask;
 pub mod feeds;
 pub mod fetch;
 pub mod figures;

@@ -44,6 +44,7 @@ mod seal;
 mod socket;
 mod stand_in;
 mod standin;
+mod star;
 mod stock_venues;
 mod surroundings;
 mod synthetic;
