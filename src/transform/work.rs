@@ -280,7 +280,9 @@ impl Work<'_> {
     /// Notes the build.
     pub(super) fn note(&self, built: &mut Built, start: Instant) -> Result<()> {
         let newest = match &self.model.kind {
-            Kind::Incremental { time, .. } => format!("max({})", quoted(time)),
+            Kind::Incremental { time, .. } => {
+                format!("(SELECT max({}) FROM {})", quoted(time), self.table())
+            }
             _ => "NULL".to_owned(),
         };
         built.rows = self
@@ -294,8 +296,7 @@ impl Work<'_> {
         self.execute(
             &format!(
                 "UPDATE ops.models SET built = ?, built_at = make_timestamp_ns(?), took_ms = ?, how = ?, rows = ?, ran = ?,
-                     newest = (SELECT {newest} FROM {}), error = NULL, failed_at = NULL WHERE name = ?",
-                self.table()
+                     newest = {newest}, error = NULL, failed_at = NULL WHERE name = ?"
             ),
             params![
                 self.model.hash(),

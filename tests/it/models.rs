@@ -296,6 +296,32 @@ fn whatever_happens_every_mart_equals_one_made_from_the_beginning() {
 }
 
 #[test]
+fn marts_of_many_rows_are_whole_for_those_that_read_them() {
+    let db = Db::new();
+    let file = db.beside("trades.parquet");
+    let trades = format!(
+        "COPY (SELECT make_timestamp_ns(1722470400000000000 + i * 250000000) AS ts, 'S' || i % 7 AS symbol, 1.5 AS price, \
+         1.0 AS size, 'buy' AS side FROM range(700000) t(i)) TO '{}'",
+        file.display()
+    );
+    db.run(["sql", "--write", &trades]).ok();
+    db.run(["load", file.to_str().unwrap(), "--venue", "v"])
+        .ok();
+    db.run(["build"]).ok();
+    for mart in ["ohlcv_1s", "ohlcv_1m", "ohlcv_1h", "ohlcv_1d"] {
+        assert_eq!(
+            db.value(&format!("SELECT sum(trades) FROM {mart}")),
+            "700000",
+            "{mart}"
+        );
+    }
+    assert_eq!(
+        db.value("SELECT newest FROM ops.models WHERE name = 'ohlcv_1s'"),
+        "2024-08-03 00:36:39"
+    );
+}
+
+#[test]
 fn what_is_not_touched_is_not_written() {
     let db = Db::new();
     write_sql(&db, "marts/counts.sql", &mart("", COUNTS));

@@ -196,12 +196,19 @@ fn define_mart(conn: &Connection, model: &Model) -> Result<bool> {
 /// Makes a mart's table anew, empty, with its comments.
 pub(in super::super) fn create_table(conn: &Connection, model: &Model) -> Result<()> {
     let (name, header) = (&model.name, &model.file.header);
-    let create = format!(
-        "CREATE OR REPLACE TABLE main.\"{name}\" AS SELECT * FROM (\n{}\n) LIMIT 0",
-        model.select()
-    );
-    conn.execute_batch(&create)
-        .map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    let describe = format!("DESCRIBE SELECT * FROM (\n{}\n)", model.select());
+    let columns =
+        columns(conn, &describe).map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    // Not AS … LIMIT 0: of a table made so, DuckDB 2.0 shows no row of those inserted by several threads in the same
+    // transaction until it is checkpointed.
+    let columns = columns
+        .iter()
+        .map(|(column, sql_type)| format!("\"{column}\" {sql_type}"));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    conn.execute_batch(&format!(
+        "CREATE OR REPLACE TABLE main.\"{name}\" ({columns})"
+    ))
+    .doing(format!("making the mart {name}"))?;
     let mut comments = comment(&format!("TABLE main.\"{name}\""), &header.description);
     for column in header
         .contract
