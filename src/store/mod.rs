@@ -16,7 +16,6 @@ mod insert;
 mod key;
 mod keys;
 mod lake;
-mod levels;
 mod live;
 mod load;
 mod models;
@@ -85,7 +84,6 @@ impl Store {
         }
         schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
-        levels::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
         lake::sweep(&dir, &conn)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);

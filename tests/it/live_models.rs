@@ -13,7 +13,7 @@ const COUNTS: &str = "-- Trades of each second.\n-- @materialize incremental\n--
 #[test]
 fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
     let btc = sample("BTCUSDT");
-    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "4"]);
+    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "8"]);
     let db = Db::new();
     hurry(&db, SPOT);
     fs::write(db.dir().join("mdb.toml"), market.feed(&["BTCUSDT"])).unwrap();

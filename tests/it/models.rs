@@ -156,7 +156,7 @@ fn bars_of_the_real_captures_equal_a_plain_computation_whichever_way_they_came()
     assert_equals_full(&at_once, &MARTS);
 
     let in_parts = Db::new();
-    for (n, part) in lines.chunks(1_500).enumerate() {
+    for (n, part) in lines.chunks(3_000).enumerate() {
         let file = in_parts.write(&format!("{n}"), &join_lines(part));
         in_parts.load("binance_spot", "BTCUSDT", [file]).ok();
         in_parts.run(["build"]).ok();
@@ -179,11 +179,11 @@ fn bars_of_the_real_captures_equal_a_plain_computation_whichever_way_they_came()
         .map(|(ns, message)| format!("{ns} {message}"))
         .collect();
     let shuffled = Db::new();
-    for (n, part) in late.chunks(1_000).enumerate() {
+    for (n, part) in late.chunks(2_000).enumerate() {
         let file = shuffled.write(&format!("{n}"), &join_lines(part));
         shuffled.load("binance_spot", "BTCUSDT", [file]).ok();
         shuffled.run(["build"]).ok();
-        if n == 4 {
+        if n == 2 {
             shuffled.run(["seal", "--all"]).ok();
         }
     }
