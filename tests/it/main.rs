@@ -48,3 +48,4 @@ mod synthetic;
 mod upkeep;
 mod venues;
 mod wire;
+mod zones;
