@@ -2,7 +2,9 @@
 //!
 //! `cargo bench --bench live [-- RATE SECONDS]` (default 10,000 for 7 s, then 50,000 for 20 s): real frames of
 //! `mdb replay` over a loopback WebSocket, sender, capture and reader on the same cores; beside it the time of one
-//! fsync. The recorded messages are sent again under other symbols when they are at an end, each with its own book.
+//! fsync. `-- marts` measures what keeping the marts up to date costs: how long after a commit its trades are in the marts
+//! at 10,000/s, and how long as many messages as fast as they can be taken take with the marts and without. The recorded
+//! messages are sent again under other symbols when they are at an end, each with its own book.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,7 +50,9 @@ fn main() {
         return;
     }
     println!("one fsync of 4 KB: {:.2} ms", fsync_ms());
-    if let [rate, seconds, ..] = args[..] {
+    if std::env::args().any(|arg| arg == "marts") {
+        measure_marts(&file);
+    } else if let [rate, seconds, ..] = args[..] {
         measure(&file, rate, seconds);
     } else {
         measure(&file, 10_000, 7);
@@ -141,15 +145,83 @@ fn recorded(file: &Path, messages: usize) -> (Scratch, Vec<String>) {
     (scratch, symbols)
 }
 
+/// How long after their receipt messages were visible, and after their commit in the marts, ns; and what the capture
+/// says of itself.
+struct Measured {
+    latencies: Vec<i64>,
+    freshness: Vec<i64>,
+    took: f64,
+    capture: serde_json::Value,
+}
+
+impl Measured {
+    fn at(sorted: &[i64], q: f64) -> f64 {
+        sorted[((sorted.len() - 1) as f64 * q) as usize] as f64 / 1e6
+    }
+}
+
 fn measure(file: &Path, rate: u32, seconds: u32) {
-    let (recording, symbols) = recorded(file, (rate * seconds) as usize);
+    let measured = capture(
+        file,
+        (rate * seconds) as usize,
+        f64::from(rate),
+        seconds + 5,
+        true,
+    );
+    let mut latencies = measured.latencies;
+    // The first second is connecting, snapshots and caches.
+    latencies.drain(..(rate as usize).min(latencies.len() / 2));
+    latencies.sort_unstable();
+    let at = |q| Measured::at(&latencies, q);
+    let capture = &measured.capture;
+    println!(
+        "{rate}/s for {:.1} s: visible after p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} messages, {} commits, slowest {} ms, {} gaps",
+        measured.took,
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0),
+        capture["messages"],
+        capture["commits"],
+        capture["slowest_commit_ms"],
+        capture["gaps"],
+    );
+}
+
+fn measure_marts(file: &Path) {
+    let mut fresh = capture(file, 100_000, 10_000.0, 20, true).freshness;
+    fresh.sort_unstable();
+    let at = |q| Measured::at(&fresh, q);
+    println!(
+        "10000/s for 10 s: in the marts after their commit p50 {:.0} ms, p90 {:.0}, p99 {:.0}, max {:.0}",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0)
+    );
+    let messages = 600_000;
+    let rates = [false, true].map(|marts| {
+        let measured = capture(file, messages, 1e9, 120, marts);
+        measured.capture["messages"].as_f64().unwrap() / measured.took
+    });
+    println!(
+        "{messages} messages as fast as they are taken: {:.0}/s without marts, {:.0}/s with them; ratio {:.2}",
+        rates[0],
+        rates[1],
+        rates[1] / rates[0]
+    );
+}
+
+/// Captures so many messages at a rate, for so many seconds at most.
+fn capture(file: &Path, messages: usize, rate: f64, seconds: u32, marts: bool) -> Measured {
+    let (recording, symbols) = recorded(file, messages);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     let mut options = Options::new(VENUE);
-    options.speed = Speed::PerSecond(f64::from(rate));
+    options.speed = Speed::PerSecond(rate);
     options.start = Start::Subscriptions(symbols.len() * CHANNELS.len());
     let here = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut replay = runtime
@@ -166,8 +238,9 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
         websocket: Some(format!("ws://{address}")),
         rest: Some(format!("http://{address}")),
     }];
+    settings.models.live = marts;
     let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
-    let readers = store.readers().unwrap();
+    let (readers, others) = (store.readers().unwrap(), store.readers().unwrap());
     let process = Process::new(settings, Scope::Feeds);
     let figures = process.figures();
     let over = Arc::new(AtomicBool::new(false));
@@ -175,39 +248,60 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
         let over = Arc::clone(&over);
         std::thread::spawn(move || poll(&readers, &over))
     };
+    let fresh = {
+        let over = Arc::clone(&over);
+        std::thread::spawn(move || freshness(&others, &over))
+    };
     let start = Instant::now();
     process
         .run(&runtime, &mut store, async {
             // Its end, or so long that a backlog would show.
-            let _ = tokio::time::timeout(
-                Duration::from_secs(u64::from(seconds) + 5),
-                replay.finished(),
-            )
-            .await;
+            let _ =
+                tokio::time::timeout(Duration::from_secs(u64::from(seconds)), replay.finished())
+                    .await;
         })
         .unwrap();
     let took = start.elapsed().as_secs_f64();
     over.store(true, Ordering::Relaxed);
-    let mut latencies = reader.join().unwrap();
+    let latencies = reader.join().unwrap();
+    let freshness = fresh.join().unwrap();
     drop(runtime);
     store.close().unwrap();
-    // The first second is connecting, snapshots and caches.
-    latencies.drain(..(rate as usize).min(latencies.len() / 2));
-    latencies.sort_unstable();
-    let at = |q: f64| latencies[((latencies.len() - 1) as f64 * q) as usize] as f64 / 1e6;
-    let status = figures.status();
-    let capture = &status["capture"];
-    println!(
-        "{rate}/s for {took:.1} s: visible after p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} messages, {} commits, slowest {} ms, {} gaps",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(1.0),
-        capture["messages"],
-        capture["commits"],
-        capture["slowest_commit_ms"],
-        capture["gaps"],
-    );
+    Measured {
+        latencies,
+        freshness,
+        took,
+        capture: figures.status()["capture"].clone(),
+    }
+}
+
+/// Asks again and again how many trades are stored and how many of them the marts have, and notes how long the marts took.
+fn freshness(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
+    let reader = readers.open().unwrap();
+    let count = |sql: &str| -> u64 {
+        let rows = reader
+            .connection
+            .query_row(sql, [], |row| row.get::<_, Option<u64>>(0));
+        rows.unwrap().unwrap_or(0)
+    };
+    let (mut waiting, mut took) = (std::collections::VecDeque::new(), Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        let now = now_ns();
+        let stored = count("SELECT count(*)::UBIGINT FROM hot.trades");
+        if waiting.back().is_none_or(|&(_, rows)| rows < stored) {
+            waiting.push_back((now, stored));
+        }
+        let made = count("SELECT sum(trades)::UBIGINT FROM ohlcv_1d");
+        let now = now_ns();
+        while let Some(&(at, rows)) = waiting.front()
+            && rows <= made
+        {
+            took.push(now - at);
+            waiting.pop_front();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    took
 }
 
 /// Asks again and again for what is new, and notes how long ago it was received.

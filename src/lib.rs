@@ -10,7 +10,7 @@
 //!
 //! `use crate::` only points left in this list, and a test checks it:
 //!
-//! model < config < sqltree < venues < sources < book < store < query < output < engine < research < shell, serve < cli
+//! model < config < sqltree < venues < sources < book < store < transform < query < output < engine < research < shell, serve < cli
 //!
 //! # Invariants
 //!
@@ -36,4 +36,5 @@ pub mod shell;
 pub mod sources;
 pub mod sqltree;
 pub mod store;
+pub mod transform;
 pub mod venues;

@@ -7,16 +7,12 @@ FROM ops.manifest
 GROUP BY table_name
 ORDER BY rows DESC, table_name;
 
--- One-minute bars
-SELECT symbol, strftime(time_bucket(INTERVAL 1 minute, ts), '%H:%M') AS time,
-       arg_min(price, seq)::DECIMAL(12, 2) AS open, max(price)::DECIMAL(12, 2) AS high,
-       min(price)::DECIMAL(12, 2) AS low, arg_max(price, seq)::DECIMAL(12, 2) AS close,
-       sum(size)::DECIMAL(12, 2) AS volume, count(*) AS trades,
-       (sum(price * size) / sum(size))::DECIMAL(12, 2) AS vwap,
-       (100 * sum(size) FILTER (side = 'buy') / sum(size))::DECIMAL(5, 1) AS "buy%"
-FROM trades
-GROUP BY ALL
-ORDER BY symbol, time;
+-- One-minute bars, from a mart that is kept up to date
+SELECT symbol, strftime(ts, '%H:%M') AS time, open::DECIMAL(12, 2) AS open, high::DECIMAL(12, 2) AS high,
+       low::DECIMAL(12, 2) AS low, close::DECIMAL(12, 2) AS close, volume::DECIMAL(12, 2) AS volume, trades,
+       vwap::DECIMAL(12, 2) AS vwap, (100 * buy_volume / volume)::DECIMAL(5, 1) AS "buy%"
+FROM ohlcv_1m
+ORDER BY symbol, ts;
 
 -- Liquidity: spread in basis points and order-book imbalance by minute
 SELECT symbol, strftime(time_bucket(INTERVAL 1 minute, ts), '%H:%M') AS minute, count(*) AS books,

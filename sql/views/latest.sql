@@ -1,5 +1,4 @@
 -- The last trade and the last quote of each symbol and venue. Last is by ts, and by seq among equal ts.
-CREATE OR REPLACE VIEW latest AS
 WITH last_trade AS (
     SELECT venue, symbol,
            arg_max({ts: ts, price: price, size: size, side: side},

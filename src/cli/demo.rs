@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use include_dir::{Dir, File, include_dir};
-use tokio::runtime::Builder;
+use tokio::runtime;
 
 use super::load::{load_one, summary};
 use super::progress::grouped;
-use super::{open_store, sql};
+use super::{build, open_store, sql};
 use crate::config::{FeedSettings, Settings};
 use crate::engine::process::{Process, Scope};
 use crate::output::Format;
@@ -22,6 +22,7 @@ use crate::research::replay::{Options, Replay, Scratch, Speed, Start};
 use crate::shell::{self, Printer};
 use crate::sqltree::SqlTree;
 use crate::store::{Load, Which, Written};
+use crate::transform::build::{Builder, Request};
 
 static SAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data/sample");
 
@@ -107,7 +108,7 @@ fn stream(samples: &[Sample], settings: &Settings, out: &mut impl Write) -> anyh
     }
     store.close()?;
 
-    let runtime = Builder::new_multi_thread()
+    let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
@@ -188,6 +189,16 @@ fn fill(samples: &[Sample], settings: &Settings, out: &mut impl Write) -> anyhow
     summary(&total, start.elapsed().as_secs_f64())?;
     writeln!(out, "\n$ mdb seal --all")?;
     store.sealer()?.seal(Which::All, |_| true)?;
+    writeln!(out, "\n$ mdb build")?;
+    let mut builder = Builder::new(store.modeler()?);
+    let mut told = Ok(());
+    builder.build(&Request::default(), &stop, &mut |built| {
+        if told.is_ok() {
+            told = build::tell(&built);
+        }
+    })?;
+    told?;
+    drop(builder);
     store.close()?;
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! The command line: one file a subcommand; this one dispatches, and turns errors into a line on stderr and
 //! an exit code.
 
+mod build;
 mod compact;
 mod demo;
 mod doctor;
 mod export;
+mod fetch;
 mod import;
 mod load;
+mod models;
+mod new;
 mod progress;
 mod rebuild;
 mod replay;
@@ -18,6 +22,7 @@ mod session;
 mod sql;
 mod status;
 mod tables;
+mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -57,6 +62,8 @@ enum Command {
     Run(run::RunArgs),
     /// Capture some symbols of a venue, until Ctrl-C
     Stream(Box<run::StreamArgs>),
+    /// Ask a venue by REST for what is not there yet, once
+    Fetch(fetch::Args),
     /// Load files
     Load(Box<load::Args>),
     /// Write a table or a query's answer as files for other programs
@@ -71,6 +78,16 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Tell what is being captured, by which process, and what is there
     Status(status::Args),
+    /// Bring marts up to date
+    Build(build::Args),
+    /// Test the data
+    Test(test::Args),
+    /// Tell what models there are, and how each is kept
+    Models(models::Args),
+    /// Tell what is made from what
+    Lineage(models::LineageArgs),
+    /// Begin a view, mart, test or venue of your own
+    New(new::Args),
     /// Tell what is in each table: rows, files, bytes, times
     Tables(tables::Args),
     /// Verify the database and its lake
@@ -119,7 +136,13 @@ fn settings(cli: &Cli) -> anyhow::Result<Settings> {
         let asks = matches!(
             cli.command,
             None | Some(
-                Command::Sql(_) | Command::Export(_) | Command::Status(_) | Command::Tables(_)
+                Command::Sql(_)
+                    | Command::Export(_)
+                    | Command::Status(_)
+                    | Command::Tables(_)
+                    | Command::Models(_)
+                    | Command::Lineage(_)
+                    | Command::Test(_)
             )
         );
         if asks && matches!(query::status(&cli.db), Ok(Some(_))) {
@@ -136,8 +159,14 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Sql(args)) => return sql::run(&args, settings),
         Some(Command::Export(args)) => return export::run(&args, settings),
         Some(Command::Tables(args)) => return tables::run(&args, settings),
+        Some(Command::Models(args)) => return models::run(&args, settings),
+        Some(Command::Lineage(args)) => return models::lineage(&args, settings),
+        Some(Command::Test(args)) => return test::run(&args, settings),
+        Some(Command::Build(args)) => build::run(&args, settings),
+        Some(Command::New(args)) => new::run(&args, settings),
         Some(Command::Run(args)) => run::run(&args, settings),
         Some(Command::Stream(args)) => run::stream(*args, settings),
+        Some(Command::Fetch(args)) => fetch::run(&args, settings),
         Some(Command::Load(args)) => load::run(&args, settings),
         Some(Command::Seal(args)) => seal::run(&args, settings),
         Some(Command::Compact(args)) => compact::run(&args, settings),

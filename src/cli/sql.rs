@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// Allows changes to the database; COPY … TO a file is always allowed
     #[arg(long)]
     write: bool,
+
+    /// Shows the SQL that made a mart's rows last
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["query", "file"])]
+    explain_model: Option<String>,
 }
 
 /// Runs `mdb sql`. An error in a statement is reported here, with its place; its exit code is 1.
@@ -48,6 +52,9 @@ pub(super) struct Args {
 /// # Errors
 /// If a file cannot be read or written, or the database not opened.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if let Some(model) = &args.explain_model {
+        return explain(model, settings);
+    }
     let Some(scripts) = scripts(args)? else {
         writeln!(
             io::stderr(),
@@ -74,6 +81,21 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         (result, _) = ask(&mut session)?;
     }
     exit_code(result)
+}
+
+/// Shows what a mart's last build ran.
+fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut session = session::open(settings, false)?;
+    let query = format!(
+        "SELECT ran FROM ops.models WHERE lower(name) = lower('{}')",
+        model.replace('\'', "''")
+    );
+    match session.strings(&query)?.pop().and_then(|mut row| row.pop()) {
+        None => bail!("there is no mart '{model}'; `mdb models` lists them"),
+        Some(None) => bail!("{model} was never built; `mdb build {model}` does"),
+        Some(Some(ran)) => writeln!(io::stdout(), "{ran}")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the answer to a query to a file.

@@ -54,6 +54,10 @@ pub struct Settings {
     pub seal: SealSettings,
     /// How much of which tables `mdb retain` keeps.
     pub retain: Vec<Retention>,
+    /// How marts are kept up to date.
+    pub models: ModelSettings,
+    /// How old the newest row of a channel may be.
+    pub slas: Vec<SlaSettings>,
     /// What `mdb run` captures.
     pub feeds: Vec<FeedSettings>,
 }
@@ -110,6 +114,33 @@ impl Default for SealSettings {
     }
 }
 
+/// `[models]` in `mdb.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSettings {
+    /// Whether a capture keeps marts up to date; else only `mdb build` does.
+    pub live: bool,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self { live: true }
+    }
+}
+
+/// `[[sla]]` in `mdb.toml`: how old the newest row may be, in place of what a venue's feed.toml says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlaSettings {
+    /// The venue; any if it is not given.
+    pub venue: Option<String>,
+    /// The canonical table; any if it is not given.
+    pub table: Option<String>,
+    /// How old.
+    #[serde(deserialize_with = "duration")]
+    pub freshness: Duration,
+}
+
 /// A line of `[retain]` in `mdb.toml`.
 #[derive(Debug, Clone)]
 pub struct Retention {
@@ -127,6 +158,8 @@ struct File {
     store: StoreSettings,
     seal: SealSettings,
     retain: BTreeMap<String, Spanned<String>>,
+    models: ModelSettings,
+    sla: Vec<SlaSettings>,
     feed: Vec<FeedSettings>,
 }
 
@@ -161,6 +194,8 @@ impl Settings {
             store: file.store,
             seal: file.seal,
             retain: Vec::new(),
+            models: file.models,
+            slas: file.sla,
             feeds: file.feed,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::thread::Builder;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
@@ -13,6 +13,7 @@ use super::fetch::{self, Fetch};
 use super::figures::Figures;
 use super::holes::{Consecutive, Lost};
 use super::inbox::Inbox;
+use super::marts::Marts;
 use super::watcher::{self, Watcher};
 use crate::config::{self, Settings};
 use crate::model::TRADES;
@@ -20,6 +21,7 @@ use crate::model::frame::{FeedEvent, Message};
 use crate::sources::{now_ns, rest, websocket};
 use crate::sqltree::{self, SqlTree};
 use crate::store::{self, Order, Sealer, Store, Which};
+use crate::transform::build::Builder;
 
 /// Messages that wait for the writer; beyond that the sockets are read no further.
 const MESSAGES: usize = 8_192;
@@ -81,6 +83,7 @@ pub struct Process {
     settings: Settings,
     scope: Scope,
     figures: Arc<Figures>,
+    marts: Marts,
     seen: watch::Receiver<Arc<super::watch::Seen>>,
     lost: mpsc::Receiver<feeds::Want>,
 }
@@ -94,6 +97,7 @@ impl Process {
             settings,
             scope,
             figures: Arc::new(Figures::new(seen_to, lost_to)),
+            marts: Marts::default(),
             seen,
             lost,
         }
@@ -116,26 +120,56 @@ impl Process {
     ) -> Result<(), Error> {
         let readers = Arc::new(store.readers()?);
         let sealer = store.sealer()?;
+        let builder = if self.settings.models.live {
+            Some(Builder::new(store.modeler()?))
+        } else {
+            None
+        };
         let (messages, incoming) = mpsc::channel(MESSAGES);
         let (orders, ordered) = mpsc::channel(ORDERS);
         let figures = Arc::clone(&self.figures);
-        std::thread::scope(|scope| {
+        let (marts, told) = (self.marts.clone(), self.marts.clone());
+        thread::scope(|scope| {
+            let threads_failed = |source| Error::Io {
+                doing: "start a thread",
+                source,
+            };
+            let building = builder.map(|builder| {
+                let marts = marts.clone();
+                let run = move || marts.run(builder);
+                thread::Builder::new()
+                    .name("marts".to_owned())
+                    .spawn_scoped(scope, run)
+            });
+            let building = building.transpose().map_err(threads_failed)?;
             let (ended_to, ended) = oneshot::channel::<()>();
-            let writer = Builder::new()
+            let writer = thread::Builder::new()
                 .name("writer".to_owned())
                 .spawn_scoped(scope, move || {
-                    let written = store.live(incoming, ordered, |commit| figures.committed(commit));
+                    let written = store.live(incoming, ordered, |commit| {
+                        told.committed(&commit.written);
+                        figures.committed(commit);
+                    });
                     drop(ended_to);
                     written
                 })
-                .map_err(|source| Error::Io {
-                    doing: "start the writer",
-                    source,
-                })?;
+                .map_err(threads_failed);
+            let writer = match writer {
+                Ok(writer) => writer,
+                Err(error) => {
+                    marts.end();
+                    return Err(error);
+                }
+            };
             let worked =
                 runtime.block_on(self.work(messages, orders, readers, sealer, stop, ended));
             // What fails first is the writer, if it fails: the rest only finds its queue closed.
-            writer.join().map_err(|_| Error::Ended)??;
+            let written = writer.join().map_err(|_| Error::Ended);
+            marts.end();
+            if let Some(building) = building {
+                building.join().map_err(|_| Error::Ended)?;
+            }
+            written??;
             worked
         })
     }
@@ -207,6 +241,7 @@ impl Process {
         orders: &mpsc::Sender<Order>,
     ) -> Result<(), Error> {
         let tree = Box::new(SqlTree::load(&self.settings.db)?);
+        let kept = tree.clone();
         let wishes = Wish::read(&tree, &self.settings)?;
         let names = wishes.iter().map(|wish| wish.venue.name.clone()).collect();
         let (done, answer) = oneshot::channel();
@@ -215,8 +250,17 @@ impl Process {
             venues: names,
             done,
         };
-        orders.send(order).await.map_err(|_| Error::Ended)?;
-        answer.await.map_err(|_| Error::Ended)??;
+        // What the writer defines anew must not be in the making.
+        let marts = self.marts.clone();
+        let paused = tokio::task::spawn_blocking(move || marts.pause());
+        paused.await.map_err(|_| Error::Ended)?;
+        let taken_up = async {
+            orders.send(order).await.map_err(|_| Error::Ended)?;
+            answer.await.map_err(|_| Error::Ended)?.map_err(Error::from)
+        };
+        let taken_up = taken_up.await;
+        self.marts.go(taken_up.is_ok().then_some(kept));
+        taken_up?;
         venues.set(&wishes)?;
         self.figures.set_consecutive(consecutive(&wishes));
         feeds.apply(wishes).await?;

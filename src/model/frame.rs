@@ -30,7 +30,8 @@ pub struct FeedEvent {
     pub at_ns: i64,
     /// Of connections: `connect`, `connect_failed`, `authenticated`, `subscribed`, `resubscribe`, `refused` (a topic),
     /// `unacknowledged`, `error`, `replace`, `disconnect` (times: last message, noticed), `reconnect` (times: the
-    /// hole), `backpressure` (times: reading stood still), `final`. Of the watchdog: `stale`, `quiet`, `fresh`.
+    /// hole), `backpressure` (times: reading stood still), `final`. Of the watchdog: `stale`, `quiet`, `fresh`. Of
+    /// requests: `backfill`, `backfill_failed`, `snapshot_failed`, `fetched`, `fetch_failed`.
     pub kind: &'static str,
     /// First and last id concerned.
     pub ids: Option<(u64, u64)>,

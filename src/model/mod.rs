@@ -3,6 +3,7 @@
 
 pub mod frame;
 pub mod time;
+pub mod window;
 pub mod zone;
 
 use serde::Deserialize;

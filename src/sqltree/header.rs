@@ -1,6 +1,33 @@
 //! The comment block at the head of a SQL file: prose, then `-- @name value` lines.
 
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+
 use super::Error;
+use super::check::{self, Check, Severity};
+
+/// How a mart is kept up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Materialize {
+    /// Made anew when anything it is made from has changed.
+    Full,
+    /// Only the windows are made anew that hold new rows.
+    Incremental,
+}
+
+/// A column that a mart promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// Its name.
+    pub name: String,
+    /// Its SQL type.
+    pub sql_type: String,
+    /// What it is.
+    pub comment: String,
+    /// Line of the file, from 1.
+    pub line: usize,
+}
 
 /// What mdb reads from a file's comment block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +62,27 @@ pub struct Header {
     pub document: bool,
     /// `@split a, b`: numbers that look random; sealed byte by byte. All other columns get a dictionary.
     pub split: Vec<String>,
+    /// `@materialize full` or `incremental`: how a mart is kept up to date.
+    pub materialize: Option<Materialize>,
+    /// `@time ts`: the column of an incremental mart that says in which window a row is.
+    pub time: Option<String>,
+    /// `@window 1 minute`: rows of an incremental mart are made of rows of the same window only.
+    pub window: Option<Duration>,
+    /// `@lateness 10 minutes`: rows that come later than this after newer ones are listed as late.
+    pub lateness: Option<Duration>,
+    /// `@whole a, b`: relations that an incremental mart reads as a whole, not by window.
+    pub whole: Vec<String>,
+    /// `@column name TYPE what it is`: the columns that a mart promises, in order; none if it promises nothing.
+    pub contract: Vec<Contract>,
+    /// `@test …`: what must be true of the rows.
+    pub checks: Vec<Check>,
+    /// `@severity warn`: what it means if a test's file returns a row.
+    pub severity: Severity,
 }
+
+/// All tags, for whoever has mistaken one.
+const KNOWN: &str = "@key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, \
+                     @name, @read document, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
 
 /// Reads the block. A file without one, or with an `@name` that mdb does not know, is an error.
 pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
@@ -67,14 +114,17 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             "optional" => header.optional = list(value),
             "name" => header.file_names = list(value),
             "read" if value.trim() == "document" => header.document = true,
+            "time" => header.time = Some(value.trim().to_owned()),
+            "whole" => header.whole = list(value),
             _ => {
-                return Err(Error::Header {
-                    file: origin.to_owned(),
-                    line: index + 1,
-                    message: format!(
-                        "unknown @{name}; mdb knows @key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, @name and @read document"
-                    ),
-                });
+                let line = index + 1;
+                of_model(&mut header, name, value.trim(), line).map_err(|message| {
+                    Error::Header {
+                        file: origin.to_owned(),
+                        line,
+                        message,
+                    }
+                })?;
             }
         }
     }
@@ -86,6 +136,59 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
         });
     }
     Ok(header)
+}
+
+/// The tags of models and tests that can be wrong in themselves.
+fn of_model(header: &mut Header, name: &str, value: &str, line: usize) -> Result<(), String> {
+    let time = || {
+        length(value).ok_or(format!(
+            "'{value}' is no length of time, as '10 minutes' is"
+        ))
+    };
+    match name {
+        "materialize" => {
+            header.materialize = Some(match value {
+                "full" => Materialize::Full,
+                "incremental" => Materialize::Incremental,
+                _ => {
+                    return Err(format!(
+                        "@materialize is full or incremental, not '{value}'"
+                    ));
+                }
+            });
+        }
+        "window" => header.window = Some(time()?),
+        "lateness" => header.lateness = Some(time()?),
+        "test" => header.checks.push(check::parse(value, line)?),
+        "severity" => {
+            header.severity = Severity::of(value)
+                .ok_or_else(|| format!("@severity is warn or error, not '{value}'"))?;
+        }
+        "column" => {
+            let mut words = value.splitn(3, char::is_whitespace);
+            let (Some(name), Some(sql_type)) = (words.next(), words.next()) else {
+                return Err(format!(
+                    "@column is a name, a type, and what it is, not '{value}'"
+                ));
+            };
+            header.contract.push(Contract {
+                name: name.to_owned(),
+                sql_type: sql_type.to_owned(),
+                comment: words.next().unwrap_or_default().trim().to_owned(),
+                line,
+            });
+        }
+        _ => return Err(format!("unknown @{name}; mdb knows {KNOWN}")),
+    }
+    Ok(())
+}
+
+/// A length of time in words, more than none: "30 seconds", "1 day", "2 weeks". A day has 24 hours.
+pub(super) fn length(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    let length = Duration::try_from(length).ok()?;
+    (!length.is_zero()).then_some(length)
 }
 
 fn list(value: &str) -> Vec<String> {
@@ -115,7 +218,7 @@ mod tests {
         let error = parse("f.sql", "-- A.\n-- @kye venue\nSELECT 1").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "f.sql:2: unknown @kye; mdb knows @key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, @name and @read document"
+            format!("f.sql:2: unknown @kye; mdb knows {KNOWN}")
         );
         assert!(
             parse("f.sql", "SELECT 1")
@@ -123,5 +226,39 @@ mod tests {
                 .to_string()
                 .starts_with("f.sql:1:")
         );
+    }
+
+    #[test]
+    fn a_mart_says_how_it_is_kept() {
+        let header = parse(
+            "f.sql",
+            "-- Bars.\n-- @materialize incremental\n-- @time ts\n-- @window 1 week\n-- @lateness 10 minutes\n\
+             -- @column ts TIMESTAMP_NS start of the bar\n-- @test not_null ts\nSELECT 1",
+        )
+        .unwrap();
+        assert_eq!(header.materialize, Some(Materialize::Incremental));
+        assert_eq!(header.window, Some(Duration::from_hours(7 * 24)));
+        assert_eq!(header.lateness, Some(Duration::from_mins(10)));
+        let column = &header.contract[0];
+        assert_eq!(
+            (
+                column.name.as_str(),
+                column.sql_type.as_str(),
+                column.comment.as_str(),
+                column.line
+            ),
+            ("ts", "TIMESTAMP_NS", "start of the bar", 6)
+        );
+        assert_eq!(header.checks.len(), 1);
+        for wrong in [
+            "@window soon",
+            "@window 1 month",
+            "@materialize often",
+            "@column ts",
+            "@severity bad",
+        ] {
+            let error = parse("f.sql", &format!("-- A.\n-- {wrong}\nSELECT 1")).unwrap_err();
+            assert!(error.to_string().starts_with("f.sql:2: "), "{error}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The SQL tree: what mdb is, apart from its engine. The built-in files stand in the binary; the
 //! database's own `sql/` adds to them or, under the same relative path, takes their place.
 
+pub mod check;
 mod header;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
-pub use header::Header;
+pub use check::{Check, Severity};
+pub use header::{Contract, Header, Materialize};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
@@ -215,16 +217,8 @@ mod tests {
 
         let views = db.path().join("sql/views");
         std::fs::create_dir_all(&views).unwrap();
-        std::fs::write(
-            views.join("ticks.sql"),
-            "-- Mine.\nCREATE OR REPLACE VIEW ticks AS SELECT 1;\n",
-        )
-        .unwrap();
-        std::fs::write(
-            views.join("other.sql"),
-            "-- Mine.\nCREATE OR REPLACE VIEW other AS SELECT 2;\n",
-        )
-        .unwrap();
+        std::fs::write(views.join("ticks.sql"), "-- Mine.\nSELECT 1;\n").unwrap();
+        std::fs::write(views.join("other.sql"), "-- Mine.\nSELECT 2;\n").unwrap();
         std::fs::write(views.join(".ticks.sql.swp"), [0xff, 0xfe]).unwrap();
         let own = SqlTree::load(db.path()).unwrap();
         assert_ne!(plain.hash(), own.hash());

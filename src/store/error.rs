@@ -112,6 +112,12 @@ pub enum Error {
         /// Why not.
         source: postcard::Error,
     },
+    /// DuckDB's syntax tree cannot be read.
+    #[error("internal: DuckDB's syntax tree cannot be read: {message}")]
+    Syntax {
+        /// Why not.
+        message: String,
+    },
     /// A thread of the pipeline ended without saying why.
     #[error("internal: a worker thread panicked")]
     Panicked,
@@ -162,7 +168,7 @@ impl<T> At<T> for std::io::Result<T> {
 }
 
 /// DuckDB's error of a text that begins on line `skip + 1` of what was run, as an error of `file`.
-pub(super) fn in_file(file: &str, skip: usize, error: &duckdb::Error) -> Error {
+pub(crate) fn in_file(file: &str, skip: usize, error: &duckdb::Error) -> Error {
     let text = error.to_string();
     let line = text
         .lines()

@@ -17,8 +17,11 @@ mod insert;
 mod key;
 mod keys;
 mod lake;
+mod levels;
 mod live;
 mod load;
+mod models;
+mod news;
 mod normalize;
 mod pieces;
 mod raw;
@@ -41,11 +44,14 @@ use catalog::Catalog;
 pub use compact::{Compacted, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
+pub(crate) use error::in_file;
 use error::{At, Doing};
 pub use error::{Error, Result};
 pub use import::{ColumnCase, Drift, IfExists, Import, Imported, Plan, Shape};
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};
+pub use models::{Kind, Model, Models};
+pub use news::{Mark, Modeler, News, Source};
 pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use retain::Expired;
@@ -78,7 +84,9 @@ impl Store {
         if !schema::is_current(&conn, &tree)? {
             schema::apply(&mut conn, &tree)?;
         }
+        schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
+        levels::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
         lake::sweep(&dir, &conn)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);

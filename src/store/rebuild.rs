@@ -282,7 +282,8 @@ impl Store {
                 conn.execute_batch(&format!(
                     "DELETE FROM hot.{name};
                      INSERT INTO hot.{name} FROM rebuild.{name};
-                     DELETE FROM ops.manifest WHERE table_name = '{name}' AND NOT loaded;"
+                     DELETE FROM ops.manifest WHERE table_name = '{name}' AND NOT loaded;
+                     DELETE FROM ops.model_marks WHERE '{name}' IN string_split(source, ' of ');"
                 ))
                 .doing(format!("putting {name} in place"))?;
                 schema::replace_views(conn, &self.catalog, table)?;

@@ -142,6 +142,19 @@ impl Store {
                 [],
             )
             .doing(format!("dropping rows of {}", table.name))?;
+        // Marts keep what they have made of it.
+        self.conn
+            .execute(
+                "DELETE FROM ops.retained WHERE table_name = ?",
+                [&table.name],
+            )
+            .and_then(|_| {
+                self.conn.execute(
+                    "INSERT INTO ops.retained VALUES (?, ?::DATE)",
+                    params![table.name, first_kept.to_string()],
+                )
+            })
+            .doing("writing ops.retained")?;
         schema::replace_views(&self.conn, &self.catalog, table)
     }
 

@@ -1,10 +1,16 @@
 //! What the database file holds: mdb's own records, the hot tables, and the views that users query.
 
+use std::collections::BTreeMap;
+
 use duckdb::{Connection, OptionalExt, params};
 
 use super::catalog::{Catalog, Table};
-use super::error::{Doing, Error, Result, in_file};
-use crate::sqltree::{SqlFile, SqlTree};
+use super::error::{Doing, Result, in_file};
+use super::models;
+use crate::config::SlaSettings;
+use crate::model::{BOOK_DELTAS, BOOK_TOPS};
+use crate::sqltree::SqlTree;
+use crate::venues;
 
 /// mdb's own records.
 const OPS: &str = "
@@ -41,6 +47,27 @@ const OPS: &str = "
     -- What the tree's views/ and macros/ folders made, so that one whose file is gone is dropped.
     CREATE TABLE IF NOT EXISTS ops.views (name VARCHAR NOT NULL);
     CREATE TABLE IF NOT EXISTS ops.macros (name VARCHAR NOT NULL);
+    -- Marts: the file's hash as it is defined now and as it was when the table was made, and the last build.
+    CREATE TABLE IF NOT EXISTS ops.models (
+        name VARCHAR NOT NULL, kind VARCHAR, defined VARCHAR, built VARCHAR, built_at TIMESTAMP_NS, took_ms DOUBLE,
+        how VARCHAR, rows UBIGINT, newest TIMESTAMP_NS, ran VARCHAR, error VARCHAR, failed_at TIMESTAMP_NS);
+    -- How far each mart has read each canonical table: the last seq, when rows that hang on no message were last
+    -- received, and the newest time.
+    CREATE TABLE IF NOT EXISTS ops.model_marks (
+        model VARCHAR NOT NULL, source VARCHAR NOT NULL, seq UBIGINT NOT NULL, recv_ns BIGINT NOT NULL,
+        newest_ns BIGINT NOT NULL);
+    -- What a mart has yet to make anew because a mart that it reads has changed there, ns; NULL for all of it.
+    CREATE TABLE IF NOT EXISTS ops.model_pending (model VARCHAR NOT NULL, from_ns BIGINT, to_ns BIGINT);
+    -- Rows that came later than a mart's lateness, by window.
+    CREATE TABLE IF NOT EXISTS ops.late_rows (
+        model VARCHAR NOT NULL, source VARCHAR NOT NULL, venue VARCHAR, symbol VARCHAR, window_ts TIMESTAMP_NS NOT NULL,
+        rows UBIGINT NOT NULL, first_seq UBIGINT, last_seq UBIGINT, late_by INTERVAL NOT NULL, corrected BOOLEAN NOT NULL);
+    -- What each relation is made from, and by which file.
+    CREATE TABLE IF NOT EXISTS ops.lineage (name VARCHAR NOT NULL, kind VARCHAR NOT NULL, upstream VARCHAR, made_by VARCHAR);
+    -- The first UTC date of which a table's rows were kept when older ones were dropped.
+    CREATE TABLE IF NOT EXISTS ops.retained (table_name VARCHAR NOT NULL, first_kept DATE NOT NULL);
+    -- How old the newest row of a channel may be; NULL is any venue or channel, and the most specific row counts.
+    CREATE TABLE IF NOT EXISTS ops.slas (venue VARCHAR, channel VARCHAR, seconds DOUBLE NOT NULL, said_in VARCHAR NOT NULL);
 ";
 
 /// Whether mdb's own tables are there; false for a new database.
@@ -92,8 +119,8 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     for table in catalog.iter() {
         replace_valid(&tx, &catalog, table)?;
     }
-    drop_models_of_old(&tx)?;
-    create_models(&tx, tree, &catalog)?;
+    models::apply(&tx, tree, &catalog)?;
+    write_slas(&tx, tree)?;
     tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
         .doing("writing ops.meta")?;
     tx.execute(
@@ -108,6 +135,80 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         Err(error) if error.to_string().contains("Cannot CHECKPOINT") => Ok(()),
         done => done.doing("writing the database file"),
     }
+}
+
+/// How old the newest row of each venue's channel may be: what its feed.toml says, by the table that the channel fills. A
+/// venue that cannot be read says nothing here; whoever captures from it is told why.
+fn write_slas(conn: &Connection, tree: &SqlTree) -> Result<()> {
+    let mut slas = BTreeMap::new();
+    for name in tree.subfolders("venues") {
+        let Ok(venue) = venues::load(tree, &name) else {
+            continue;
+        };
+        for channel in venue.feed.channels.values() {
+            let seconds = channel.stale_after.as_secs_f64();
+            let made = (channel.table == BOOK_DELTAS).then_some(BOOK_TOPS);
+            for table in made.into_iter().chain([channel.table.as_str()]) {
+                let longest: &mut f64 = slas
+                    .entry((name.clone(), table.to_owned()))
+                    .or_insert(seconds);
+                *longest = longest.max(seconds);
+            }
+        }
+    }
+    let written = conn
+        .execute("DELETE FROM ops.slas WHERE said_in = ?", [FEED_TOML])
+        .and_then(|_| {
+            slas.into_iter().try_for_each(|((venue, table), seconds)| {
+                conn.execute(
+                    "INSERT INTO ops.slas VALUES (?, ?, ?, ?)",
+                    params![venue, table, seconds, FEED_TOML],
+                )
+                .map(|_| ())
+            })
+        });
+    written.doing("writing ops.slas")
+}
+
+const FEED_TOML: &str = "feed.toml";
+const MDB_TOML: &str = "mdb.toml";
+
+/// The same of what mdb.toml says; written only where that has changed.
+pub(super) fn set_slas(conn: &Connection, slas: &[SlaSettings]) -> Result<()> {
+    type Row = (Option<String>, Option<String>, f64);
+    let wanted: Vec<Row> = slas
+        .iter()
+        .map(|sla| {
+            (
+                sla.venue.clone(),
+                sla.table.clone(),
+                sla.freshness.as_secs_f64(),
+            )
+        })
+        .collect();
+    let known: Vec<Row> = conn
+        .prepare("SELECT venue, channel, seconds FROM ops.slas WHERE said_in = ? ORDER BY rowid")
+        .and_then(|mut s| {
+            s.query_map([MDB_TOML], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect()
+        })
+        .doing("reading ops.slas")?;
+    if known == wanted {
+        return Ok(());
+    }
+    conn.execute("DELETE FROM ops.slas WHERE said_in = ?", [MDB_TOML])
+        .and_then(|_| {
+            wanted.into_iter().try_for_each(|(venue, table, seconds)| {
+                conn.execute(
+                    "INSERT INTO ops.slas VALUES (?, ?, ?, ?)",
+                    params![venue, table, seconds, MDB_TOML],
+                )
+                .map(|_| ())
+            })
+        })
+        .doing("writing ops.slas")
 }
 
 /// The relations users query of a table, after it has got other rows.
@@ -230,109 +331,7 @@ fn define(conn: &Connection, table: &Table, view: &str, body: &str) -> Result<()
         .doing(format!("replacing the view {view}"))
 }
 
-fn comment(of: &str, text: &str) -> String {
+/// A statement that gives an object its comment.
+pub(super) fn comment(of: &str, text: &str) -> String {
     format!("COMMENT ON {of} IS '{}';", text.replace('\'', "''"))
-}
-
-fn drop_models_of_old(conn: &Connection) -> Result<()> {
-    let statements: Vec<String> = conn
-        .prepare(
-            "SELECT format('DROP VIEW IF EXISTS main.\"{}\"', name) FROM ops.views
-             UNION ALL SELECT DISTINCT format('DROP MACRO {} main.\"{}\"', IF(function_type = 'table_macro', 'TABLE', ''), name)
-             FROM ops.macros JOIN duckdb_functions() ON function_name = name AND schema_name = 'main'
-             WHERE function_type IN ('macro', 'table_macro') AND NOT internal",
-        )
-        .and_then(|mut s| {
-            s.query_map([], |row| row.get(0))
-                .and_then(Iterator::collect)
-        })
-        .doing("reading ops.views and ops.macros")?;
-    for statement in statements {
-        conn.execute_batch(&statement).doing(statement)?;
-    }
-    conn.execute_batch("DELETE FROM ops.views; DELETE FROM ops.macros")
-        .doing("writing ops.views and ops.macros")
-}
-
-/// Views and macros may build on one another: those that fail are tried again as long as others succeed.
-fn create_models(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
-    let taken = |name: &str| catalog.iter().any(|t| t.name == name || t.whole() == name);
-    if let Some(file) = tree.folder("views").find(|f| taken(&f.name)) {
-        return Err(Error::Model {
-            file: file.origin.clone(),
-            message: format!(
-                "'{}' is a canonical table; name the file, and so the view, otherwise",
-                file.name
-            ),
-        });
-    }
-    let views = tree.folder("views").map(|file| (Kind::View, file));
-    let macros = tree.folder("macros").map(|file| (Kind::Macro, file));
-    let mut waiting: Vec<(Kind, &SqlFile)> = views.chain(macros).collect();
-    while !waiting.is_empty() {
-        let mut failed = Vec::new();
-        for (kind, file) in &waiting {
-            // A failed statement ends the transaction: try each where it may fail.
-            match creatable(conn, file) {
-                Ok(()) => create_model(conn, *kind, file)?,
-                Err(error) => failed.push(((*kind, *file), error)),
-            }
-        }
-        if failed.len() == waiting.len() {
-            let ((_, file), error) = &failed[0];
-            return Err(in_file(&file.origin, 0, error));
-        }
-        waiting = failed.into_iter().map(|(model, _)| model).collect();
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    View,
-    Macro,
-}
-
-/// Binds the file's statement without running it.
-fn creatable(conn: &Connection, file: &SqlFile) -> Result<(), duckdb::Error> {
-    conn.prepare(&file.text).map(|_| ())
-}
-
-fn create_model(conn: &Connection, kind: Kind, file: &SqlFile) -> Result<()> {
-    conn.execute_batch(&file.text)
-        .map_err(|e| in_file(&file.origin, 0, &e))?;
-    let (word, made, record) = match kind {
-        Kind::View => (
-            "view",
-            "SELECT 'VIEW' FROM duckdb_views() WHERE schema_name = 'main' AND view_name = ?",
-            "INSERT INTO ops.views VALUES (?)",
-        ),
-        Kind::Macro => (
-            "macro",
-            "SELECT IF(function_type = 'table_macro', 'MACRO TABLE', 'MACRO') FROM duckdb_functions()
-             WHERE schema_name = 'main' AND function_name = ? AND function_type IN ('macro', 'table_macro')",
-            "INSERT INTO ops.macros VALUES (?)",
-        ),
-    };
-    let made: Option<String> = conn
-        .query_row(made, [&file.name], |row| row.get(0))
-        .optional()
-        .doing("reading the catalog")?;
-    let Some(made) = made else {
-        return Err(Error::Model {
-            file: file.origin.clone(),
-            message: format!(
-                "does not create the {word} '{}' that it is named after",
-                file.name
-            ),
-        });
-    };
-    conn.execute_batch(&comment(
-        &format!("{made} main.\"{}\"", file.name),
-        &file.header.description,
-    ))
-    .doing("writing comments")?;
-    conn.execute(record, [&file.name])
-        .doing("writing ops.views and ops.macros")?;
-    Ok(())
 }

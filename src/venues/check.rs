@@ -169,6 +169,12 @@ impl Check<'_> {
                     "is more than the whole rest.budget.weight",
                 ));
             }
+            if request.whole
+                && let Some(name) = request.lacks()
+            {
+                let message = format!("cannot be: its path needs `{name}`, more than a symbol");
+                return Err(fault(&format!("{key}.whole"), &message));
+            }
             if let Some(page) = &request.page {
                 page_has_one_way_on(&format!("{key}.page"), page)?;
             }
@@ -317,6 +323,10 @@ mod tests {
             (
                 "[rest]\nurl = \"https://h\"\n[rest.requests.t]\npath = \"/t\"\ntable = \"trades\"\n[rest.requests.t.page]\nrecords = \"/r\"",
                 "rest.requests.t.page needs exactly one of",
+            ),
+            (
+                "[rest]\nurl = \"https://h\"\n[rest.requests.t]\npath = \"/t?s={{ symbol }}&from={{ from_ms }}\"\ntable = \"trades\"\nwhole = true",
+                "rest.requests.t.whole cannot be: its path needs `from_ms`",
             ),
         ] {
             let error = error(text);

@@ -294,6 +294,18 @@ pub struct Request {
     pub weight: u32,
     /// How the next page is found; absent if there is one only.
     pub page: Option<Page>,
+    /// It needs no more than a symbol and brings all there is: asked for where no request is named.
+    #[serde(default)]
+    pub whole: bool,
+}
+
+impl Request {
+    /// What its path needs besides a symbol, if anything: a range of time, an id.
+    pub fn lacks(&self) -> Option<&str> {
+        const GIVEN: [&str; 3] = ["symbol", "secret", "token"];
+        let mut names = self.path.names().iter().map(String::as_str);
+        names.find(|name| !GIVEN.contains(name))
+    }
 }
 
 /// `[rest.requests.<name>.page]`.

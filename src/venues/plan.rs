@@ -19,7 +19,7 @@ const MOST_REDUNDANT: usize = 4;
 pub enum Error {
     /// There is nothing to connect to.
     #[error(
-        "{venue}: its feed.toml has no [websocket] section, so nothing of it can be captured live"
+        "{venue}: its feed.toml has no [websocket] section, so nothing of it can be captured live; `mdb fetch` makes its requests"
     )]
     NoWebSocket {
         /// The venue.

@@ -64,6 +64,18 @@ impl Run {
         self
     }
 
+    /// Asserts that stdout holds each of `parts`.
+    #[track_caller]
+    pub(crate) fn shows(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(
+                self.stdout.contains(part),
+                "stdout does not show {part:?}\n{self}"
+            );
+        }
+        self
+    }
+
     /// Asserts that stderr holds at least one of `parts`, in any case.
     #[track_caller]
     pub(crate) fn says_one_of(self, parts: &[&str]) -> Self {

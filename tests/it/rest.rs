@@ -20,7 +20,7 @@ const KEY: &str = "k3y-that-nobody-may-see/+";
 
 /// An answer of the server.
 #[derive(Clone)]
-enum Answer {
+pub(crate) enum Answer {
     /// Status, and a body.
     Says(u16, String),
     /// The same, and when to come back.
@@ -35,7 +35,7 @@ enum Answer {
     Moved(String),
 }
 
-fn ok(body: &str) -> Answer {
+pub(crate) fn ok(body: &str) -> Answer {
     Answer::Says(200, body.to_owned())
 }
 
@@ -48,8 +48,8 @@ struct Asked {
 }
 
 #[derive(Clone)]
-struct Server {
-    base: String,
+pub(crate) struct Server {
+    pub(crate) base: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// The next one last; the first one stays.
     answers: Arc<Mutex<Vec<Answer>>>,
@@ -57,7 +57,7 @@ struct Server {
 
 impl Server {
     /// `ADDRESS` in an answer becomes the server's own.
-    async fn start(answers: &[Answer]) -> Self {
+    pub(crate) async fn start(answers: &[Answer]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut answers = answers.to_vec();
         answers.reverse();
@@ -75,7 +75,7 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
-    fn uris(&self) -> Vec<String> {
+    pub(crate) fn uris(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.uri).collect()
     }
 

@@ -373,11 +373,7 @@ fn an_exchange_of_ones_own_is_a_file() {
         "INTERVAL 1 DAY) AS r(d))",
         "INTERVAL 1 DAY) AS r(d) WHERE d <> '2024-02-03')",
     );
-    fs::write(
-        models.join("exchange_days.sql"),
-        format!("-- Own.\n{gap}"),
-    )
-    .unwrap();
+    fs::write(models.join("exchange_days.sql"), format!("-- Own.\n{gap}")).unwrap();
     db.try_sql("SELECT session(TIMESTAMP_NS '2024-07-08 22:00', 'CMES')")
         .fails_naming(&["lacks dates", "'CMES'"]);
 }

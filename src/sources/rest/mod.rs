@@ -91,10 +91,12 @@ pub enum Error {
         last: String,
     },
     /// The venue wants no request for a time that is too long to wait for.
-    #[error("{what}: the venue asks for no more requests for {} s; try again then", .wait.as_secs())]
+    #[error("{what}: {why}; the venue asks for no more requests for {} s; try again then", .wait.as_secs())]
     Later {
         /// The request and its symbol.
         what: String,
+        /// What it says, as far as it says anything.
+        why: String,
         /// How long.
         wait: Duration,
     },
@@ -351,6 +353,7 @@ impl Client {
             if wait > MAX_WAIT {
                 return Err(Error::Later {
                     what: what.to_owned(),
+                    why,
                     wait,
                 });
             }
@@ -378,6 +381,7 @@ impl Client {
                 Err(Wait::Closed(until)) if until > now + MAX_WAIT => {
                     return Err(Error::Later {
                         what: what.to_owned(),
+                        why: "not asked".to_owned(),
                         wait: until - now,
                     });
                 }

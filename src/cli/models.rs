@@ -1,0 +1,123 @@
+//! `mdb models` and `mdb lineage`: what there is, how it is kept, and what it is made from.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::{session, sql};
+use crate::config::Settings;
+use crate::output::Format;
+use crate::query::Session;
+use crate::store;
+use crate::transform::lineage::{self, EDGES, Graph};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "state is 'ok', 'behind' (its sources have got rows: `mdb build`), 'changed' (so has its file), 'not built' or \
+                  'failed' (error says why; the table is as it was before).\nExample: mdb models --format json"
+)]
+pub(super) struct Args {
+    /// How it is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: mdb lineage ohlcv_1h --format mermaid")]
+pub(super) struct LineageArgs {
+    /// Only what it is made from, and what is made from it
+    model: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    format: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum GraphFormat {
+    Text,
+    Mermaid,
+    Dot,
+    Json,
+}
+
+impl From<GraphFormat> for lineage::Format {
+    fn from(format: GraphFormat) -> Self {
+        match format {
+            GraphFormat::Text => Self::Text,
+            GraphFormat::Mermaid => Self::Mermaid,
+            GraphFormat::Dot => Self::Dot,
+            GraphFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Runs `mdb models`.
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut session = open(settings)?;
+    let query = query(&mut session)?;
+    sql::print(&mut session, args.format, query)
+}
+
+/// Runs `mdb lineage`.
+pub(super) fn lineage(args: &LineageArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut session = open(settings)?;
+    let mut graph = Graph::of(session.strings(EDGES)?);
+    if let Some(model) = &args.model {
+        if !graph.names().any(|name| name == model) {
+            bail!(
+                "there is no relation '{model}'; these are: {}",
+                graph.names().collect::<Vec<_>>().join(", ")
+            );
+        }
+        graph = graph.around(model);
+    }
+    let roots: Vec<&str> = args.model.as_deref().into_iter().collect();
+    let text = graph.write(args.format.into(), &roots);
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A session on a database that is there.
+pub(super) fn open(settings: &Settings) -> anyhow::Result<Session> {
+    if !settings.db.join(store::FILE).exists() {
+        bail!("there is no database in {}", settings.db.display());
+    }
+    let session = session::open(settings, false)?;
+    session
+        .interrupter()
+        .on_ctrl_c()
+        .context("cannot listen for Ctrl-C")?;
+    Ok(session)
+}
+
+/// The query of all models. Whether one is behind is told by the last seq of each table that models read.
+fn query(session: &mut Session) -> anyhow::Result<String> {
+    let tables = session
+        .strings("SELECT DISTINCT split_part(source, ' of ', 1) FROM ops.model_marks ORDER BY 1")?;
+    let last = tables.into_iter().flatten().flatten().map(|table| {
+        format!(
+            "SELECT '{table}' AS source, coalesce(greatest((SELECT max(seq) FROM hot.\"{table}\"), \
+             (SELECT max(last_seq) FROM ops.manifest WHERE table_name = '{table}')), 0) AS seq"
+        )
+    });
+    let none = "SELECT NULL::VARCHAR AS source, NULL::UBIGINT AS seq".to_owned();
+    let last: Vec<String> = std::iter::once(none).chain(last).collect();
+    Ok(format!(
+        "WITH last AS ({}),
+         behind AS (
+             SELECT model FROM ops.model_marks m JOIN last l ON split_part(m.source, ' of ', 1) = l.source AND m.seq < l.seq
+             UNION SELECT model FROM ops.model_pending),
+         edges AS (
+             SELECT name, kind, string_agg(DISTINCT upstream, ', ' ORDER BY upstream) AS upstream, any_value(made_by) AS file
+             FROM ops.lineage WHERE kind NOT IN ('table', 'test') GROUP BY name, kind)
+         SELECT e.name AS model, e.kind,
+                CASE WHEN m.name IS NULL THEN NULL WHEN m.error IS NOT NULL THEN 'failed' WHEN m.built IS NULL THEN 'not built'
+                     WHEN m.built <> m.defined THEN 'changed' WHEN m.name IN (FROM behind) THEN 'behind' ELSE 'ok' END AS state,
+                m.rows::BIGINT AS rows, m.newest, m.how AS last_build, m.built_at, round(m.took_ms, 1) AS took_ms, e.upstream,
+                e.file, m.error
+         FROM edges e LEFT JOIN ops.models m USING (name)
+         ORDER BY m.name IS NULL, e.name",
+        last.join(" UNION ALL ")
+    ))
+}

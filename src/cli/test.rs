@@ -1,0 +1,186 @@
+//! `mdb test`: the data tests that the SQL tree declares.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use super::progress::bar;
+use super::{models, sql};
+use crate::config::Settings;
+use crate::output::Format;
+use crate::query::Session;
+use crate::sqltree::{Severity, SqlTree};
+use crate::transform::checks::{self, Test};
+
+/// Tests run at once.
+const THREADS: usize = 4;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Tests stand in comment blocks of sql/tables, views and marts (`-- @test not_null price`) and in files of sql/tests, \
+                  whose every row is a failure.\nExit code 1 if one fails that is no warning.\nExample: mdb test ohlcv_1m trades"
+)]
+pub(super) struct Args {
+    /// Only tests of these relations, and files that read them
+    #[arg(value_name = "MODEL")]
+    models: Vec<String>,
+    /// How it is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+/// What came of a test.
+struct Verdict {
+    state: &'static str,
+    rows: Option<String>,
+    what: Option<String>,
+    seconds: f64,
+}
+
+/// Runs `mdb test`.
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut session = models::open(settings)?;
+    let tree = SqlTree::load(&settings.db)?;
+    let now =
+        Timestamp::try_from(SystemTime::now()).context("this machine's clock is out of range")?;
+    let tests = wanted(&mut session, checks::all(&tree, now), &args.models)?;
+    if tests.is_empty() {
+        bail!("no test is declared of {}", args.models.join(", "));
+    }
+    let verdicts = run_all(&session, &tests)?;
+    let bad = |(test, verdict): &(&Test, &Verdict)| {
+        verdict.state != "ok" && test.severity == Severity::Error
+    };
+    let failed = tests.iter().zip(&verdicts).filter(bad).count();
+    sql::print(&mut session, args.format, table(&tests, &verdicts))?;
+    if failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        std::io::stderr(),
+        "{failed} of {} tests failed",
+        tests.len()
+    )?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// The tests of the relations named, and those that read them.
+fn wanted(session: &mut Session, tests: Vec<Test>, names: &[String]) -> anyhow::Result<Vec<Test>> {
+    if names.is_empty() {
+        return Ok(tests);
+    }
+    let reads = session.strings("SELECT name, upstream FROM ops.lineage WHERE kind = 'test'")?;
+    let mut of: BTreeSet<String> = names.iter().cloned().collect();
+    for row in reads {
+        if let [Some(test), Some(upstream)] = &row[..]
+            && names.contains(upstream)
+        {
+            of.insert(test.clone());
+        }
+    }
+    Ok(tests
+        .into_iter()
+        .filter(|test| of.contains(&test.of))
+        .collect())
+}
+
+fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
+    let bar = bar(
+        Some(tests.len() as u64),
+        "testing",
+        "{msg} {wide_bar} {pos} of {len} tests",
+    );
+    let next = AtomicUsize::new(0);
+    let sessions = (0..THREADS.min(tests.len()))
+        .map(|_| session.try_clone())
+        .collect::<Result<Vec<_>, _>>()?;
+    for session in &sessions {
+        session
+            .interrupter()
+            .on_ctrl_c()
+            .context("cannot listen for Ctrl-C")?;
+    }
+    let mut verdicts: Vec<(usize, Verdict)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = sessions
+            .into_iter()
+            .map(|mut session| {
+                let (next, bar) = (&next, &bar);
+                scope.spawn(move || {
+                    let mut done = Vec::new();
+                    while let Some((at, test)) =
+                        tests.get(next.load(Ordering::Relaxed)).and_then(|_| {
+                            let at = next.fetch_add(1, Ordering::Relaxed);
+                            Some((at, tests.get(at)?))
+                        })
+                    {
+                        done.push((at, run_one(&mut session, test)));
+                        bar.inc(1);
+                    }
+                    done
+                })
+            })
+            .collect();
+        let done = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_default());
+        done.flatten().collect()
+    });
+    bar.finish_and_clear();
+    verdicts.sort_by_key(|(at, _)| *at);
+    if verdicts.len() != tests.len() {
+        bail!("internal: a test ended without an answer");
+    }
+    Ok(verdicts.into_iter().map(|(_, verdict)| verdict).collect())
+}
+
+fn run_one(session: &mut Session, test: &Test) -> Verdict {
+    let start = Instant::now();
+    let failing = format!(
+        "SELECT count(*)::VARCHAR, any_value(t)::VARCHAR FROM ({}) t",
+        test.sql
+    );
+    let answer = session.strings(&failing);
+    let seconds = start.elapsed().as_secs_f64();
+    let (state, rows, what) = match answer {
+        Err(error) => ("broken", None, Some(error.to_string())),
+        Ok(rows) => match rows.into_iter().next().unwrap_or_default().as_slice() {
+            [Some(none), _] if none == "0" => ("ok", Some(none.clone()), None),
+            [rows, sample] => ("failed", rows.clone(), sample.clone()),
+            _ => ("broken", None, Some("no answer".to_owned())),
+        },
+    };
+    Verdict {
+        state,
+        rows,
+        what,
+        seconds,
+    }
+}
+
+/// The verdicts as a query, so that they come out in any format.
+fn table(tests: &[Test], verdicts: &[Verdict]) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let rows = tests.iter().zip(verdicts).map(|(test, verdict)| {
+        let what = verdict.what.as_deref().map_or("NULL".to_owned(), text);
+        format!(
+            "({}, {}, {}, {}, {}::BIGINT, {:.3}, {}, {})",
+            text(&test.of),
+            text(&test.text),
+            text(verdict.state),
+            text(test.severity.name()),
+            verdict.rows.as_deref().unwrap_or("NULL"),
+            verdict.seconds,
+            text(&format!("{}:{}", test.file, test.line)),
+            what,
+        )
+    });
+    format!(
+        "FROM (VALUES {}) AS tests(of, test, state, severity, failing_rows, seconds, declared_in, example)",
+        rows.collect::<Vec<_>>().join(", ")
+    )
+}

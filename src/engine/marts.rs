@@ -1,0 +1,216 @@
+//! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
+//! on a thread of their own, at most a quarter of the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::{BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
+use crate::sqltree::SqlTree;
+use crate::store::Written;
+use crate::transform::build::{Builder, Request};
+use crate::transform::{Error, Result};
+
+/// From the start of one build to the start of the next one at least.
+const EVERY: Duration = Duration::from_millis(250);
+/// … and so many times as long as the build took.
+const PACE: u32 = 4;
+
+/// What the capture tells the builder. Cheap to share between threads.
+#[derive(Clone, Default)]
+pub(super) struct Marts {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Makes a build under way give up.
+    stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    due: Due,
+    /// The tree to go on with.
+    tree: Option<Box<SqlTree>>,
+    running: bool,
+    busy: bool,
+    ended: bool,
+}
+
+/// What the next build is to look at.
+enum Due {
+    /// Everything: nothing is known of what was before.
+    Everything,
+    /// Tables that have got rows since the last build.
+    Tables(BTreeSet<String>),
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self::Tables(BTreeSet::new())
+    }
+}
+
+impl Due {
+    fn is_something(&self) -> bool {
+        !matches!(self, Self::Tables(tables) if tables.is_empty())
+    }
+}
+
+impl Marts {
+    /// A commit has written rows. It never waits for a build.
+    pub(super) fn committed(&self, written: &Written) {
+        let mut state = self.state();
+        let Due::Tables(tables) = &mut state.due else {
+            return;
+        };
+        let mut note = |table: &str, rows: u64| {
+            if rows > 0 && !tables.contains(table) {
+                tables.insert(table.to_owned());
+            }
+        };
+        for (table, count) in &written.tables {
+            note(table, count.new);
+        }
+        note(RAW_MESSAGES, written.messages);
+        note(BOOK_TOPS, written.book_tops);
+        note(DEAD_LETTERS, written.dead_letters);
+        // It is not counted, and may have got some whenever there is a commit.
+        note(FEED_EVENTS, 1);
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Makes a build under way give up, and waits until it has: the models are about to change.
+    pub(super) fn pause(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        state.running = false;
+        while state.busy {
+            state = self
+                .shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Builds again, by this tree from now on.
+    pub(super) fn go(&self, tree: Option<Box<SqlTree>>) {
+        self.shared.stop.store(false, Ordering::Relaxed);
+        let mut state = self.state();
+        if tree.is_some() {
+            state.tree = tree;
+        }
+        state.due = Due::Everything;
+        state.running = true;
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends the builder, after one last build of what is new; one that is still at its first is given up.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        if matches!(state.due, Due::Everything) || !state.running {
+            self.shared.stop.store(true, Ordering::Relaxed);
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Builds until it is ended. What is wrong with a mart is told once.
+    pub(super) fn run(&self, mut builder: Builder) {
+        let mut told = BTreeMap::new();
+        let mut next = Instant::now();
+        while let Some((request, tree)) = self.wait(next) {
+            let start = Instant::now();
+            let built = tree
+                .map_or(Ok(()), |tree| builder.reload(&tree))
+                .and_then(|()| self.build(&mut builder, &request, &mut told));
+            if let Err(error) = built
+                && !matches!(error, Error::Stopped)
+            {
+                tracing::error!("marts: {error}");
+            }
+            self.rest();
+            next = start + EVERY.max(start.elapsed() * PACE);
+        }
+    }
+
+    fn build(
+        &self,
+        builder: &mut Builder,
+        request: &Request,
+        told: &mut BTreeMap<String, String>,
+    ) -> Result<()> {
+        let built = builder.build(request, &self.shared.stop, &mut |built| {
+            for warning in &built.warnings {
+                tracing::warn!("{warning}");
+            }
+            match built.error.map(|error| error.to_string()) {
+                None => drop(told.remove(&built.model)),
+                Some(error) if told.get(&built.model) == Some(&error) => {}
+                Some(error) => {
+                    tracing::error!("{error}; {} stays as it was", built.model);
+                    told.insert(built.model, error);
+                }
+            }
+        });
+        if built.is_err() {
+            // What it was to look at is not done.
+            self.state().due = Due::Everything;
+        }
+        built
+    }
+
+    /// Waits for something to build, not before `next`; `None` once it is to end.
+    fn wait(&self, next: Instant) -> Option<(Request, Option<Box<SqlTree>>)> {
+        let mut state = self.state();
+        loop {
+            let due = state.running && state.due.is_something();
+            let given_up = self.shared.stop.load(Ordering::Relaxed);
+            if state.ended && (!due || given_up) {
+                return None;
+            }
+            let now = Instant::now();
+            if due && (now >= next || state.ended) {
+                break;
+            }
+            state = if due {
+                let wait = self.shared.changed.wait_timeout(state, next - now);
+                wait.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                self.shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+        state.busy = true;
+        let request = Request {
+            tables: match std::mem::take(&mut state.due) {
+                Due::Everything => None,
+                Due::Tables(tables) => Some(tables),
+            },
+            ..Request::default()
+        };
+        Some((request, state.tree.take()))
+    }
+
+    fn rest(&self) {
+        self.state().busy = false;
+        self.shared.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,415 @@
+//! Makes a database hold the models that the SQL tree defines: views and macros as they are, marts as tables that a
+//! build fills. A mart that has rows keeps them until then, whatever its file says now.
+
+use std::collections::BTreeSet;
+
+use duckdb::{Connection, OptionalExt, params};
+
+use super::super::catalog::Catalog;
+use super::super::error::{Doing, Error, Result, in_file};
+use super::super::schema::comment;
+use super::reads::Reads;
+use super::{Kind, Model, Models, Step, canonical, refused};
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES};
+use crate::sqltree::{SqlFile, SqlTree};
+
+/// Lines that stand before a file's text where it is run.
+const LINES_BEFORE: usize = 1;
+
+/// Drops what is no longer in the tree, and defines what is.
+pub(in super::super) fn apply(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
+    let models = Models::load(conn, tree, catalog)?;
+    drop_gone(conn, tree, &models)?;
+    define(conn, &models, catalog)?;
+    record(conn, &models, tree, catalog)
+}
+
+fn create_macro(conn: &Connection, file: &SqlFile) -> Result<()> {
+    conn.execute_batch(&file.text)
+        .map_err(|e| in_file(&file.origin, 0, &e))?;
+    let made: Option<String> = conn
+        .query_row(
+            "SELECT IF(function_type = 'table_macro', 'MACRO TABLE', 'MACRO') FROM duckdb_functions()
+             WHERE schema_name = 'main' AND function_name = ? AND function_type IN ('macro', 'table_macro')",
+            [&file.name],
+            |row| row.get(0),
+        )
+        .optional()
+        .doing("reading the catalog")?;
+    let Some(made) = made else {
+        return Err(refused(
+            file,
+            format!(
+                "does not create the macro '{}' that it is named after",
+                file.name
+            ),
+        ));
+    };
+    let of = format!("{made} main.\"{}\"", file.name);
+    conn.execute_batch(&comment(&of, &file.header.description))
+        .doing("writing comments")?;
+    conn.execute(
+        "INSERT INTO ops.macros SELECT $1 WHERE NOT EXISTS (FROM ops.macros WHERE name = $1)",
+        [&file.name],
+    )
+    .doing("writing ops.macros")
+    .map(|_| ())
+}
+
+/// Drops macros, views and marts whose files are gone, and views and marts that have become the other of the two.
+fn drop_gone(conn: &Connection, tree: &SqlTree, models: &Models) -> Result<()> {
+    let made = |sql: &str| -> Result<Vec<String>> {
+        conn.prepare(sql)
+            .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+            .doing("reading ops.macros, ops.views and ops.models")
+    };
+    let macros = "SELECT DISTINCT name || '|' || IF(function_type = 'table_macro', 'TABLE', '')
+                  FROM ops.macros JOIN duckdb_functions() ON function_name = name AND schema_name = 'main'
+                  WHERE function_type IN ('macro', 'table_macro') AND NOT internal";
+    for (name, table) in made(macros)?.iter().filter_map(|made| made.split_once('|')) {
+        if !tree.folder("macros").any(|file| file.name == name) {
+            conn.execute_batch(&format!("DROP MACRO {table} main.\"{name}\""))
+                .doing(format!("dropping the macro {name}"))?;
+        }
+    }
+    for name in made("SELECT name FROM ops.views")? {
+        if models.get(&name).is_none_or(Model::is_mart) {
+            conn.execute_batch(&format!("DROP VIEW IF EXISTS main.\"{name}\""))
+                .doing(format!("dropping the view {name}"))?;
+        }
+    }
+    for name in made("SELECT name FROM ops.models")? {
+        if !models.get(&name).is_some_and(Model::is_mart) {
+            conn.execute_batch(&format!("DROP TABLE IF EXISTS main.\"{name}\""))
+                .doing(format!("dropping the mart {name}"))?;
+            for records in ["models", "model_marks", "model_pending", "late_rows"] {
+                let column = if records == "models" { "name" } else { "model" };
+                conn.execute(
+                    &format!("DELETE FROM ops.{records} WHERE {column} = ?"),
+                    [&name],
+                )
+                .doing("writing ops.models")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Defines everything after what it reads. What is made from a mart whose columns are others now waits with its
+/// definition before until that mart has been built: nothing may fail here, for that would end the transaction.
+pub(in super::super) fn define(
+    conn: &Connection,
+    models: &Models,
+    catalog: &Catalog,
+) -> Result<()> {
+    let mut stale = BTreeSet::new();
+    for step in &models.steps {
+        let upstream = match step {
+            Step::Model(at) => &models.models[*at].upstream,
+            Step::Macro(of) => &of.upstream,
+        };
+        let waits = upstream.iter().any(|name| stale.contains(name));
+        match step {
+            Step::Macro(_) if waits => {}
+            Step::Macro(of) => create_macro(conn, &of.file)?,
+            Step::Model(at) => {
+                let model = &models.models[*at];
+                if waits || !define_model(conn, model, models, catalog)? {
+                    stale.insert(model.name.to_lowercase());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the columns are what the file says now.
+fn define_model(
+    conn: &Connection,
+    model: &Model,
+    models: &Models,
+    catalog: &Catalog,
+) -> Result<bool> {
+    if model.is_mart() {
+        let current = define_mart(conn, model)?;
+        check_windows(conn, model, models, catalog)?;
+        return Ok(current);
+    }
+    let name = &model.name;
+    let view = format!(
+        "CREATE OR REPLACE VIEW main.\"{name}\" AS\n{}",
+        model.select()
+    );
+    conn.execute_batch(&view)
+        .map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    let of = format!("VIEW main.\"{name}\"");
+    conn.execute_batch(&comment(&of, &model.file.header.description))
+        .doing("writing comments")?;
+    Ok(true)
+}
+
+/// Makes a mart's table, empty, if there is none. Returns whether its columns are what the file says now.
+fn define_mart(conn: &Connection, model: &Model) -> Result<bool> {
+    let probe = format!("SELECT * FROM (\n{}\n)", model.select());
+    let columns = columns(conn, &format!("DESCRIBE {probe}"))
+        .map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    check_contract(model, &columns)?;
+    check_named(model, &columns)?;
+    let name = &model.name;
+    let known: bool = conn
+        .query_row(
+            "SELECT count(*) > 0 FROM ops.models WHERE name = ?",
+            [name],
+            |row| row.get(0),
+        )
+        .doing("reading ops.models")?;
+    let there: bool = conn
+        .query_row(
+            "SELECT count(*) > 0 FROM duckdb_tables() WHERE database_name = current_database()
+             AND schema_name = 'main' AND lower(table_name) = lower(?)",
+            [name],
+            |row| row.get(0),
+        )
+        .doing("reading the catalog")?;
+    if there && !known {
+        return Err(refused(
+            &model.file,
+            format!(
+                "there is a table '{name}' of your own; name the file, and so the mart, otherwise"
+            ),
+        ));
+    }
+    if there {
+        let stored = format!("DESCRIBE SELECT * FROM main.\"{name}\"");
+        let stored = self::columns(conn, &stored).doing(format!("reading the mart {name}"))?;
+        return Ok(stored == columns);
+    }
+    create_table(conn, model)?;
+    conn.execute(
+        "INSERT INTO ops.models (name) SELECT $1 WHERE NOT EXISTS (FROM ops.models WHERE name = $1)",
+        [name],
+    )
+    .doing("writing ops.models")?;
+    Ok(true)
+}
+
+/// Makes a mart's table anew, empty, with its comments.
+pub(in super::super) fn create_table(conn: &Connection, model: &Model) -> Result<()> {
+    let (name, header) = (&model.name, &model.file.header);
+    let describe = format!("DESCRIBE SELECT * FROM (\n{}\n)", model.select());
+    let columns =
+        columns(conn, &describe).map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    // Not AS … LIMIT 0: of a table made so, DuckDB 2.0 shows no row of those inserted by several threads in the same
+    // transaction until it is checkpointed.
+    let columns = columns
+        .iter()
+        .map(|(column, sql_type)| format!("\"{column}\" {sql_type}"));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    conn.execute_batch(&format!(
+        "CREATE OR REPLACE TABLE main.\"{name}\" ({columns})"
+    ))
+    .doing(format!("making the mart {name}"))?;
+    let mut comments = comment(&format!("TABLE main.\"{name}\""), &header.description);
+    for column in header
+        .contract
+        .iter()
+        .filter(|column| !column.comment.is_empty())
+    {
+        let of = format!("COLUMN main.\"{name}\".\"{}\"", column.name);
+        comments += &comment(&of, &column.comment);
+    }
+    conn.execute_batch(&comments).doing("writing comments")
+}
+
+/// Names and types of a DESCRIBE.
+pub(in super::super) fn columns(
+    conn: &Connection,
+    describe: &str,
+) -> duckdb::Result<Vec<(String, String)>> {
+    conn.prepare(describe)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn check_contract(model: &Model, columns: &[(String, String)]) -> Result<()> {
+    let promised = &model.file.header.contract;
+    if promised.is_empty() {
+        return Ok(());
+    }
+    let broken = |line: usize, message: String| {
+        Err(Error::Sql {
+            file: model.file.origin.clone(),
+            line,
+            message,
+        })
+    };
+    for (i, promise) in promised.iter().enumerate() {
+        let (name, sql_type) = (&promise.name, &promise.sql_type);
+        match columns.get(i) {
+            Some((made, made_type)) if made == name && made_type == sql_type => {}
+            Some((made, made_type)) => {
+                return broken(
+                    promise.line,
+                    format!(
+                        "@column {name} {sql_type} is promised as column {}, and the SELECT gives {made} {made_type}",
+                        i + 1
+                    ),
+                );
+            }
+            None => {
+                return broken(
+                    promise.line,
+                    format!("@column {name} is promised, and the SELECT has no such column"),
+                );
+            }
+        }
+    }
+    match columns.get(promised.len()) {
+        Some((made, _)) => broken(
+            promised[promised.len() - 1].line,
+            format!("the SELECT has a column {made} that no @column promises"),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The columns that the tags name must be there.
+fn check_named(model: &Model, columns: &[(String, String)]) -> Result<()> {
+    let has = |name: &str| columns.iter().find(|(column, _)| column == name);
+    if let Some(lacking) = model
+        .file
+        .header
+        .key
+        .iter()
+        .find(|name| has(name).is_none())
+    {
+        return Err(refused(
+            &model.file,
+            format!("@key names '{lacking}', which is no column of its SELECT"),
+        ));
+    }
+    let Kind::Incremental { time, .. } = &model.kind else {
+        return Ok(());
+    };
+    match has(time) {
+        Some((_, sql_type)) if sql_type == "TIMESTAMP_NS" => Ok(()),
+        Some((_, sql_type)) => Err(refused(
+            &model.file,
+            format!("@time names '{time}', which is a {sql_type} and must be a TIMESTAMP_NS"),
+        )),
+        None => Err(refused(
+            &model.file,
+            format!("@time names '{time}', which is no column of its SELECT"),
+        )),
+    }
+}
+
+/// What an incremental mart reads by window must have a time.
+fn check_windows(
+    conn: &Connection,
+    model: &Model,
+    models: &Models,
+    catalog: &Catalog,
+) -> Result<()> {
+    if !matches!(model.kind, Kind::Incremental { .. }) {
+        return Ok(());
+    }
+    for name in &model.upstream {
+        if model.file.header.whole.contains(name) {
+            continue;
+        }
+        let time = models.time_of(catalog, name);
+        let has_time: bool = conn
+            .query_row(
+                "SELECT count(*) > 0 FROM duckdb_columns() WHERE database_name = current_database()
+                 AND schema_name = 'main' AND lower(table_name) = ? AND column_name = ?",
+                [name, &time],
+                |row| row.get(0),
+            )
+            .doing("reading the catalog")?;
+        if !has_time {
+            return Err(refused(
+                &model.file,
+                format!(
+                    "reads {name} by window, which has no column '{time}'; where it is to be read as a whole, say `-- @whole {name}`"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Models {
+    /// The column by which a relation is cut into windows.
+    pub(in super::super) fn time_of(&self, catalog: &Catalog, relation: &str) -> String {
+        if let Some(table) = canonical(catalog, relation) {
+            return table.time().to_owned();
+        }
+        match self.get(relation).map(|model| &model.kind) {
+            Some(Kind::Incremental { time, .. }) => time.clone(),
+            _ => "ts".to_owned(),
+        }
+    }
+}
+
+/// Notes what there is, and what it is made from.
+fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog) -> Result<()> {
+    let doing = "writing ops.views, ops.models and ops.lineage";
+    conn.execute_batch("DELETE FROM ops.views; DELETE FROM ops.lineage")
+        .doing(doing)?;
+    conn.execute_batch(
+        "DELETE FROM ops.macros WHERE name NOT IN (SELECT function_name FROM duckdb_functions())",
+    )
+    .doing(doing)?;
+    let edge = |name: &str, kind: &str, upstream: Option<&str>, by: &str| {
+        conn.execute(
+            "INSERT INTO ops.lineage VALUES (?, ?, ?, ?)",
+            params![name, kind, upstream, by],
+        )
+        .doing(doing)
+        .map(|_| ())
+    };
+    for model in models.iter() {
+        let (name, kind) = (&model.name, model.kind.name());
+        if model.is_mart() {
+            conn.execute(
+                "UPDATE ops.models SET kind = ?, defined = ? WHERE name = ?",
+                params![kind, model.hash(), name],
+            )
+        } else {
+            conn.execute("INSERT INTO ops.views VALUES (?)", [name])
+        }
+        .doing(doing)?;
+        if model.upstream.is_empty() {
+            edge(name, kind, None, &model.file.origin)?;
+        }
+        for upstream in &model.upstream {
+            let upstream =
+                canonical(catalog, upstream).map_or(upstream.as_str(), |t| t.name.as_str());
+            edge(name, kind, Some(upstream), &model.file.origin)?;
+        }
+    }
+    for table in catalog.iter() {
+        let upstream = (table.name == BOOK_TOPS).then_some(BOOK_DELTAS);
+        let by = upstream.map_or("", |_| "the book engine");
+        edge(&table.name, "table", upstream, by)?;
+        if let Some(voider) = &table.voided_by {
+            edge(&table.name, "table", Some(voider), "@voided_by")?;
+        }
+    }
+    for test in tree.folder("tests") {
+        // One that cannot be parsed fails when it is run.
+        let reads = Reads::of(conn, &test.origin, &test.text).unwrap_or_default();
+        for upstream in reads.relations.keys() {
+            edge(&test.name, "test", Some(upstream), &test.origin)?;
+        }
+    }
+    for venue in tree.subfolders("venues") {
+        for file in tree.folder(&format!("venues/{venue}")) {
+            if catalog.get(&file.name).is_some() {
+                edge(&file.name, "table", Some(RAW_MESSAGES), &file.origin)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,395 @@
+//! Models: the views and marts that the SQL tree defines, what each is made from, and in which order.
+
+mod define;
+mod reads;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use duckdb::Connection;
+
+use super::catalog::{Catalog, Table};
+use super::error::{Error, Result};
+use crate::model::window::Window;
+use crate::sqltree::{Materialize, SqlFile, SqlTree};
+pub(super) use define::{apply, columns, create_table, define};
+use reads::Reads;
+
+/// All models.
+#[derive(Debug, Default)]
+pub struct Models {
+    /// Each after those that it is made from.
+    models: Vec<Model>,
+    /// In which order models and macros are defined.
+    steps: Vec<Step>,
+}
+
+/// What is defined next.
+#[derive(Debug)]
+enum Step {
+    /// The model of this place in `models`.
+    Model(usize),
+    /// A macro.
+    Macro(Box<Macro>),
+}
+
+/// A macro's file.
+#[derive(Debug)]
+struct Macro {
+    file: SqlFile,
+    /// The models and canonical tables that it reads, itself or through others.
+    upstream: BTreeSet<String>,
+}
+
+/// A view or a mart.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: SqlFile,
+    /// How it is kept.
+    pub kind: Kind,
+    /// The models and canonical tables that it reads, itself or through macros.
+    pub upstream: BTreeSet<String>,
+}
+
+/// How a model is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Not at all: it is a view.
+    View,
+    /// As a table that is made anew as a whole.
+    Full,
+    /// As a table of which windows are made anew.
+    Incremental {
+        /// The column that says in which window a row is.
+        time: String,
+        /// The windows.
+        window: Window,
+    },
+}
+
+impl Kind {
+    /// Its word, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Full => "full",
+            Self::Incremental { .. } => "incremental",
+        }
+    }
+}
+
+impl Model {
+    /// Whether it is stored.
+    pub fn is_mart(&self) -> bool {
+        self.kind != Kind::View
+    }
+
+    /// The file's SELECT.
+    pub fn select(&self) -> &str {
+        self.file.text.trim_end().trim_end_matches(';')
+    }
+
+    /// Changes whenever the file does.
+    pub fn hash(&self) -> String {
+        blake3::hash(self.file.text.as_bytes()).to_hex()[..16].to_owned()
+    }
+}
+
+impl Models {
+    /// Reads the tree's files.
+    pub(super) fn load(conn: &Connection, tree: &SqlTree, catalog: &Catalog) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        for folder in ["views", "marts"] {
+            for file in tree.folder(folder) {
+                let node = Found {
+                    kind: Some(kind_of(folder, file)?),
+                    reads: Reads::of(conn, &file.origin, &file.text)?,
+                    file,
+                };
+                check_name(catalog, &found, file)?;
+                found.insert(Node::Relation(file.name.to_lowercase()), node);
+            }
+        }
+        for file in tree.folder("macros") {
+            let node = Found {
+                kind: None,
+                reads: Reads::of_macro(conn, &file.text)?,
+                file,
+            };
+            found.insert(Node::Macro(file.name.to_lowercase()), node);
+        }
+        let graph = Graph {
+            found: &found,
+            catalog,
+        };
+        let order = graph.in_order()?;
+        let mut models = Self::default();
+        for node in order {
+            let Found { file, kind, .. } = &found[node];
+            let (file, upstream) = ((*file).clone(), graph.upstream(node));
+            match kind {
+                Some(kind) => {
+                    models.steps.push(Step::Model(models.models.len()));
+                    models.models.push(Model {
+                        name: file.name.clone(),
+                        file,
+                        kind: kind.clone(),
+                        upstream,
+                    });
+                }
+                None => models
+                    .steps
+                    .push(Step::Macro(Box::new(Macro { file, upstream }))),
+            }
+        }
+        Ok(models)
+    }
+
+    /// All of them, each after those it is made from.
+    pub fn iter(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter()
+    }
+
+    /// A model by name.
+    pub fn get(&self, name: &str) -> Option<&Model> {
+        self.models
+            .iter()
+            .find(|model| model.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The relations that are stored which a relation is made from, views taken for what they read: marts and canonical
+    /// tables.
+    pub fn stored(&self, relations: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut stored = BTreeSet::new();
+        for name in relations {
+            match self.get(name) {
+                Some(view) if !view.is_mart() => stored.extend(self.stored(&view.upstream)),
+                _ => {
+                    stored.insert(name.clone());
+                }
+            }
+        }
+        stored
+    }
+
+    /// The marts that read a mart, views taken for what they read.
+    pub fn readers<'a>(&'a self, mart: &'a str) -> impl Iterator<Item = &'a Model> {
+        self.iter().filter(move |model| {
+            model.is_mart() && self.stored(&model.upstream).iter().any(|name| name == mart)
+        })
+    }
+}
+
+/// The canonical table that a name users query stands for.
+pub(super) fn canonical<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Table> {
+    catalog
+        .iter()
+        .map(AsRef::as_ref)
+        .find(|table| table.name == name || table.whole() == name)
+}
+
+/// What files define: relations and macros have names of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Relation(String),
+    Macro(String),
+}
+
+impl Node {
+    fn name(&self) -> &str {
+        match self {
+            Self::Relation(name) | Self::Macro(name) => name,
+        }
+    }
+}
+
+struct Found<'a> {
+    file: &'a SqlFile,
+    /// `None` for a macro.
+    kind: Option<Kind>,
+    reads: Reads,
+}
+
+fn refused(file: &SqlFile, message: impl Into<String>) -> Error {
+    Error::Model {
+        file: file.origin.clone(),
+        message: message.into(),
+    }
+}
+
+fn kind_of(folder: &str, file: &SqlFile) -> Result<Kind> {
+    let header = &file.header;
+    if folder == "views" {
+        if header.materialize.is_some() {
+            return Err(refused(
+                file,
+                "a view is not materialized; its file belongs in marts/",
+            ));
+        }
+        return Ok(Kind::View);
+    }
+    match header.materialize {
+        None => Err(refused(
+            file,
+            "a mart says `-- @materialize full` or `-- @materialize incremental`",
+        )),
+        Some(Materialize::Full) => Ok(Kind::Full),
+        Some(Materialize::Incremental) => {
+            let (Some(time), Some(window)) = (&header.time, header.window) else {
+                return Err(refused(
+                    file,
+                    "an incremental mart says `-- @time COLUMN` and `-- @window LENGTH`",
+                ));
+            };
+            if header.key.is_empty() {
+                return Err(refused(
+                    file,
+                    "an incremental mart says `-- @key COLUMN, …`",
+                ));
+            }
+            Ok(Kind::Incremental {
+                time: time.clone(),
+                window: Window::of(window),
+            })
+        }
+    }
+}
+
+fn check_name(catalog: &Catalog, found: &BTreeMap<Node, Found<'_>>, file: &SqlFile) -> Result<()> {
+    let name = file.name.to_lowercase();
+    if canonical(catalog, &name).is_some() {
+        return Err(refused(
+            file,
+            format!(
+                "'{}' is a canonical table; name the file, and so the model, otherwise",
+                file.name
+            ),
+        ));
+    }
+    match found.get(&Node::Relation(name)) {
+        Some(other) => Err(refused(
+            file,
+            format!(
+                "{} makes '{}' too; two models cannot have one name",
+                other.file.origin, file.name
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// DuckDB's function that takes a text for the name of a relation.
+const QUERY_TABLE: &str = "query_table";
+
+/// What is made from what.
+struct Graph<'a> {
+    found: &'a BTreeMap<Node, Found<'a>>,
+    catalog: &'a Catalog,
+}
+
+impl<'a> Graph<'a> {
+    fn is_relation(&self, name: &str) -> bool {
+        self.found.contains_key(&Node::Relation(name.to_owned()))
+            || canonical(self.catalog, name).is_some()
+    }
+
+    /// What a node mentions itself, each with the line. Of a macro's arguments, texts that are names of relations count
+    /// if the macro takes such names.
+    fn mentions(&self, node: &Node) -> Vec<(Node, usize)> {
+        let reads = &self.found[node].reads;
+        let relations = reads
+            .relations
+            .iter()
+            .map(|(name, &line)| (Node::Relation(name.clone()), line));
+        let mut mentioned: Vec<(Node, usize)> = relations.collect();
+        for (function, texts) in &reads.functions {
+            let callee = Node::Macro(function.clone());
+            if self.takes_names(function) {
+                let names = texts.iter().filter(|text| self.is_relation(text));
+                mentioned.extend(names.map(|name| (Node::Relation(name.clone()), 1)));
+            }
+            mentioned.push((callee, 1));
+        }
+        mentioned
+    }
+
+    /// Whether a function reads relations whose names it is given as texts.
+    fn takes_names(&self, function: &str) -> bool {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![function]);
+        while let Some(name) = waiting.pop() {
+            if name == QUERY_TABLE {
+                return true;
+            }
+            if seen.insert(name)
+                && let Some(found) = self.found.get(&Node::Macro(name.to_owned()))
+            {
+                waiting.extend(found.reads.functions.keys().map(String::as_str));
+            }
+        }
+        false
+    }
+
+    /// The models and canonical tables that a node reads, itself or through macros.
+    fn upstream(&self, node: &Node) -> BTreeSet<String> {
+        let (mut upstream, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut waiting = self.mentions(node);
+        while let Some((node, _)) = waiting.pop() {
+            match &node {
+                Node::Relation(name) if self.is_relation(name) => {
+                    upstream.insert(name.clone());
+                }
+                Node::Macro(_) if self.found.contains_key(&node) && seen.insert(node.clone()) => {
+                    waiting.extend(self.mentions(&node));
+                }
+                _ => {}
+            }
+        }
+        upstream
+    }
+
+    /// All nodes, each after those it mentions.
+    fn in_order(&self) -> Result<Vec<&'a Node>> {
+        let below = |node: &Node| -> Vec<(&'a Node, usize)> {
+            let mentioned = self.mentions(node).into_iter();
+            mentioned
+                .filter_map(|(node, line)| Some((self.found.get_key_value(&node)?.0, line)))
+                .collect()
+        };
+        let (mut order, mut done) = (Vec::new(), BTreeSet::new());
+        // Depth first; the path is what a circle is told by.
+        let mut path: Vec<(&Node, Vec<(&Node, usize)>)> = Vec::new();
+        for root in self.found.keys() {
+            if done.contains(root) {
+                continue;
+            }
+            path.push((root, below(root)));
+            while let Some((node, waiting)) = path.last_mut() {
+                let node = *node;
+                let Some((next, line)) = waiting.pop() else {
+                    done.insert(node);
+                    order.push(node);
+                    path.pop();
+                    continue;
+                };
+                if let Some(at) = path.iter().position(|(node, _)| *node == next) {
+                    let names = path[at..].iter().map(|(node, _)| node.name());
+                    let circle: Vec<&str> = names.chain([next.name()]).collect();
+                    return Err(Error::Sql {
+                        file: self.found[node].file.origin.clone(),
+                        line,
+                        message: format!(
+                            "models are made from one another in a circle: {}",
+                            circle.join(" reads ")
+                        ),
+                    });
+                }
+                if !done.contains(next) {
+                    path.push((next, below(next)));
+                }
+            }
+        }
+        Ok(order)
+    }
+}

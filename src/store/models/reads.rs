@@ -1,0 +1,260 @@
+//! What a SELECT reads, by DuckDB's own parser: the syntax tree that `json_serialize_sql` gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use duckdb::Connection;
+use serde_json::Value;
+
+use super::super::error::{Doing, Error, Result};
+
+/// What stands in a SELECT.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Relations by name, each with the line of its first mention, from 1. Those of other schemas than `main` are
+    /// left out, as are a statement's own CTEs.
+    pub(super) relations: BTreeMap<String, usize>,
+    /// Functions called, by name, with the texts among their arguments.
+    pub(super) functions: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Reads {
+    /// Of the text of a file, which must be one SELECT.
+    pub(super) fn of(conn: &Connection, origin: &str, text: &str) -> Result<Self> {
+        let tree = tree(conn, text)?;
+        let refused = |line: usize, message: &str| Error::Sql {
+            file: origin.to_owned(),
+            line,
+            message: message.to_owned(),
+        };
+        if tree["error"] == Value::Bool(true) {
+            let message = tree["error_message"]
+                .as_str()
+                .unwrap_or("it cannot be read");
+            let position = tree["position"].as_str().and_then(|at| at.parse().ok());
+            let line = position.map_or(1, |at: usize| line_of(text, at));
+            return Err(match tree["error_type"].as_str() {
+                Some("not implemented") => refused(
+                    1,
+                    "the file must be one SELECT: mdb names what it makes after the file, so no CREATE stands in it",
+                ),
+                _ => refused(line, message),
+            });
+        }
+        let statements = tree["statements"].as_array().map_or(&[][..], Vec::as_slice);
+        let [statement] = statements else {
+            return Err(refused(
+                1,
+                &format!(
+                    "the file must be one SELECT, and has {} statements",
+                    statements.len()
+                ),
+            ));
+        };
+        let mut reads = Self::default();
+        reads.walk(&statement["node"], text, &BTreeSet::new());
+        Ok(reads)
+    }
+
+    /// Of the text of a file that creates a macro; nothing of what DuckDB's parser cannot tell: it says what is wrong
+    /// when the macro is created.
+    pub(super) fn of_macro(conn: &Connection, text: &str) -> Result<Self> {
+        let mut reads = Self::default();
+        if let Some(body) = macro_body(text) {
+            let tree = tree(conn, &body)?;
+            reads.walk(&tree["statements"], &body, &BTreeSet::new());
+        }
+        Ok(reads)
+    }
+
+    fn walk(&mut self, node: &Value, text: &str, ctes: &BTreeSet<String>) {
+        match node {
+            Value::Array(nodes) => nodes.iter().for_each(|node| self.walk(node, text, ctes)),
+            Value::Object(fields) => {
+                let mut inner = ctes.clone();
+                if let Some(map) = fields
+                    .get("cte_map")
+                    .and_then(|ctes| ctes["map"].as_array())
+                {
+                    for cte in map {
+                        let name = cte["key"].as_str().unwrap_or_default().to_lowercase();
+                        let body = &cte["value"]["query_node"];
+                        // Only a recursive one sees itself.
+                        if body["type"] == "RECURSIVE_CTE_NODE" {
+                            inner.insert(name.clone());
+                        }
+                        self.walk(body, text, &inner);
+                        inner.insert(name);
+                    }
+                }
+                self.note(fields, text, &inner);
+                for (name, field) in fields.iter().filter(|(name, _)| *name != "cte_map") {
+                    debug_assert!(!name.is_empty());
+                    self.walk(field, text, &inner);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note(
+        &mut self,
+        fields: &serde_json::Map<String, Value>,
+        text: &str,
+        ctes: &BTreeSet<String>,
+    ) {
+        let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        if field("type") == "BASE_TABLE" {
+            let (schema, name) = (field("schema_name"), field("table_name").to_lowercase());
+            if schema == "main" || (schema.is_empty() && !ctes.contains(&name)) {
+                let at = fields.get("query_location").and_then(Value::as_u64);
+                let line = line_of(text, at.unwrap_or(0) as usize);
+                let first = self.relations.entry(name).or_insert(line);
+                *first = line.min(*first);
+            }
+        }
+        if field("class") == "FUNCTION" {
+            let texts = self
+                .functions
+                .entry(field("function_name").to_lowercase())
+                .or_default();
+            let arguments = fields.get("arguments").and_then(Value::as_array);
+            for argument in arguments.into_iter().flatten() {
+                let literal = &argument["expression"]["literal"];
+                if let ("STRING", Some(text)) = (
+                    literal["kind"].as_str().unwrap_or_default(),
+                    literal["text"].as_str(),
+                ) {
+                    texts.insert(text.to_lowercase());
+                }
+            }
+        }
+    }
+}
+
+fn tree(conn: &Connection, text: &str) -> Result<Value> {
+    let json: String = conn
+        .prepare_cached("SELECT json_serialize_sql(?)")
+        .and_then(|mut s| s.query_row([text], |row| row.get(0)))
+        .doing("parsing SQL")?;
+    serde_json::from_str(&json).map_err(|error| Error::Syntax {
+        message: error.to_string(),
+    })
+}
+
+/// What a macro does, as a SELECT: what follows its parameters and AS, or AS TABLE.
+fn macro_body(text: &str) -> Option<String> {
+    let lines = text.lines().skip_while(|line| line.starts_with("--"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let (mut depth, mut end) = (0, None);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 1 => {
+                end = Some(at + 1);
+                break;
+            }
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    let keyword = |text: &'_ str, word: &str| -> Option<String> {
+        let text = text.trim_start();
+        let (first, rest) = text.split_at_checked(word.len())?;
+        let ends = rest.starts_with(|c: char| !c.is_alphanumeric() && c != '_');
+        (first.eq_ignore_ascii_case(word) && ends).then(|| rest.to_owned())
+    };
+    let body = keyword(text.get(end?..)?, "AS")?;
+    let body = body.trim_end().trim_end_matches(';').to_owned();
+    Some(match keyword(&body, "TABLE") {
+        Some(select) => select,
+        None => format!("SELECT ({body})"),
+    })
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    memchr::memchr_iter(b'\n', before).count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relations(sql: &str) -> Vec<String> {
+        let conn = Connection::open_in_memory().unwrap();
+        let reads = Reads::of(&conn, "f.sql", sql).unwrap();
+        reads.relations.into_keys().collect()
+    }
+
+    #[test]
+    fn ctes_and_other_schemas_are_no_relations_and_everything_else_is() {
+        assert_eq!(
+            relations(
+                "WITH x AS (SELECT * FROM Trades), y AS (FROM x) SELECT (SELECT max(a) FROM deep), * FROM y JOIN main.quotes q \
+                 ON q.a IN (FROM nested) UNION ALL FROM ops.meta UNION ALL FROM x"
+            ),
+            ["deep", "nested", "quotes", "trades"]
+        );
+    }
+
+    #[test]
+    fn a_cte_of_a_tables_name_reads_the_table_unless_it_is_recursive() {
+        assert_eq!(
+            relations("WITH trades AS (FROM trades) FROM trades"),
+            ["trades"]
+        );
+        assert_eq!(
+            relations(
+                "WITH RECURSIVE r AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM r WHERE a < 9) FROM r"
+            ),
+            [""; 0]
+        );
+        // Outside the subquery its name means what it always does.
+        assert_eq!(
+            relations("SELECT * FROM (WITH a AS (SELECT 1) FROM a), a"),
+            ["a"]
+        );
+    }
+
+    #[test]
+    fn the_line_of_a_mention_and_functions_with_their_texts_are_known() {
+        let conn = Connection::open_in_memory().unwrap();
+        let reads = Reads::of(
+            &conn,
+            "f.sql",
+            "-- A.\nSELECT * FROM latest_on('trades', NULL)\nUNION ALL\nFROM quotes",
+        )
+        .unwrap();
+        assert_eq!(reads.relations["quotes"], 4);
+        assert!(reads.functions["latest_on"].contains("trades"));
+    }
+
+    #[test]
+    fn a_macro_reads_what_its_body_reads() {
+        let conn = Connection::open_in_memory().unwrap();
+        let of = |text: &str| Reads::of_macro(&conn, text).unwrap();
+        let table = of(
+            "-- M (of x).\nCREATE OR REPLACE MACRO m(a, b := now()) AS TABLE\nSELECT * FROM trades, other(a);",
+        );
+        assert!(table.relations.contains_key("trades") && table.functions.contains_key("other"));
+        let scalar =
+            of("-- M.\nCREATE MACRO m(a) AS\n    inner_one(a) + (SELECT max(x) FROM quotes)");
+        assert!(
+            scalar.relations.contains_key("quotes") && scalar.functions.contains_key("inner_one")
+        );
+        assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_single_select_is_refused_with_its_line() {
+        let conn = Connection::open_in_memory().unwrap();
+        let error = |sql: &str| Reads::of(&conn, "f.sql", sql).unwrap_err().to_string();
+        assert!(error("CREATE VIEW x AS SELECT 1").contains("must be one SELECT"));
+        assert!(error("SELECT 1; SELECT 2").contains("2 statements"));
+        assert!(
+            error("-- A.\nSELECT 1\nFRM x y").starts_with("f.sql:3:"),
+            "{}",
+            error("-- A.\nSELECT 1\nFRM x y")
+        );
+    }
+}

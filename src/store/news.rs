@@ -1,0 +1,470 @@
+//! What is new in a canonical table since a model last read it, whichever way it came: captured, loaded, sealed since, or
+//! taken back by a correction. Rows carry the seq of their message, which only rises; those that hang on no message are
+//! told by when they were received.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use duckdb::{Connection, params};
+
+use super::catalog::{Catalog, Table};
+use super::error::{Doing, Error, Result};
+use super::models::{self, Models, canonical};
+use super::{Store, schema};
+use crate::model::time::DAY_NS;
+use crate::model::window::{Ranges, Window};
+use crate::sqltree::SqlTree;
+
+/// Rows without a seq may be committed so much later than they were stamped.
+const SLACK_NS: i64 = 60_000_000_000;
+/// Rows that came late are listed by windows of at least this length.
+const LATE_WINDOW_NS: i64 = 60_000_000_000;
+/// Stands for no time at all.
+const NEVER_NS: i64 = i64::MIN;
+/// Before any time that is stored, ns: about the year 1685.
+const EARLIEST_NS: i64 = -9_000_000_000_000_000_000;
+
+/// How far a model has read a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The last seq.
+    pub seq: u64,
+    /// When the last row without a seq was received, ns; [`i64::MIN`] if there was none.
+    pub recv_ns: i64,
+    /// The newest time, ns; [`i64::MIN`] if there was none.
+    pub newest_ns: i64,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self {
+            seq: 0,
+            recv_ns: NEVER_NS,
+            newest_ns: NEVER_NS,
+        }
+    }
+}
+
+/// What has come since a mark.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The windows in which rows have come or gone.
+    pub touched: Ranges,
+    /// How far it is read then.
+    pub mark: Mark,
+}
+
+/// A canonical table that models are made from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The table whose rows are read.
+    pub table: String,
+    /// The table whose rows take them back, if it is that one's news that count.
+    pub voider: Option<String>,
+}
+
+impl Source {
+    /// What `ops.model_marks` calls it.
+    pub fn name(&self) -> String {
+        match &self.voider {
+            Some(voider) => format!("{} of {}", voider, self.table),
+            None => self.table.clone(),
+        }
+    }
+}
+
+/// A connection on which models are built, and what is known of them.
+pub struct Modeler {
+    /// The connection.
+    pub conn: Connection,
+    /// The models.
+    pub models: Models,
+    catalog: Arc<Catalog>,
+}
+
+impl Store {
+    /// What builds this database's models, beside whatever else is written.
+    ///
+    /// # Errors
+    /// If the SQL tree's models cannot be read.
+    pub fn modeler(&self) -> Result<Modeler> {
+        let conn = self.clone_connection()?;
+        let models = Models::load(&conn, &self.tree, &self.catalog)?;
+        Ok(Modeler {
+            conn,
+            models,
+            catalog: Arc::clone(&self.catalog),
+        })
+    }
+}
+
+impl Modeler {
+    /// Goes on by another tree, which the database holds already.
+    ///
+    /// # Errors
+    /// If its models cannot be read.
+    pub fn reload(&mut self, tree: &SqlTree) -> Result<()> {
+        self.models = Models::load(&self.conn, tree, &self.catalog)?;
+        Ok(())
+    }
+
+    /// The column by which a relation is cut into windows.
+    pub fn time_of(&self, relation: &str) -> String {
+        self.models.time_of(&self.catalog, relation)
+    }
+
+    /// What a canonical table's rows that users see depend on; empty if the relation is none.
+    pub fn sources(&self, relation: &str) -> Vec<Source> {
+        let Some(table) = canonical(&self.catalog, relation) else {
+            return Vec::new();
+        };
+        let own = Source {
+            table: table.name.clone(),
+            voider: None,
+        };
+        let voided = (table.name == relation)
+            .then(|| table.voided_by.clone())
+            .flatten();
+        let voided = voided.map(|voider| Source {
+            table: table.name.clone(),
+            voider: Some(voider),
+        });
+        std::iter::once(own).chain(voided).collect()
+    }
+
+    /// Makes a mart's table anew, empty.
+    ///
+    /// # Errors
+    /// If its SQL does not run.
+    pub fn create_table(&self, name: &str) -> Result<()> {
+        let model = self.model(name)?;
+        models::create_table(&self.conn, model)
+    }
+
+    /// Defines the views anew, after a mart has got other columns.
+    ///
+    /// # Errors
+    /// If one does not fit any more.
+    pub fn define_views(&self) -> Result<()> {
+        models::define(&self.conn, &self.models, &self.catalog)
+    }
+
+    /// Names and types of a mart's stored columns.
+    ///
+    /// # Errors
+    /// If there is no such table.
+    pub fn columns(&self, mart: &str) -> Result<Vec<(String, String)>> {
+        models::columns(
+            &self.conn,
+            &format!("DESCRIBE SELECT * FROM main.\"{mart}\""),
+        )
+        .doing(format!("reading the mart {mart}"))
+    }
+
+    /// What has come since a mark, in the windows given.
+    ///
+    /// # Errors
+    /// If a file of the lake cannot be read.
+    pub fn news(&self, source: &Source, since: Mark, window: Window) -> Result<News> {
+        let table = self.catalog.own(&source.table)?;
+        if let Some(voider) = &source.voider {
+            return self.voided(table, self.catalog.own(voider)?, since, window);
+        }
+        let mut news = News {
+            touched: Ranges::default(),
+            mark: since,
+        };
+        for relation in self.changed_relations(table, since, Some(&mut news))? {
+            self.count(table, &relation, since, window, &mut news)?;
+        }
+        news.touched = news.touched.whole(window);
+        Ok(news)
+    }
+
+    /// How far a source can be read at all now.
+    ///
+    /// # Errors
+    /// If DuckDB refuses.
+    pub fn mark(&self, source: &Source) -> Result<Mark> {
+        let table = self
+            .catalog
+            .own(source.voider.as_ref().unwrap_or(&source.table))?;
+        let (name, time) = (&table.name, table.time());
+        self.conn
+            .query_row(
+                &format!(
+                    "SELECT greatest(max(seq), (SELECT max(last_seq) FROM ops.manifest WHERE table_name = $1)),
+                            greatest(epoch_ns(max(recv_ts) FILTER (seq IS NULL)),
+                                     (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = $1 AND last_seq IS NULL)),
+                            greatest(epoch_ns(max({time})), (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = $1))
+                     FROM hot.\"{name}\""
+                ),
+                [name],
+                |row| {
+                    Ok(Mark {
+                        seq: row.get::<_, Option<u64>>(0)?.unwrap_or(0),
+                        recv_ns: row.get::<_, Option<i64>>(1)?.unwrap_or(NEVER_NS),
+                        newest_ns: row.get::<_, Option<i64>>(2)?.unwrap_or(NEVER_NS),
+                    })
+                },
+            )
+            .doing(format!("reading how far {name} goes"))
+    }
+
+    /// Lists the rows since a mark that lie before a moment, by window.
+    ///
+    /// # Errors
+    /// If a file of the lake cannot be read.
+    pub fn list_late(
+        &self,
+        model: &str,
+        source: &Source,
+        since: Mark,
+        before_ns: i64,
+        corrected_from_ns: i64,
+    ) -> Result<u64> {
+        if source.voider.is_some() {
+            return Ok(0);
+        }
+        let table = self.catalog.own(&source.table)?;
+        let window = Window::of(std::time::Duration::from_nanos(LATE_WINDOW_NS as u64));
+        let time = table.time();
+        let mut listed = 0;
+        for relation in self.changed_relations(table, since, None)? {
+            let sql = format!(
+                "INSERT INTO ops.late_rows
+                 SELECT $1, $2, venue, symbol, make_timestamp_ns(w), count(*), min(seq), max(seq),
+                        to_microseconds(max($3 - t) // 1000), w >= $4
+                 FROM (SELECT venue, symbol, seq, epoch_ns({time}) AS t, {start} AS w FROM {relation}
+                       WHERE {new} AND {time} < make_timestamp_ns($5))
+                 GROUP BY ALL",
+                start = window.start_sql(time),
+                new = new_rows(table, since),
+            );
+            self.conn
+                .execute(
+                    &sql,
+                    params![
+                        model,
+                        source.name(),
+                        since.newest_ns,
+                        corrected_from_ns,
+                        before_ns
+                    ],
+                )
+                .doing("writing ops.late_rows")?;
+            let rows = format!(
+                "SELECT count(*) FROM {relation} WHERE {} AND {time} < make_timestamp_ns(?)",
+                new_rows(table, since)
+            );
+            listed += self
+                .conn
+                .query_row(&rows, [before_ns], |row| row.get::<_, u64>(0))
+                .doing("counting late rows")?;
+        }
+        Ok(listed)
+    }
+
+    /// Rows of each UTC day of a relation that is stored: its start in ns, and how many.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn days(&self, relation: &str) -> Result<BTreeMap<i64, u64>> {
+        let day =
+            |time: &str| Window::of(std::time::Duration::from_nanos(DAY_NS as u64)).start_sql(time);
+        let sql = if let Some(table) = canonical(&self.catalog, relation) {
+            let time = table.time();
+            format!(
+                "SELECT day, sum(rows)::UBIGINT FROM (
+                     SELECT {} AS day, count(*) AS rows FROM hot.\"{name}\" WHERE {time} IS NOT NULL GROUP BY 1
+                     UNION ALL
+                     SELECT epoch_ns(date::TIMESTAMP_NS), sum(rows) FROM ops.manifest WHERE table_name = '{name}' GROUP BY 1)
+                 GROUP BY 1",
+                day(time),
+                name = table.name,
+            )
+        } else {
+            let time = self.time_of(relation);
+            format!(
+                "SELECT {} AS day, count(*)::UBIGINT FROM main.\"{relation}\" WHERE \"{time}\" IS NOT NULL GROUP BY 1",
+                day(&format!("\"{time}\""))
+            )
+        };
+        self.conn
+            .prepare(&sql)
+            .and_then(|mut s| {
+                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .doing(format!("counting the rows of {relation} by date"))
+    }
+
+    /// From when on a table's rows were kept, ns, if older ones were dropped.
+    ///
+    /// # Errors
+    /// If DuckDB refuses.
+    pub fn kept_from_ns(&self, source: &Source) -> Result<Option<i64>> {
+        self.conn
+            .query_row(
+                "SELECT epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained WHERE table_name = ?",
+                [&source.table],
+                |row| row.get(0),
+            )
+            .doing("reading ops.retained")
+    }
+
+    fn model(&self, name: &str) -> Result<&models::Model> {
+        self.models.get(name).ok_or_else(|| Error::Model {
+            file: format!("model '{name}'"),
+            message: "there is none of this name".to_owned(),
+        })
+    }
+
+    /// The relations that hold rows since a mark: the hot table, and files of the lake. Of vendors' files that are
+    /// new as a whole `news` is told their times at once, and none of them is opened.
+    fn changed_relations(
+        &self,
+        table: &Table,
+        since: Mark,
+        mut news: Option<&mut News>,
+    ) -> Result<Vec<String>> {
+        let mut relations = vec![format!("hot.\"{}\"", table.name)];
+        let slack = since.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS);
+        let files: Vec<LakeFile> = self
+            .conn
+            .prepare_cached(
+                "SELECT path, first_seq, last_seq, loaded, epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest
+                 WHERE table_name = $1 AND (last_seq > $2 OR (last_seq IS NULL AND max_ts >= make_timestamp_ns($3)))
+                 ORDER BY path",
+            )
+            .and_then(|mut s| {
+                s.query_map(params![table.name, since.seq, slack], |row| {
+                    Ok(LakeFile {
+                        path: row.get(0)?,
+                        first_seq: row.get(1)?,
+                        last_seq: row.get(2)?,
+                        loaded: row.get(3)?,
+                        times_ns: (row.get(4)?, row.get(5)?),
+                    })
+                })?
+                .collect()
+            })
+            .doing("reading the manifest")?;
+        let mut paths = Vec::new();
+        for file in files {
+            if !file.loaded || file.first_seq.is_none_or(|first| first <= since.seq) {
+                paths.push(file.path);
+            } else if let Some(news) = &mut news {
+                let (first, last) = file.times_ns;
+                news.touched.extend([(first, last.saturating_add(1))]);
+                news.mark.seq = news.mark.seq.max(file.last_seq.unwrap_or(0));
+                news.mark.newest_ns = news.mark.newest_ns.max(last);
+            }
+        }
+        if !paths.is_empty() {
+            relations.push(schema::parquet(&schema::quoted(
+                paths.iter().map(String::as_str),
+            )));
+        }
+        Ok(relations)
+    }
+
+    fn count(
+        &self,
+        table: &Table,
+        relation: &str,
+        since: Mark,
+        window: Window,
+        news: &mut News,
+    ) -> Result<()> {
+        let time = table.time();
+        let sql = format!(
+            "SELECT w, max(seq), max(t), max(r) FROM (
+                 SELECT {} AS w, seq, epoch_ns({time}) AS t, IF(seq IS NULL, epoch_ns(recv_ts), NULL) AS r FROM {relation}
+                 WHERE {} AND {time} IS NOT NULL)
+             GROUP BY w",
+            window.start_sql(time),
+            new_rows(table, since),
+        );
+        let windows: Vec<(i64, Option<u64>, i64, Option<i64>)> = self
+            .conn
+            .prepare(&sql)
+            .and_then(|mut s| {
+                s.query_map([], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
+                .collect()
+            })
+            .doing(format!("looking for new rows of {}", table.name))?;
+        news.touched.extend(
+            windows
+                .iter()
+                .map(|&(start, ..)| (start, start.saturating_add(window.ns()))),
+        );
+        for (_, seq, newest, received) in windows {
+            let mark = &mut news.mark;
+            mark.seq = mark.seq.max(seq.unwrap_or(0));
+            mark.newest_ns = mark.newest_ns.max(newest);
+            mark.recv_ns = mark.recv_ns.max(received.unwrap_or(NEVER_NS));
+        }
+        Ok(())
+    }
+
+    /// Where rows of a table were taken back since a mark.
+    fn voided(&self, table: &Table, voider: &Table, since: Mark, window: Window) -> Result<News> {
+        let mut news = self.news(
+            &Source {
+                table: voider.name.clone(),
+                voider: None,
+            },
+            since,
+            window,
+        )?;
+        if news.touched.is_empty() {
+            return Ok(news);
+        }
+        let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
+        let same: Vec<String> = same.collect();
+        let time = table.time();
+        let windows: Vec<i64> = self
+            .conn
+            .prepare(&format!(
+                "SELECT DISTINCT {} FROM main.{} w JOIN (FROM main.{} WHERE seq > ?) v ON {}
+                 AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
+                window.start_sql(&format!("w.{time}")),
+                table.whole(),
+                voider.whole(),
+                same.join(" AND "),
+            ))
+            .and_then(|mut s| s.query_map([since.seq], |row| row.get(0))?.collect())
+            .doing(format!("looking for rows of {} that were taken back", table.name))?;
+        news.touched = Ranges::default();
+        news.touched.extend(
+            windows
+                .into_iter()
+                .map(|start| (start, start.saturating_add(window.ns()))),
+        );
+        Ok(news)
+    }
+}
+
+/// What the manifest says of a file.
+struct LakeFile {
+    path: String,
+    first_seq: Option<u64>,
+    last_seq: Option<u64>,
+    /// From a vendor's file.
+    loaded: bool,
+    times_ns: (i64, i64),
+}
+
+/// The condition that a row has come since a mark.
+fn new_rows(table: &Table, since: Mark) -> String {
+    let has_seq = table.columns.iter().any(|c| c.name == "seq" && c.required);
+    let seq = since.seq;
+    if has_seq {
+        return format!("seq > {seq}");
+    }
+    let slack = since.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS);
+    format!("(seq > {seq} OR (seq IS NULL AND recv_ts > make_timestamp_ns({slack})))")
+}

@@ -1,0 +1,138 @@
+//! Data tests as queries: each returns the rows that fail.
+
+use jiff::Timestamp;
+
+use super::{list, quoted};
+use crate::sqltree::check::{Check, Kind};
+use crate::sqltree::{Severity, SqlFile, SqlTree};
+
+/// A test, ready to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Test {
+    /// What is tested: the relation, or the test's own file.
+    pub of: String,
+    /// As it is written, or what the test's file says it is.
+    pub text: String,
+    /// What a failure means.
+    pub severity: Severity,
+    /// The file that declares it.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: usize,
+    /// Lines that stand before the file's own text in `sql`, if its text stands there at all.
+    pub lines_before: Option<usize>,
+    /// One SELECT of the rows that fail.
+    pub sql: String,
+}
+
+/// All tests that the tree declares, of tables, views and marts and in files of their own. `now` is what freshness is
+/// counted from.
+pub fn all(tree: &SqlTree, now: Timestamp) -> Vec<Test> {
+    let mut tests = Vec::new();
+    for folder in ["tables", "views", "marts"] {
+        for file in tree.folder(folder) {
+            let time = file.header.time.as_deref().unwrap_or("ts");
+            let of = format!("main.{}", quoted(&file.name));
+            for check in &file.header.checks {
+                tests.push(declared(file, check, &of, time, now));
+            }
+        }
+    }
+    tests.extend(tree.folder("tests").map(|file| Test {
+        of: file.name.clone(),
+        text: file.header.description.clone(),
+        severity: file.header.severity,
+        file: file.origin.clone(),
+        line: 1,
+        lines_before: Some(1),
+        sql: format!(
+            "SELECT * FROM (\n{}\n)",
+            file.text.trim_end().trim_end_matches(';')
+        ),
+    }));
+    tests
+}
+
+/// A declared test of the rows of `relation`.
+pub(super) fn declared(
+    file: &SqlFile,
+    check: &Check,
+    relation: &str,
+    time: &str,
+    now: Timestamp,
+) -> Test {
+    Test {
+        of: file.name.clone(),
+        text: check.text.clone(),
+        severity: check.severity,
+        file: file.origin.clone(),
+        line: check.line,
+        lines_before: None,
+        sql: failing(&check.kind, relation, time, now),
+    }
+}
+
+fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> String {
+    match kind {
+        Kind::NotNull(columns) => {
+            let lacks = columns
+                .iter()
+                .map(|column| format!("{} IS NULL", quoted(column)));
+            format!(
+                "SELECT * FROM {relation} WHERE {}",
+                lacks.collect::<Vec<_>>().join(" OR ")
+            )
+        }
+        Kind::Unique(columns) => {
+            let has = columns
+                .iter()
+                .map(|column| format!("{} IS NOT NULL", quoted(column)));
+            let columns = list("", columns);
+            format!(
+                "SELECT {columns}, count(*) AS rows FROM {relation} WHERE {} GROUP BY {columns} HAVING count(*) > 1",
+                has.collect::<Vec<_>>().join(" AND ")
+            )
+        }
+        Kind::Accepted(column, values) => {
+            let values = values
+                .iter()
+                .map(|value| format!("'{}'", value.replace('\'', "''")));
+            format!(
+                "SELECT {0}, count(*) AS rows FROM {relation} WHERE {0}::VARCHAR NOT IN ({1}) GROUP BY {0}",
+                quoted(column),
+                values.collect::<Vec<_>>().join(", ")
+            )
+        }
+        Kind::Relationship {
+            column,
+            relation: there,
+            other,
+        } => {
+            let (column, other, there) = (quoted(column), quoted(other), quoted(there));
+            format!(
+                "SELECT r.{column}, count(*) AS rows FROM {relation} r WHERE r.{column} IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM main.{there} o WHERE o.{other} = r.{column}) GROUP BY r.{column}"
+            )
+        }
+        Kind::Range(condition) => format!("SELECT * FROM {relation} WHERE NOT ({condition})"),
+        Kind::Freshness(limit) => {
+            let since = now.as_nanosecond().saturating_sub(limit.as_nanos() as i128);
+            let time = quoted(time);
+            format!(
+                "SELECT max({time}) AS newest FROM {relation}
+                 HAVING coalesce(max({time})::TIMESTAMP_NS < make_timestamp_ns({since}), true)"
+            )
+        }
+        Kind::RowCount(condition) => {
+            format!(
+                "SELECT count(*) AS row_count FROM {relation} HAVING NOT (count(*) {condition})"
+            )
+        }
+    }
+}
+
+/// The keys that are there more than once.
+pub(super) fn double(relation: &str, key: &[String]) -> String {
+    let columns = list("", key);
+    format!("SELECT {columns} FROM {relation} GROUP BY {columns} HAVING count(*) > 1")
+}

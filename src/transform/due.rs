@@ -1,0 +1,268 @@
+//! What a mart has yet to read: what is new in the canonical tables that it is made from, and what has changed in the marts
+//! that it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use duckdb::{OptionalExt, params};
+
+use super::work::Work;
+use super::{Result, doing};
+use crate::model::window::{Ranges, Window};
+use crate::store::{Kind, Mark, Source};
+
+/// Parts of time that wait for a mart; more than this become fewer, with the time between them.
+const PENDING: usize = 256;
+
+/// What a mart has to read.
+#[derive(Default)]
+pub(super) struct Due {
+    /// All of it.
+    pub(super) whole: bool,
+    pub(super) touched: Ranges,
+    /// How far each source was read, and is now.
+    pub(super) marks: Vec<(Source, Mark, Mark)>,
+}
+
+impl Work<'_> {
+    /// Compares what there is with what was read.
+    pub(super) fn due(&self) -> Result<Due> {
+        let model = self.model;
+        let mut due = Due {
+            whole: self.request.full || !self.is_built()?,
+            ..Due::default()
+        };
+        let window = match &model.kind {
+            Kind::Incremental { window, .. } => Some(*window),
+            _ => None,
+        };
+        let header = &model.file.header;
+        for relation in &model.upstream {
+            let by_window = window.filter(|_| !header.whole.contains(relation));
+            for stored in self
+                .modeler
+                .models
+                .stored(&BTreeSet::from([relation.clone()]))
+            {
+                for source in self.modeler.sources(&stored) {
+                    self.look(source, by_window, &mut due)?;
+                }
+            }
+        }
+        let pending: Vec<(Option<i64>, Option<i64>)> = self.rows(
+            "SELECT from_ns, to_ns FROM ops.model_pending WHERE model = ?",
+            [&model.name],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        for part in pending {
+            match (part, window) {
+                ((Some(from), Some(to)), Some(_)) => due.touched.extend([(from, to)]),
+                _ => due.whole = true,
+            }
+        }
+        if let Some(window) = window {
+            due.touched = due.touched.whole(window);
+        }
+        Ok(due)
+    }
+
+    /// Whether its table is what its file says.
+    fn is_built(&self) -> Result<bool> {
+        let built: Option<Option<String>> = doing(
+            self.modeler
+                .conn
+                .query_row(
+                    "SELECT built FROM ops.models WHERE name = ?",
+                    [&self.model.name],
+                    |row| row.get(0),
+                )
+                .optional(),
+            || "reading ops.models".to_owned(),
+        )?;
+        Ok(built.flatten() == Some(self.model.hash()))
+    }
+
+    /// What is new in a source.
+    fn look(&self, source: Source, window: Option<Window>, due: &mut Due) -> Result<()> {
+        if due.marks.iter().any(|(known, ..)| *known == source) {
+            return Ok(());
+        }
+        let mark = self.rows(
+            "SELECT seq, recv_ns, newest_ns FROM ops.model_marks WHERE model = ? AND source = ?",
+            [&self.model.name, &source.name()],
+            |row| {
+                Ok(Mark {
+                    seq: row.get(0)?,
+                    recv_ns: row.get(1)?,
+                    newest_ns: row.get(2)?,
+                })
+            },
+        )?;
+        let Some(&mark) = mark.first() else {
+            due.whole = true;
+            due.marks.push((source, Mark::default(), Mark::default()));
+            return Ok(());
+        };
+        let table = source.voider.as_ref().unwrap_or(&source.table);
+        let quiet = self
+            .request
+            .tables
+            .as_ref()
+            .is_some_and(|tables| !tables.contains(table));
+        if quiet || due.whole {
+            due.marks.push((source, mark, mark));
+            return Ok(());
+        }
+        let news = self.modeler.news(
+            &source,
+            mark,
+            window.unwrap_or(Window::of(Duration::from_hours(24))),
+        )?;
+        match window {
+            Some(_) => due.touched.extend(news.touched.iter()),
+            None => due.whole |= news.mark != mark,
+        }
+        due.marks.push((source, mark, news.mark));
+        Ok(())
+    }
+
+    /// Rows before this have lost what they were made from: they stay as they are.
+    pub(super) fn kept_from_ns(&self, due: &Due, window: Window) -> Result<i64> {
+        let mut from_ns = i64::MIN;
+        for (source, ..) in &due.marks {
+            if let Some(ns) = self.modeler.kept_from_ns(source)? {
+                // A window that is cut has lost a part.
+                let (start, end) = window.around(ns);
+                from_ns = from_ns.max(if start == ns { ns } else { end });
+            }
+        }
+        Ok(from_ns)
+    }
+
+    pub(super) fn list_late(&self, due: &Due, window: Window, kept_ns: i64) -> Result<u64> {
+        let Some(lateness) = self.model.file.header.lateness else {
+            return Ok(0);
+        };
+        let Some((first, _)) = due.touched.span() else {
+            return Ok(0);
+        };
+        let mut late = 0;
+        for (source, since, _) in &due.marks {
+            if since.newest_ns == i64::MIN {
+                continue;
+            }
+            let before = since.newest_ns.saturating_sub(lateness.as_nanos() as i64);
+            let before = window.around(before).0;
+            if first < before {
+                late +=
+                    self.modeler
+                        .list_late(&self.model.name, source, *since, before, kept_ns)?;
+            }
+        }
+        Ok(late)
+    }
+
+    /// All sources, whatever is new in them.
+    pub(super) fn all_sources(&self) -> Due {
+        let mut due = Due {
+            whole: true,
+            ..Due::default()
+        };
+        for stored in self.modeler.models.stored(&self.model.upstream) {
+            for source in self.modeler.sources(&stored) {
+                due.marks.push((source, Mark::default(), Mark::default()));
+            }
+        }
+        due
+    }
+
+    /// Rows of each day in what is read by window.
+    pub(super) fn days(&self) -> Result<BTreeMap<i64, u64>> {
+        let mut days = BTreeMap::new();
+        let whole = &self.model.file.header.whole;
+        let read = self
+            .model
+            .upstream
+            .iter()
+            .filter(|name| !whole.contains(*name));
+        for stored in self.modeler.models.stored(&read.cloned().collect()) {
+            for (day, rows) in self.modeler.days(&stored)? {
+                *days.entry(day).or_default() += rows;
+            }
+        }
+        Ok(days)
+    }
+
+    pub(super) fn write_marks(&self, due: &Due) -> Result<()> {
+        for (source, since, mark) in &due.marks {
+            if since == mark && !due.whole {
+                continue;
+            }
+            let name = source.name();
+            self.execute(
+                "DELETE FROM ops.model_marks WHERE model = ? AND source = ?",
+                [&self.model.name, &name],
+            )?;
+            self.execute(
+                "INSERT INTO ops.model_marks VALUES (?, ?, ?, ?, ?)",
+                params![
+                    self.model.name,
+                    name,
+                    mark.seq,
+                    mark.recv_ns,
+                    mark.newest_ns
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Lets the marts that read this one know where it has changed; everywhere if `None`.
+    pub(super) fn tell_readers(&self, touched: Option<&Ranges>) -> Result<()> {
+        for reader in self.modeler.models.readers(&self.model.name.to_lowercase()) {
+            let parts: Vec<(Option<i64>, Option<i64>)> = match touched {
+                Some(touched) => {
+                    let parts = touched.clone().at_most(PENDING);
+                    parts
+                        .iter()
+                        .map(|(from, to)| (Some(from), Some(to)))
+                        .collect()
+                }
+                None => vec![(None, None)],
+            };
+            for (from, to) in parts {
+                self.execute(
+                    "INSERT INTO ops.model_pending VALUES (?, ?, ?)",
+                    params![reader.name, from, to],
+                )?;
+            }
+            self.join_pending(&reader.name)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the list of a mart that cannot be built from growing.
+    fn join_pending(&self, reader: &str) -> Result<()> {
+        let parts: Vec<(i64, i64)> = self.rows(
+            "SELECT from_ns, to_ns FROM ops.model_pending WHERE model = ? AND from_ns IS NOT NULL",
+            [reader],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        if parts.len() <= PENDING {
+            return Ok(());
+        }
+        let mut joined = Ranges::default();
+        joined.extend(parts);
+        self.execute(
+            "DELETE FROM ops.model_pending WHERE model = ? AND from_ns IS NOT NULL",
+            [reader],
+        )?;
+        for (from, to) in joined.at_most(PENDING / 2).iter() {
+            self.execute(
+                "INSERT INTO ops.model_pending VALUES (?, ?, ?)",
+                params![reader, from, to],
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,753 @@
+//! Models: marts that are kept up to date, whatever comes in whichever order, tests of the data, lineage (issue 5).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::crash::setting;
+use crate::harness::{Db, Live, Rng, join_lines, parse_csv, read_lines, real};
+use crate::synthetic::{self, SYMBOL, VENUE, trade_line};
+
+/// The built-in marts that are kept by windows.
+const MARTS: [&str; 7] = [
+    "ohlcv_1s",
+    "ohlcv_1m",
+    "ohlcv_1h",
+    "ohlcv_1d",
+    "mart_liquidity",
+    "exchange_health_1m",
+    "ingest_1m",
+];
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+fn write_sql(db: &Db, path: &str, text: &str) -> PathBuf {
+    let path = db.dir().join("sql").join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// A mart of five minutes over trades, with more lines for its comment block.
+fn mart(tags: &str, select: &str) -> String {
+    format!(
+        "-- A mart.\n-- @materialize incremental\n-- @key symbol, ts\n-- @time ts\n-- @window 1 minute\n{tags}{select}\n"
+    )
+}
+
+const COUNTS: &str =
+    "SELECT symbol, bucket_start(ts, '1 minute') AS ts, count(*) AS n FROM trades GROUP BY ALL";
+
+fn trades(db: &Db, name: &str, lines: &[String]) {
+    let file = db.write(name, &join_lines(lines));
+    db.load(VENUE, SYMBOL, [file]).ok();
+}
+
+/// Trades of 2024-08-08, `(second of the day, id, price)`.
+fn day(trades: &[(u64, u64, &str)]) -> Vec<String> {
+    let start_ns = 1_723_075_200_000_000_000_u64;
+    let line = |&(second, id, price): &(u64, u64, &str)| {
+        let ns = start_ns + second * 1_000_000_000;
+        let ms = (ns / 1_000_000).to_string();
+        trade_line(&ns.to_string(), &id.to_string(), price, "1", &ms)
+    };
+    trades.iter().map(line).collect()
+}
+
+/// All rows of the marts, in one order.
+fn contents(db: &Db, marts: &[&str]) -> Vec<(String, Vec<Vec<String>>)> {
+    let rows = |mart: &&str| {
+        (
+            (*mart).to_owned(),
+            db.sql(&format!("FROM {mart} ORDER BY ALL")),
+        )
+    };
+    marts.iter().map(rows).collect()
+}
+
+/// Equal in everything but the last digits of sums.
+#[track_caller]
+fn assert_alike(a: &[Vec<String>], b: &[Vec<String>], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}: rows");
+    for (a, b) in a.iter().zip(b) {
+        let alike = |(a, b): (&String, &String)| {
+            let number = |text: &String| text.parse::<f64>();
+            match (number(a), number(b)) {
+                (Ok(x), Ok(y)) => (x - y).abs() <= 1e-9 * x.abs().max(y.abs()) + 1e-15,
+                _ => a == b,
+            }
+        };
+        assert!(
+            a.len() == b.len() && a.iter().zip(b).all(alike),
+            "{what}:\n{a:?}\n{b:?}"
+        );
+    }
+}
+
+/// Marts as they are kept are the marts as they are made from the beginning.
+#[track_caller]
+fn assert_equals_full(db: &Db, marts: &[&str]) {
+    let kept = contents(db, marts);
+    db.run(["build", "--full"]).ok();
+    let made = contents(db, marts);
+    for ((name, kept), (_, made)) in kept.iter().zip(&made) {
+        assert_alike(kept, made, name);
+    }
+}
+
+/// Bars of `seconds` as plain Python computes them from the lines of captures; `None` (said on stderr) without Python.
+fn in_python(seconds: u64, files: &[&Path]) -> Option<Vec<Vec<String>>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ohlcv_oracle.py");
+    let output = Command::new("python3")
+        .arg(script)
+        .arg(seconds.to_string())
+        .args(files)
+        .output();
+    match output {
+        Ok(output) => {
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let mut rows = parse_csv(&String::from_utf8(output.stdout).unwrap());
+            rows.remove(0);
+            Some(rows)
+        }
+        Err(error) => {
+            eprintln!("skipped: python3 does not run: {error}");
+            None
+        }
+    }
+}
+
+const BARS: &str = "SELECT symbol, epoch_ns(ts), open, high, low, close, volume, quote_volume, trades, buy_volume, sell_volume, \
+                    first_trade_id, last_trade_id FROM ohlcv_1m ORDER BY symbol, ts";
+
+#[test]
+fn bars_of_the_real_captures_equal_a_plain_computation_whichever_way_they_came() {
+    let Some(file) = real("spot_btcusdt_20240808.gz") else {
+        return;
+    };
+    let Some(expected) = in_python(60, &[&file]) else {
+        return;
+    };
+    assert!(expected.len() > 5, "{expected:?}");
+    let lines: Vec<String> = read_lines(&file)
+        .into_iter()
+        .filter(|line| line.contains("@trade\""))
+        .collect();
+
+    let at_once = Db::new();
+    at_once.load("binance_spot", "BTCUSDT", [&file]).ok();
+    at_once.run(["build"]).ok();
+    assert_alike(&at_once.sql(BARS), &expected, "one load");
+    at_once
+        .run(["build"])
+        .ok()
+        .shows(&["ohlcv_1m                 up to date"]);
+    at_once.run(["rebuild"]).ok();
+    at_once.run(["build", "ohlcv_1m"]).ok().shows(&["full"]);
+    assert_alike(&at_once.sql(BARS), &expected, "after rebuild");
+    at_once.run(["seal", "--all"]).ok();
+    at_once.run(["build"]).ok();
+    assert_alike(&at_once.sql(BARS), &expected, "after seal");
+    assert_equals_full(&at_once, &MARTS);
+
+    let in_parts = Db::new();
+    for (n, part) in lines.chunks(1_500).enumerate() {
+        let file = in_parts.write(&format!("{n}"), &join_lines(part));
+        in_parts.load("binance_spot", "BTCUSDT", [file]).ok();
+        in_parts.run(["build"]).ok();
+    }
+    assert_alike(&in_parts.sql(BARS), &expected, "in parts");
+    assert_equals_full(&in_parts, &MARTS);
+
+    // Every row is received up to an hour late.
+    let mut rng = Rng(5);
+    let mut late: Vec<(u64, &str)> = lines
+        .iter()
+        .map(|line| {
+            let (ns, message) = line.split_once(' ').unwrap();
+            (ns.parse::<u64>().unwrap() + rng.next() % HOUR_NS, message)
+        })
+        .collect();
+    late.sort_unstable();
+    let late: Vec<String> = late
+        .iter()
+        .map(|(ns, message)| format!("{ns} {message}"))
+        .collect();
+    let shuffled = Db::new();
+    for (n, part) in late.chunks(1_000).enumerate() {
+        let file = shuffled.write(&format!("{n}"), &join_lines(part));
+        shuffled.load("binance_spot", "BTCUSDT", [file]).ok();
+        shuffled.run(["build"]).ok();
+        if n == 4 {
+            shuffled.run(["seal", "--all"]).ok();
+        }
+    }
+    assert_alike(&shuffled.sql(BARS), &expected, "an hour late");
+    assert_equals_full(&shuffled, &MARTS);
+}
+
+#[test]
+fn late_rows_correct_the_mart_and_are_listed() {
+    let db = Db::new();
+    trades(
+        &db,
+        "a",
+        &day(&[(36_000, 1, "10"), (36_001, 2, "11"), (40_000, 3, "12")]),
+    );
+    db.run(["build"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM late_rows"), 0);
+    trades(
+        &db,
+        "b",
+        &day(&[(36_002, 4, "15"), (36_059, 5, "14"), (40_001, 6, "13")]),
+    );
+    db.run(["build"]).ok().shows(&["2 rows came late"]);
+    assert_eq!(
+        db.row("SELECT high, close, trades FROM ohlcv_1m ORDER BY ts LIMIT 1"),
+        ["15.0", "14.0", "4"]
+    );
+    assert_eq!(
+        db.row("SELECT source, symbol, rows, late_by, corrected FROM late_rows WHERE model = 'ohlcv_1s'"),
+        ["trades", SYMBOL, "2", "01:06:38", "true"]
+    );
+    assert_eq!(
+        db.count("SELECT count(*) FROM trades JOIN late_rows l ON seq BETWEEN first_seq AND last_seq AND model = 'ohlcv_1s' WHERE trades.ts < l.ts + INTERVAL 1 minute"),
+        2
+    );
+}
+
+/// Trades of a venue that takes some back, in any order, with seals, kills and rebuilds between. `MDB_MODEL_ROUNDS` sets the
+/// number of rounds.
+#[test]
+fn whatever_happens_every_mart_equals_one_made_from_the_beginning() {
+    const STOCKS: &str = "alpaca_stocks";
+    let start_ns = 1_680_789_600_000_000_000_u64;
+    let rounds = setting("MDB_MODEL_ROUNDS", 1);
+    for seed in 0..rounds {
+        let mut rng = Rng(0x5eed + seed);
+        let db = Db::new();
+        let mut frames: Vec<(u64, String)> = Vec::new();
+        for id in 1..=1_200_u64 {
+            let ns = start_ns + rng.next() % (3 * HOUR_NS);
+            let time = jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap();
+            let (symbol, price) = (["AAPL", "EEM", "SPY"][rng.below(3)], 100 + rng.below(50));
+            let trade = format!(
+                r#"[{{"T":"t","S":"{symbol}","i":{id},"x":"M","p":{price},"s":{},"c":["@"],"z":"B","t":"{time}"}}]"#,
+                1 + rng.below(9)
+            );
+            let received = ns + rng.next() % HOUR_NS;
+            frames.push((received, trade));
+            let taken_back = match rng.below(20) {
+                0 => Some(format!(
+                    r#"[{{"T":"x","S":"{symbol}","i":{id},"x":"M","p":{price},"s":1,"a":"C","z":"B","t":"{time}"}}]"#
+                )),
+                1 => Some(format!(
+                    r#"[{{"T":"c","S":"{symbol}","x":"M","oi":{id},"op":{price},"os":1,"oc":["@"],"ci":{},"cp":99,"cs":2,"cc":["@"],"z":"B","t":"{time}"}}]"#,
+                    100_000 + id
+                )),
+                _ => None,
+            };
+            frames.extend(taken_back.map(|frame| (received + rng.next() % HOUR_NS, frame)));
+        }
+        frames.sort_unstable();
+        let lines: Vec<String> = frames
+            .iter()
+            .map(|(ns, frame)| format!("{ns} {frame}"))
+            .collect();
+        let mut at = 0;
+        let mut steps = Vec::new();
+        while at < lines.len() {
+            let end = (at + 1 + rng.below(200)).min(lines.len());
+            let file = db.write(&format!("{at}"), &join_lines(&lines[at..end]));
+            db.load(STOCKS, "", [file]).ok();
+            at = end;
+            match rng.below(10) {
+                0 => drop(db.run(["seal", "--all"]).ok()),
+                1 => drop(db.run(["rebuild"]).ok()),
+                2..=3 => {
+                    let mut command = db.command();
+                    command.arg("build");
+                    let killed =
+                        Live::spawn(command).kill_after(Duration::from_millis(rng.next() % 120));
+                    steps.push(if killed { "killed" } else { "built" });
+                }
+                4..=7 => drop(db.run(["build"]).ok()),
+                _ => {}
+            }
+        }
+        db.run(["build"]).ok();
+        assert!(
+            db.count("SELECT count(*) FROM trade_corrections") > 50,
+            "seed {seed}"
+        );
+        assert!(
+            db.count("SELECT count(*) FROM ohlcv_1s") > 900,
+            "seed {seed}"
+        );
+        eprintln!("seed {seed}: {steps:?}");
+        assert_equals_full(&db, &MARTS);
+        db.assert_sound();
+    }
+}
+
+#[test]
+fn marts_of_many_rows_are_whole_for_those_that_read_them() {
+    let db = Db::new();
+    let file = db.beside("trades.parquet");
+    let trades = format!(
+        "COPY (SELECT make_timestamp_ns(1722470400000000000 + i * 250000000) AS ts, 'S' || i % 7 AS symbol, 1.5 AS price, \
+         1.0 AS size, 'buy' AS side FROM range(700000) t(i)) TO '{}'",
+        file.display()
+    );
+    db.run(["sql", "--write", &trades]).ok();
+    db.run(["load", file.to_str().unwrap(), "--venue", "v"])
+        .ok();
+    db.run(["build"]).ok();
+    for mart in ["ohlcv_1s", "ohlcv_1m", "ohlcv_1h", "ohlcv_1d"] {
+        assert_eq!(
+            db.value(&format!("SELECT sum(trades) FROM {mart}")),
+            "700000",
+            "{mart}"
+        );
+    }
+    assert_eq!(
+        db.value("SELECT newest FROM ops.models WHERE name = 'ohlcv_1s'"),
+        "2024-08-03 00:36:39"
+    );
+}
+
+#[test]
+fn what_is_not_touched_is_not_written() {
+    let db = Db::new();
+    write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "1"), (130, 3, "1")]));
+    db.run(["build", "counts"]).ok().shows(&["full"]);
+    let place = "SELECT n, rowid FROM counts ORDER BY ts";
+    let before = db.sql(place);
+    trades(&db, "b", &day(&[(75, 4, "1")]));
+    db.run(["build", "counts"])
+        .ok()
+        .shows(&["windows", "1 rows made"]);
+    let after = db.sql(place);
+    assert_eq!([&before[0], &before[2]], [&after[0], &after[2]]);
+    assert_eq!((before[1][0].as_str(), after[1][0].as_str()), ("1", "2"));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list of faults")]
+fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    let check = |path: &str, text: &str, parts: &[&str]| {
+        let file = write_sql(&db, path, text);
+        let name = format!("sql/{path}");
+        let mut all = vec![name.as_str()];
+        all.extend(parts);
+        db.run(["sql", "SELECT 1"]).fails_naming(&all);
+        fs::remove_file(file).unwrap();
+        db.run(["sql", "SELECT 1"]).ok();
+    };
+    let full = "-- A.\n-- @materialize full\n";
+    check(
+        "marts/a.sql",
+        &format!("{full}SELECT\n  nothing FROM trades"),
+        &[":4", "nothing"],
+    );
+    check(
+        "marts/a.sql",
+        &format!("{full}SELECT * FROM\n  no_such_table"),
+        &[":4", "no_such_table"],
+    );
+    check(
+        "marts/a.sql",
+        &format!("{full}SELECT 1 FRM x y z"),
+        &[":3", "syntax error"],
+    );
+    check("marts/a.sql", "-- A.\nSELECT 1 AS a", &["@materialize"]);
+    check(
+        "marts/a.sql",
+        &format!("{full}CREATE TABLE a AS SELECT 1"),
+        &["must be one SELECT"],
+    );
+    check(
+        "views/ohlcv_1m.sql",
+        "-- A.\nSELECT 1 AS a",
+        &["two models cannot have one name"],
+    );
+    check(
+        "views/trades.sql",
+        "-- A.\nSELECT 1 AS a",
+        &["canonical table"],
+    );
+    check(
+        "marts/a.sql",
+        &mart("-- @window soon\n", COUNTS),
+        &[":6", "soon"],
+    );
+    check(
+        "marts/a.sql",
+        &mart("-- @column ts DATE when\n", COUNTS),
+        &[":6", "ts DATE", "symbol VARCHAR"],
+    );
+    check(
+        "marts/a.sql",
+        &mart(
+            "-- @column symbol VARCHAR which\n-- @column ts TIMESTAMP_NS when\n",
+            COUNTS,
+        ),
+        &[":7", "a column n that no @column promises"],
+    );
+    check(
+        "marts/a.sql",
+        &mart("", "SELECT symbol, ts::DATE AS ts FROM trades"),
+        &["must be a TIMESTAMP_NS"],
+    );
+    check(
+        "marts/a.sql",
+        &mart("", "SELECT 1 AS n, ts FROM trades"),
+        &["@key names 'symbol'"],
+    );
+    check(
+        "marts/a.sql",
+        &mart(
+            "",
+            "SELECT symbol, ts, 1 AS n FROM trades JOIN o USING (symbol)",
+        ),
+        &["o does not exist"],
+    );
+    write_sql(
+        &db,
+        "views/o.sql",
+        "-- O.\nSELECT DISTINCT symbol FROM trades",
+    );
+    check(
+        "marts/a.sql",
+        &mart(
+            "",
+            "SELECT symbol, ts, 1 AS n FROM trades JOIN o USING (symbol)",
+        ),
+        &["@whole o"],
+    );
+    write_sql(
+        &db,
+        "views/b.sql",
+        "-- B.\nSELECT * FROM trades\nWHERE symbol IN (SELECT symbol FROM a)",
+    );
+    fs::write(
+        db.dir().join("sql/views/a.sql"),
+        "-- A.\nSELECT symbol FROM b",
+    )
+    .unwrap();
+    db.run(["sql", "SELECT 1"])
+        .fails_naming(&["sql/views/b.sql:3", "a reads b reads a"]);
+}
+
+#[test]
+fn a_mart_that_fails_half_way_keeps_its_version_and_others_are_built() {
+    let db = Db::new();
+    let fragile = "SELECT symbol, bucket_start(ts, '1 minute') AS ts, sum(price) AS n,\n\
+                   error(IF(max(price) = 7, 'seven', NULL)) AS e FROM trades GROUP BY ALL";
+    write_sql(&db, "marts/fragile.sql", &mart("", fragile));
+    write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    db.run(["build"]).ok();
+    let before = db.sql("FROM fragile ORDER BY ts");
+    trades(&db, "b", &day(&[(15, 3, "3"), (75, 4, "7")]));
+    let run = db
+        .run(["build"])
+        .exits(1)
+        .shows(&["fragile                  failed"])
+        .says(&["fragile.sql", "seven"]);
+    assert!(
+        !run.stdout.contains("counts                   failed"),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(db.sql("FROM fragile ORDER BY ts"), before);
+    assert_eq!(db.value("SELECT sum(n) FROM counts"), "4");
+    assert_eq!(
+        db.row("SELECT name, error LIKE '%seven%' FROM ops.models WHERE error IS NOT NULL"),
+        ["fragile", "true"]
+    );
+    // Mended, it takes up all that it has missed.
+    write_sql(
+        &db,
+        "marts/fragile.sql",
+        &mart("", &fragile.replace("= 7", "= 8")),
+    );
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.count("SELECT count(*) FROM ops.models WHERE error IS NOT NULL"),
+        0
+    );
+    assert_ne!(db.sql("FROM fragile ORDER BY ts"), before);
+}
+
+#[test]
+fn windows_that_are_not_what_the_sql_groups_by_are_refused() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(3_700, 1, "1"), (7_300, 2, "2")]));
+    let hours = COUNTS.replace("1 minute", "1 hour");
+    write_sql(&db, "marts/counts.sql", &mart("", &hours));
+    db.run(["build", "counts"]).ok();
+    trades(&db, "b", &day(&[(3_900, 3, "1")]));
+    db.run(["build", "counts"])
+        .exits(1)
+        .says(&["counts.sql", "@window", "01:00:00"]);
+    let twice = mart(
+        "",
+        "SELECT symbol, bucket_start(ts, '1 minute') AS ts, price FROM trades",
+    );
+    write_sql(&db, "marts/twice.sql", &twice);
+    trades(&db, "c", &day(&[(3_901, 4, "2")]));
+    db.run(["build", "twice"])
+        .exits(1)
+        .says(&["twice.sql", "two rows of one key"]);
+}
+
+#[test]
+fn other_columns_other_comments_and_files_that_are_gone_are_noticed() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    let file = write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    let view = write_sql(&db, "views/more.sql", "-- More.\nSELECT * FROM counts");
+    db.run(["build"]).ok();
+    let state = || db.run(["models", "--format", "csv"]).ok().stdout;
+    let of = |name: &str| {
+        let rows = parse_csv(&state());
+        rows.into_iter().find(|row| row[0] == name).unwrap()
+    };
+    assert_eq!(of("counts")[1..4], ["incremental", "ok", "2"]);
+    assert_eq!(of("more")[1..3], ["view", ""]);
+    trades(&db, "b", &day(&[(71, 3, "2")]));
+    assert_eq!(of("counts")[2], "behind");
+    db.run(["build"]).ok();
+    assert_eq!(of("counts")[2], "ok");
+
+    // A comment is part of it.
+    write_sql(
+        &db,
+        "marts/counts.sql",
+        &mart("", COUNTS).replace("A mart.", "Another mart."),
+    );
+    assert_eq!(of("counts")[2], "changed");
+    db.run(["build"])
+        .ok()
+        .shows(&["counts                   full"]);
+
+    // Until it is built its rows stay as they were, and so does what is made of them.
+    let columns = COUNTS.replace("count(*) AS n", "count(*) AS n, max(price) AS top");
+    write_sql(&db, "marts/counts.sql", &mart("", &columns));
+    write_sql(&db, "views/more.sql", "-- More.\nSELECT top FROM counts");
+    assert_eq!(db.value("SELECT sum(n) FROM counts"), "3");
+    assert_eq!(of("counts")[2], "changed");
+    db.run(["build"]).ok();
+    assert_eq!(db.value("SELECT max(top) FROM more"), "2.0");
+
+    fs::remove_file(view).unwrap();
+    fs::remove_file(file).unwrap();
+    db.try_sql("FROM counts").exits(1);
+    assert_eq!(
+        db.count("SELECT count(*) FROM ops.models WHERE name = 'counts'"),
+        0
+    );
+    db.run(["sql", "--write", "CREATE TABLE mine AS SELECT 1 AS a"])
+        .ok();
+    write_sql(
+        &db,
+        "marts/mine.sql",
+        "-- M.\n-- @materialize full\nSELECT 2 AS a",
+    );
+    db.run(["sql", "FROM mine"])
+        .fails_naming(&["marts/mine.sql", "of your own"]);
+}
+
+#[test]
+fn macros_and_views_count_for_what_they_read() {
+    let db = Db::new();
+    write_sql(
+        &db,
+        "macros/tops.sql",
+        "-- The highest price of a symbol.\nCREATE OR REPLACE MACRO tops(rel) AS TABLE SELECT symbol, max(price) AS top FROM query_table(rel) GROUP BY symbol;",
+    );
+    write_sql(&db, "views/v.sql", "-- V.\nSELECT * FROM tops('trades')");
+    write_sql(
+        &db,
+        "marts/m.sql",
+        "-- M.\n-- @materialize full\nSELECT * FROM v",
+    );
+    trades(&db, "a", &day(&[(10, 1, "1")]));
+    db.run(["build", "m"]).ok();
+    assert_eq!(db.value("SELECT top FROM m"), "1.0");
+    db.run(["build", "m"]).ok().shows(&["up to date"]);
+    trades(&db, "b", &day(&[(11, 2, "5")]));
+    db.run(["build", "m"]).ok().shows(&["full"]);
+    assert_eq!(db.value("SELECT top FROM m"), "5.0");
+    let tree = db.run(["lineage", "m"]).ok().stdout;
+    assert!(
+        tree.starts_with("m (full)\n└─ v (view)\n   └─ trades (table)\n"),
+        "{tree}"
+    );
+    assert!(
+        tree.contains("raw_messages (table) by ")
+            && tree.contains("sql/venues/binance_spot/trades.sql"),
+        "{tree}"
+    );
+    db.run(["lineage", "m", "--format", "mermaid"])
+        .ok()
+        .shows(&["graph LR", "trades --> v", "v --> m"]);
+    db.run(["lineage", "nothing"])
+        .exits(1)
+        .says(&["there is no relation 'nothing'"]);
+}
+
+#[test]
+fn each_kind_of_test_fails_on_data_that_breaks_it_and_passes_on_data_that_does_not() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    let tested = |declared: &str| {
+        let text = format!(
+            "-- V.\n-- @test {declared}\nSELECT venue, symbol, ts, price, side, trade_id, nullif(price, 2) AS gap FROM trades"
+        );
+        write_sql(&db, "views/tested.sql", &text);
+        db.run(["test", "tested", "--format", "csv"])
+    };
+    for (passes, fails, rows) in [
+        ("not_null price, symbol", "not_null price, gap", "1"),
+        ("unique trade_id", "unique symbol, venue", "1"),
+        ("accepted side buy|sell", "accepted side buy|unknown", "1"),
+        (
+            "relationship symbol -> latest.symbol",
+            "relationship trade_id -> latest.symbol",
+            "2",
+        ),
+        ("range price > 0", "range price < 2", "1"),
+        ("row_count = 2", "row_count > 2", "1"),
+        ("freshness 9999 days", "freshness 1 day", "1"),
+    ] {
+        let run = tested(passes).ok();
+        assert_eq!(parse_csv(&run.stdout)[1][2], "ok", "{passes}");
+        let run = tested(fails).exits(1).says(&["1 of 1 tests failed"]);
+        let row = &parse_csv(&run.stdout)[1];
+        assert_eq!([row[1].as_str(), &row[2], &row[4]], [fails, "failed", rows]);
+        assert!(row[6].ends_with("sql/views/tested.sql:2"), "{row:?}");
+        let run = tested(&format!("warn: {fails}")).ok();
+        assert_eq!(parse_csv(&run.stdout)[1][2..4], ["failed", "warn"]);
+    }
+    tested("range nothing > 0").exits(1).shows(&["broken"]);
+    fs::remove_file(db.dir().join("sql/views/tested.sql")).unwrap();
+
+    write_sql(
+        &db,
+        "tests/dear.sql",
+        "-- No trade above 1.\nSELECT price, 'too dear' AS what FROM trades WHERE price > 1",
+    );
+    let run = db.run(["test", "trades", "--format", "csv"]).exits(1);
+    let rows = parse_csv(&run.stdout);
+    let row = rows.iter().find(|row| row[0] == "dear").unwrap();
+    assert!(row[7].contains("too dear"), "{row:?}");
+    write_sql(
+        &db,
+        "tests/dear.sql",
+        "-- No trade above 1.\n-- @severity warn\nSELECT price FROM trades WHERE price > 1",
+    );
+    db.run(["test", "trades"]).ok();
+}
+
+#[test]
+fn the_built_in_tests_pass_on_what_mdb_makes() {
+    let db = Db::new();
+    let file = db.write("capture", &synthetic::capture(7, 5_000).bytes());
+    synthetic::load(&db, &file).ok();
+    db.run(["build"]).ok();
+    db.run(["test"]).ok();
+    assert!(db.count("SELECT count(*) FROM mart_liquidity") > 1);
+    assert_eq!(
+        db.value("SELECT sum(rows) FROM mart_exchange_health WHERE channel = 'trades'"),
+        db.value("SELECT count(*) FROM trades")
+    );
+}
+
+#[test]
+fn a_test_that_fails_keeps_the_mart_as_it_was() {
+    let db = Db::new();
+    let tags = "-- @test range n < 3\n-- @test warn: range n < 2\n";
+    write_sql(&db, "marts/counts.sql", &mart(tags, COUNTS));
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2")]));
+    db.run(["build", "counts"])
+        .ok()
+        .says(&["warning: ", "n < 2"]);
+    trades(&db, "b", &day(&[(12, 3, "1"), (70, 4, "1")]));
+    db.run(["build", "counts"]).exits(1).says(&[
+        "counts.sql:6",
+        "range n < 3",
+        "nothing was changed",
+    ]);
+    assert_eq!(db.sql("SELECT n FROM counts"), [["2"]]);
+    write_sql(
+        &db,
+        "marts/counts.sql",
+        &mart(&tags.replace('3', "9"), COUNTS),
+    );
+    db.run(["build", "counts"]).ok();
+    assert_eq!(db.sql("SELECT n FROM counts ORDER BY ts"), [["3"], ["1"]]);
+}
+
+#[test]
+fn what_retention_drops_stays_in_the_marts() {
+    let db = Db::new();
+    let days = |id: u64, day: u64| {
+        let ns = 1_723_075_200_000_000_000_u64 + day * 24 * HOUR_NS + 5_000_000_000;
+        trade_line(
+            &ns.to_string(),
+            &id.to_string(),
+            "1",
+            "1",
+            &(ns / 1_000_000).to_string(),
+        )
+    };
+    trades(&db, "a", &[days(1, 0), days(2, 1), days(3, 2)]);
+    db.run(["build"]).ok();
+    db.run(["retain", "--table", "trades", "--keep", "1 day"])
+        .ok();
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 1);
+    // One that comes for a day that was dropped is in no bar, and that is told.
+    trades(&db, "b", &[days(4, 0), days(5, 2)]);
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT trades FROM ohlcv_1d ORDER BY ts"),
+        [["1"], ["1"], ["2"]]
+    );
+    assert_eq!(
+        db.value("SELECT corrected FROM late_rows WHERE model = 'ohlcv_1s'"),
+        "false"
+    );
+    db.run(["build", "--full"]).ok();
+    assert_eq!(
+        db.sql("SELECT trades FROM ohlcv_1d ORDER BY ts"),
+        [["1"], ["1"], ["2"]]
+    );
+}
+
+#[test]
+fn what_mdb_new_begins_runs_as_it_is() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2")]));
+    for sort in ["view", "mart", "test", "venue"] {
+        let name = format!("my_{sort}");
+        db.run(["new", sort, &name]).ok().shows(&["wrote ", &name]);
+        db.run(["new", sort, &name]).exits(1).says(&[&name]);
+    }
+    db.run(["build"]).ok();
+    assert_eq!(db.value("SELECT turnover FROM my_mart"), "3.0");
+    assert_eq!(db.count("SELECT count(*) FROM my_view"), 2);
+    db.run(["test", "my_mart", "my_test"]).ok();
+    db.run(["new", "view", "../up"])
+        .exits(1)
+        .says(&["is no name"]);
+}
