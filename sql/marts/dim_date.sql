@@ -1,7 +1,5 @@
 -- Days from 1990 to 2050, with ISO weeks and the trading days of New York's exchanges.
--- Their holidays follow from the rules: those on a Saturday are kept on the Friday, but for New Year's, those on a Sunday
--- on the Monday; Martin Luther King's from 1998, Juneteenth from 2022. Single days on which they were closed are listed
--- up to January 2025. Days that end early are trading days.
+-- The macro `xnys_days` says by which rules. Days that end early are trading days.
 -- @materialize full
 -- @key date_key
 -- @column date_key VARCHAR md5 of the date as text
@@ -29,44 +27,8 @@
 -- @test unique date
 -- @test row_count = 22280
 -- @test range trading_days_in_week BETWEEN 0 AND 5
-WITH years AS (
-    SELECT y, make_date(y, 1, 1) AS new_year, make_date(y, 7, 4) AS july_4, make_date(y, 12, 25) AS christmas,
-           -- Easter, by the rule of Meeus, Jones and Butcher.
-           make_date(y, (h + l - 7 * m + 114) // 31, (h + l - 7 * m + 114) % 31 + 1) AS easter
-    FROM (
-        SELECT *, (32 + 2 * (b % 4) + 2 * (c // 4) - h - c % 4) % 7 AS l,
-               (a + 11 * h + 22 * ((32 + 2 * (b % 4) + 2 * (c // 4) - h - c % 4) % 7)) // 451 AS m
-        FROM (
-            SELECT y, y % 19 AS a, y // 100 AS b, y % 100 AS c,
-                   (19 * (y % 19) + y // 100 - y // 400 - (y // 100 - (y // 100 + 8) // 25 + 1) // 3 + 15) % 30 AS h
-            FROM (SELECT unnest(range(1989, 2052)) AS y)
-        )
-    )
-), closed AS (
-    -- The n-th Monday of a month is the one that falls on its days 7 n - 6 to 7 n.
-    SELECT unnest([
-        CASE dayofweek(new_year) WHEN 6 THEN NULL WHEN 0 THEN new_year + 1 ELSE new_year END,
-        IF(y >= 1998, make_date(y, 1, 21) - (isodow(make_date(y, 1, 21)) - 1)::INTEGER, NULL),
-        make_date(y, 2, 21) - (isodow(make_date(y, 2, 21)) - 1)::INTEGER,
-        easter - 2,
-        make_date(y, 5, 31) - (isodow(make_date(y, 5, 31)) - 1)::INTEGER,
-        IF(y >= 2022, CASE dayofweek(make_date(y, 6, 19)) WHEN 6 THEN make_date(y, 6, 18) WHEN 0 THEN make_date(y, 6, 20)
-                                                          ELSE make_date(y, 6, 19) END, NULL),
-        CASE dayofweek(july_4) WHEN 6 THEN july_4 - 1 WHEN 0 THEN july_4 + 1 ELSE july_4 END,
-        make_date(y, 9, 7) - (isodow(make_date(y, 9, 7)) - 1)::INTEGER,
-        make_date(y, 11, 28) - ((isodow(make_date(y, 11, 28)) + 3) % 7)::INTEGER,
-        CASE dayofweek(christmas) WHEN 6 THEN christmas - 1 WHEN 0 THEN christmas + 1 ELSE christmas END
-    ]) AS date
-    FROM years
-    UNION
-    -- Funerals of presidents, September 2001, a hurricane.
-    SELECT unnest(['1994-04-27', '2001-09-11', '2001-09-12', '2001-09-13', '2001-09-14', '2004-06-11', '2007-01-02',
-                   '2012-10-29', '2012-10-30', '2018-12-05', '2025-01-09']::DATE[])
-), days AS (
-    SELECT date, (date_trunc('week', date))::DATE AS week_start,
-           isodow(date) < 6 AND date NOT IN (SELECT date FROM closed WHERE date IS NOT NULL) AS is_trading_day
-    -- A week more at either end, so that the first and last are whole.
-    FROM (SELECT unnest(range('1989-12-25'::DATE, '2051-01-09'::DATE, INTERVAL 1 DAY))::DATE AS date)
+WITH days AS (
+    SELECT date, date_trunc('week', date)::DATE AS week_start, is_open AS is_trading_day FROM xnys_days()
 )
 SELECT md5(date::VARCHAR) AS date_key, date, year(date) AS year, quarter(date) AS quarter, month(date) AS month,
        monthname(date) AS month_name, day(date) AS day, dayofyear(date) AS day_of_year, isodow(date) AS day_of_week,
@@ -81,4 +43,3 @@ JOIN (
            max(date) FILTER (is_trading_day) AS last_one
     FROM days GROUP BY week_start
 ) USING (week_start)
-WHERE date BETWEEN '1990-01-01' AND '2050-12-31'

@@ -1,9 +1,10 @@
 //! Plain values that every module shares: the names of the tables mdb itself writes, the book's
-//! sequencing rules, and civil time. No I/O, no clock.
+//! sequencing rules, civil time and its zones. No I/O, no clock.
 
 pub mod frame;
 pub mod time;
 pub mod window;
+pub mod zone;
 
 use serde::Deserialize;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use duckdb::{AccessMode, Config, Connection};
 
 use super::error::{Doing, Error, Result};
+use super::functions;
 use crate::config::StoreSettings;
 
 /// The database file in a database's directory.
@@ -65,6 +66,7 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
         "SET GLOBAL file_search_path = '{directory}'; SET GLOBAL parquet_metadata_cache = true;"
     ))
     .doing("setting file_search_path")?;
+    functions::register(&conn)?;
     Ok(conn)
 }
 

@@ -11,6 +11,7 @@ mod doctor;
 mod duck;
 mod error;
 mod events;
+mod functions;
 mod import;
 mod insert;
 mod key;

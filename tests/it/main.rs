@@ -51,3 +51,4 @@ mod synthetic;
 mod upkeep;
 mod venues;
 mod wire;
+mod zones;

@@ -99,6 +99,8 @@ fn answers_are_those_of_the_file_in_every_format() {
         "SELECT i::VARCHAR::ENUM ('0', '1', '2') AS e, [i, NULL] AS l, {'a': i, 'b': 'x'} AS s, MAP {i: 'v'} AS m, \
                 CASE WHEN i % 2 = 0 THEN NULL ELSE i END AS n FROM (SELECT range % 3 AS i FROM range(5000))",
         "SELECT 1 AS a, 2 AS a, 'x' AS \"\"",
+        "SELECT at_zone(ts, 'Asia/Tokyo') AS t, zone_offset(ts, 'Asia/Tokyo') AS o, session(ts, 'XNYS') AS s \
+         FROM in_session('trades', '24x7') ORDER BY seq",
         "SHOW TABLES",
         "EXPLAIN SELECT 1",
         "SELECT 1 AS one; SELECT 'two' AS two; CREATE TEMP TABLE t AS SELECT 3; FROM t",
@@ -175,6 +177,8 @@ fn errors_are_those_of_the_file() {
         "PREPARE p AS CREATE TABLE mine (i INT); EXECUTE p",
         "COMMENT ON TABLE hot.trades IS 'mine'",
         "COMMIT",
+        "SELECT at_zone(ts, 'Europe/Lundon') FROM trades",
+        "SELECT session(ts, 'XMOON') FROM trades",
         "SET no_such_setting = 1",
         "SELECT 'a' || chr(0)",
         "COPY (SELECT 1) TO 'no_such_directory/x.csv'",

@@ -10,8 +10,8 @@
 -- @columns timestamp, open, high, low, close, volume
 -- @optional interval
 SELECT file_row, coalesce(given_venue, 'alpha_vantage') AS venue, coalesce(given_symbol, upper(named)) AS symbol,
-       new_york_to_utc(CASE span WHEN '1w' THEN date_trunc('week', moment) WHEN '1M' THEN date_trunc('month', moment)
-                                 ELSE moment END) AS ts,
+       from_zone(CASE span WHEN '1w' THEN date_trunc('week', moment) WHEN '1M' THEN date_trunc('month', moment)
+                           ELSE moment END, 'America/New_York') AS ts,
        coalesce(span, CASE WHEN length(timestamp::VARCHAR) = 10 THEN '1d' END) AS "interval",
        to_number(open) AS open, to_number(high) AS high, to_number(low) AS low, to_number(close) AS close,
        to_number(volume) AS volume

@@ -10,7 +10,7 @@
 -- @columns timestamp, open, high, low, close, adjusted close, volume, dividend amount
 -- @optional interval
 SELECT file_row, coalesce(given_venue, 'alpha_vantage') AS venue, coalesce(given_symbol, upper(named)) AS symbol,
-       new_york_to_utc(date_trunc(IF(span = '1M', 'month', 'week'), moment)) AS ts, span AS "interval",
+       from_zone(date_trunc(IF(span = '1M', 'month', 'week'), moment), 'America/New_York') AS ts, span AS "interval",
        to_number(open) AS open, to_number(high) AS high, to_number(low) AS low, to_number(close) AS close,
        to_number("adjusted close") AS adj_close, to_number(volume) AS volume, to_number("dividend amount") AS dividend
 FROM (

@@ -7,7 +7,7 @@
 -- @into bars
 -- @columns timestamp, open, high, low, close, adjusted_close, volume, dividend_amount, split_coefficient
 SELECT file_row, coalesce(given_venue, 'alpha_vantage') AS venue, coalesce(given_symbol, upper(named)) AS symbol,
-       new_york_to_utc(TRY_CAST(timestamp AS TIMESTAMP)) AS ts, '1d' AS "interval",
+       from_zone(TRY_CAST(timestamp AS TIMESTAMP), 'America/New_York') AS ts, '1d' AS "interval",
        to_number(open) AS open, to_number(high) AS high, to_number(low) AS low, to_number(close) AS close,
        to_number(adjusted_close) AS adj_close, to_number(volume) AS volume, to_number(dividend_amount) AS dividend
 FROM (

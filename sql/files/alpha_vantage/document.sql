@@ -12,7 +12,7 @@
 -- @read document
 -- @columns document
 SELECT file_row, coalesce(given_venue, 'alpha_vantage') AS venue, coalesce(given_symbol, ticker) AS symbol,
-       CASE zone WHEN 'US/Eastern' THEN new_york_to_utc(start)
+       CASE zone WHEN 'US/Eastern' THEN from_zone(start, 'America/New_York')
                  WHEN 'UTC' THEN TRY_CAST(start AS TIMESTAMP_NS) END AS ts,
        "interval", to_number(f[1]) AS open, to_number(f[2]) AS high, to_number(f[3]) AS low, to_number(f[4]) AS close,
        to_number(f[5]) AS adj_close, to_number(coalesce(f[6], f[7])) AS volume, to_number(f[8]) AS dividend,

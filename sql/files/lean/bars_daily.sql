@@ -9,7 +9,8 @@
 SELECT file_row, coalesce(given_venue, 'usa') AS venue,
        coalesce(given_symbol, upper(nullif(regexp_extract(file_name, '^([^_]+?)(?:\.(?:csv|gz|zst))*$', 1), '')))
        AS symbol,
-       new_york_to_utc(start) AS ts, CASE WHEN start IS NOT NULL THEN IF(hour(start) = 0, '1d', '1h') END AS "interval",
+       from_zone(start, 'America/New_York') AS ts,
+       CASE WHEN start IS NOT NULL THEN IF(hour(start) = 0, '1d', '1h') END AS "interval",
        to_number(open) / 10000 AS open, to_number(high) / 10000 AS high, to_number(low) / 10000 AS low,
        to_number(close) / 10000 AS close, to_number(volume) AS volume, true AS is_final
 FROM (SELECT *, try_strptime(time::VARCHAR, '%Y%m%d %H:%M') AS start FROM file)

@@ -17,7 +17,8 @@ SELECT file_row, coalesce(given_venue, 'usa') AS venue, named AS symbol,
 FROM (
     -- of a day on which the clock changes, what counts is the afternoon's time: nothing trades before
     SELECT *, TRY_CAST(time AS DOUBLE) AS ms,
-           epoch_ns(new_york_to_utc(TRY_CAST(day AS TIMESTAMP_NS) + INTERVAL 12 HOUR)) - 43200000000000 AS midnight
+           epoch_ns(from_zone(TRY_CAST(day AS TIMESTAMP_NS) + INTERVAL 12 HOUR, 'America/New_York'))
+           - 43200000000000 AS midnight
     FROM (
         SELECT *, coalesce(given_date, try_strptime(left(file_name, 8), '%Y%m%d')::DATE) AS day,
                coalesce(given_symbol, upper(nullif(regexp_extract(file_name, '^\d{8}_(.+)_trade_tick', 1, 'i'), '')))

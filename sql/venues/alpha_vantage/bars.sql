@@ -9,7 +9,8 @@
 -- adjusted unless the request said otherwise.
 -- @match Time Series
 SELECT seq, recv_ts, venue, symbol,
-       CASE zone WHEN 'US/Eastern' THEN new_york_to_utc(start) WHEN 'UTC' THEN TRY_CAST(start AS TIMESTAMP_NS) END AS ts,
+       CASE zone WHEN 'US/Eastern' THEN from_zone(start, 'America/New_York')
+                 WHEN 'UTC' THEN TRY_CAST(start AS TIMESTAMP_NS) END AS ts,
        "interval", to_number(f[1]) AS open, to_number(f[2]) AS high, to_number(f[3]) AS low, to_number(f[4]) AS close,
        to_number(f[5]) AS adj_close, to_number(coalesce(f[6], f[7])) AS volume, to_number(f[8]) AS dividend,
        moment < newest OR recv_ts >= start + CASE "interval" WHEN '1w' THEN INTERVAL 14 DAYS

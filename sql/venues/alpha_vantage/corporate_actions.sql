@@ -4,7 +4,8 @@
 -- @match ex_dividend_date
 -- @match split_factor
 -- @match split coefficient
-SELECT seq, recv_ts, venue, symbol, new_york_to_utc(a.ex_date) AS ts, IF(a.number IS NULL, NULL, a.kind) AS kind,
+SELECT seq, recv_ts, venue, symbol, from_zone(a.ex_date, 'America/New_York') AS ts,
+       IF(a.number IS NULL, NULL, a.kind) AS kind,
        a.ex_date, IF(a.kind = 'split', a.number, NULL) AS ratio, IF(a.kind = 'dividend', a.number, NULL) AS amount,
        a.declared_on, a.record_date, a.pay_date
 FROM (

@@ -1,0 +1,48 @@
+-- Which part of an exchange's day a moment falls into, by the calendars of `exchange_days`.
+-- Arguments: ts (TIMESTAMP_NS, TIMESTAMP or DATE, UTC), calendar (constant text: 'XNYS', 'XNAS', '24x7', or your own),
+-- days (name of a table or view like `exchange_days`, as text).
+-- Result: STRUCT of date (the trading day, by the exchange's date), kind ('pre', 'regular', 'post' or 'closed'),
+-- opens_at and closes_at (regular hours of that day, TIMESTAMP_NS, UTC), minutes_since_open (whole ones, negative
+-- before). Hours begin with their first moment and end before their last. Where it is 'closed' all but kind are NULL.
+-- 24x7 has UTC days, all of them regular. NULL if ts is NULL or a date the calendar has not; an unknown calendar is an
+-- error.
+-- It costs about 0.3 µs a row. If you only want the rows of regular hours, `in_session` is many times quicker.
+-- Example: SELECT s.date, s.kind, sum(size) FROM (SELECT size, session(ts, 'XNYS') AS s FROM trades) GROUP BY ALL;
+CREATE OR REPLACE MACRO session(ts, calendar, days := 'exchange_days') AS CASE
+    WHEN ts IS NULL THEN NULL
+    WHEN calendar = '24x7' THEN {
+        date: ts::DATE, kind: 'regular', opens_at: ts::DATE::TIMESTAMP_NS, closes_at: (ts::DATE + 1)::TIMESTAMP_NS,
+        minutes_since_open: (epoch_ns(ts::TIMESTAMP_NS) - epoch_ns(ts::DATE::TIMESTAMP_NS)) // 60000000000}
+    -- The list has an item for each date of UTC since 1970, itself a list of one: the sessions that touch the date, which
+    -- may be those of the dates around. It is NULL where the calendar has no date. The list is made once in a query; an
+    -- item is found without a search.
+    ELSE list_transform((
+        SELECT list_concat(list_resize(touching[:0], first - DATE '1970-01-01'), touching)
+        FROM (
+            SELECT CASE
+                WHEN count(*) = 0 AND calendar <> '24x7'
+                THEN error('there is no calendar ''' || calendar || ''' in ' || days)
+                WHEN max(d.date) - min(d.date) >= count(*)
+                THEN error(days || ' lacks dates of the calendar ''' || calendar || '''')
+                ELSE list([list_filter([before, own, after],
+                                       lambda s: s.starts < d.date + 1 AND s.ends > d.date)] ORDER BY d.date)
+            END AS touching, min(d.date) AS first
+            FROM (
+                SELECT e.date, own, lag(own) OVER by_date AS before, lead(own) OVER by_date AS after
+                FROM (SELECT e.date, {date: e.date, starts: pre_opens_at, opens: opens_at, closes: closes_at,
+                                      ends: post_closes_at} AS own
+                      FROM query_table(days) AS e WHERE e.calendar = calendar AND e.date >= DATE '1970-01-01') AS e
+                WINDOW by_date AS (ORDER BY e.date)
+            ) AS d
+        )
+    )[greatest(ts::DATE - DATE '1970-01-01' + 1, 0)], lambda sessions: coalesce(
+        list_transform(
+            list_filter(sessions, lambda s: ts >= s.starts AND ts < s.ends),
+            lambda s: {
+                date: s.date,
+                kind: CASE WHEN ts < s.opens THEN 'pre' WHEN ts < s.closes THEN 'regular' ELSE 'post' END,
+                opens_at: s.opens, closes_at: s.closes,
+                minutes_since_open: floor((epoch_ns(ts::TIMESTAMP_NS) - epoch_ns(s.opens)) / 60000000000)::BIGINT})[1],
+        {date: NULL::DATE, kind: 'closed', opens_at: NULL::TIMESTAMP_NS, closes_at: NULL::TIMESTAMP_NS,
+         minutes_since_open: NULL::BIGINT}))[1]
+END;

@@ -1,0 +1,9 @@
+-- How far the clocks of a time zone are ahead of UTC at a moment of UTC; west of Greenwich it is negative.
+-- Arguments: ts (TIMESTAMP_NS, TIMESTAMP, DATE, or text that is one; UTC), zone (a name such as 'America/New_York').
+-- Result: INTERVAL; NULL if ts is no time, infinite or out of range, or zone is NULL. A name that is no zone's is an
+-- error.
+-- Example: SELECT zone_offset('2024-07-01', 'America/New_York') AS summer;
+CREATE OR REPLACE MACRO zone_offset(ts, zone) AS CASE
+    WHEN zone_number(zone) < 0 THEN error(zone_problem(zone))
+    ELSE to_microseconds(zone_offset_ns(TRY_CAST(ts AS TIMESTAMP_NS), zone_number(zone)) // 1000)
+END;

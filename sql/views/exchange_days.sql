@@ -1,0 +1,19 @@
+-- The days of exchanges: every date from a calendar's first to its last, open or not, with the hours of trading in UTC.
+-- `session` and `in_session` read it. XNYS is the New York Stock Exchange, XNAS Nasdaq, which has the same days: both are
+-- the macro `xnys_days`. The calendar 24x7 has no rows: it is always open.
+-- For more exchanges, put a file of this name and these columns into the database's own sql folder, where it takes this
+-- one's place: this SELECT, UNION ALL BY NAME yours. No date may be left out between a calendar's first and last.
+-- @column calendar VARCHAR code of the market (ISO 10383)
+-- @column date DATE the exchange's own date
+-- @column is_open BOOLEAN whether there is trading
+-- @column pre_opens_at TIMESTAMP_NS start of trading before regular hours, UTC; opens_at if there is none, NULL if closed
+-- @column opens_at TIMESTAMP_NS start of regular hours, UTC; NULL if closed
+-- @column closes_at TIMESTAMP_NS end of regular hours, UTC; NULL if closed
+-- @column post_closes_at TIMESTAMP_NS end of trading after regular hours, UTC; closes_at if there is none, NULL if closed
+-- @column early_close BOOLEAN whether regular hours end before their time
+-- @column holiday VARCHAR why it is closed; NULL at weekends and when open
+-- @test not_null calendar, date, is_open, early_close
+-- @test unique calendar, date
+-- @test range is_open = (opens_at IS NOT NULL)
+-- @test range pre_opens_at <= opens_at AND opens_at < closes_at AND closes_at <= post_closes_at
+SELECT calendar, days.* FROM xnys_days() AS days, (VALUES ('XNYS'), ('XNAS')) AS calendars(calendar)
