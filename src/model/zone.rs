@@ -14,20 +14,20 @@ use strsim::osa_distance;
 /// The zones by number, and the numbers by name in lower case. A zone's changes are listed when it is first asked for.
 struct Zones {
     database: TimeZoneDatabase,
-    zones: Vec<(String, OnceLock<Zone>)>,
+    named: Vec<(String, OnceLock<Zone>)>,
     numbers: HashMap<String, usize>,
 }
 
 static ZONES: LazyLock<Zones> = LazyLock::new(|| {
     let database = TimeZoneDatabase::bundled();
     let names = database.available().map(|name| name.as_str().to_owned());
-    let zones: Vec<_> = names.map(|name| (name, OnceLock::new())).collect();
-    let numbers = zones.iter().enumerate();
+    let named: Vec<_> = names.map(|name| (name, OnceLock::new())).collect();
+    let numbers = named.iter().enumerate();
     let numbers = numbers.map(|(number, (name, _))| (name.to_lowercase(), number));
     Zones {
         numbers: numbers.collect(),
         database,
-        zones,
+        named,
     }
 });
 
@@ -38,7 +38,7 @@ pub fn number(name: &str) -> Option<usize> {
 
 /// The zone of a [number].
 pub fn zone(number: usize) -> Option<&'static Zone> {
-    let (name, zone) = ZONES.zones.get(number)?;
+    let (name, zone) = ZONES.named.get(number)?;
     Some(zone.get_or_init(|| {
         // A name that the database lists it has.
         Zone::of(&ZONES.database.get(name).unwrap_or(TimeZone::UTC))
@@ -51,7 +51,7 @@ pub fn similar(name: &str) -> Vec<&'static str> {
     let city = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let wanted = name.trim().to_lowercase().replace(' ', "_");
     let few = (wanted.chars().count() / 3).clamp(1, 3);
-    let distances = ZONES.zones.iter().map(|(name, _)| {
+    let distances = ZONES.named.iter().map(|(name, _)| {
         let known = name.to_lowercase();
         let whole = osa_distance(&wanted, &known);
         let of_city = osa_distance(&city(&wanted), &city(&known));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn all() -> impl Iterator<Item = (&'static str, &'static Zone)> {
-        let names = ZONES.zones.iter().map(|(name, _)| name.as_str());
+        let names = ZONES.named.iter().map(|(name, _)| name.as_str());
         names.map(|name| (name, named(name)))
     }
 

@@ -97,7 +97,7 @@ impl VArrowScalar for AtZone {
     type State = ();
 
     fn invoke((): &(), input: RecordBatch) -> Invoked {
-        let times = by_zone(&input, Zone::utc, |ns, offset| shifted(ns, offset));
+        let times = by_zone(&input, Zone::utc, shifted);
         Ok(Arc::new(TimestampNanosecondArray::from_iter(times)))
     }
 
