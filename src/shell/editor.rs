@@ -17,7 +17,7 @@ use super::{Failure, Next, Options, Shell, command, history, output_error, saved
 use crate::query::{Open, open_at_end};
 
 /// How long Tab waits for the names of a database that has just been opened.
-const NAMES_WAIT: Duration = Duration::from_millis(500);
+const NAMES_WAIT: Duration = Duration::from_secs(3);
 
 /// How long it waits for values, and for the columns of a call or file.
 const VALUES_WAIT: Duration = Duration::from_millis(250);
@@ -88,12 +88,14 @@ impl Shell<'_> {
             return;
         };
         let mut librarian = helper.librarian.borrow_mut();
+        librarian.catalog_mut().saved = saved::names();
         if moved && let Ok(session) = self.session.try_clone() {
             *librarian = Librarian::new(session);
         }
-        if std::mem::take(&mut self.changed) {
-            librarian.refresh();
+        if !std::mem::take(&mut self.changed) && !moved {
+            return;
         }
+        librarian.refresh();
         // A question of the shell's own has no business in a transaction of the user's.
         if !self.session.in_transaction() && !self.session.is_lost() {
             let temporary = complete::relations(&mut self.session, "database_name = 'temp'");
@@ -108,7 +110,6 @@ impl Shell<'_> {
                 .flatten()
                 .collect();
         }
-        librarian.catalog_mut().saved = saved::names();
     }
 
     /// The prompt of a first line: the database, whether another process answers, and an open transaction.

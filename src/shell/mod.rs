@@ -292,6 +292,7 @@ impl<'w> Shell<'w> {
                 error => Failure::Report(format!("error: {error}\n")),
             })?;
         self.offered = true;
+        self.changed = true;
         if let Some(note) = last.note() {
             say(&format!("note: _ holds {note}\n"));
         }

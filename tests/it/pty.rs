@@ -16,7 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::harness::Db;
 
 /// How long a test waits for what should appear.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A terminal with a process in it.
 pub(crate) struct Terminal {
@@ -88,7 +88,7 @@ impl Terminal {
     /// The shell on a database, at its first prompt, the banner cleared away.
     pub(crate) fn shell(db: &Db, columns: u16) -> Self {
         let mut terminal = Self::start(db.command(), columns);
-        terminal.awaits("mdb db> ");
+        terminal.awaits("mdb db>");
         terminal.keys("\x0c");
         terminal.awaits_screen("only a prompt", |text| text.trim() == "mdb db>");
         terminal
@@ -101,12 +101,12 @@ impl Terminal {
 
     /// Types a line, and waits until the prompt is back below it.
     pub(crate) fn line(&mut self, line: &str) {
-        let prompts = self.text().matches("mdb db").count();
+        let before = self.text();
         self.keys(line);
         self.keys("\r");
         self.awaits_screen("the next prompt", |text| {
-            let last = text.trim_end().lines().last().unwrap_or_default();
-            text.matches("mdb db").count() > prompts && last.trim_end().ends_with('>')
+            let last = text.lines().last().unwrap_or_default();
+            text != before && last.starts_with("mdb db") && last.ends_with('>')
         });
     }
 

@@ -174,11 +174,6 @@ impl Catalog {
         }
         self.values.insert(of, values);
     }
-
-    /// Forgets values, which grow old while data come in.
-    pub(super) fn forget_values(&mut self) {
-        self.values.clear();
-    }
 }
 
 /// The entry of a name in any case.

@@ -13,7 +13,7 @@ use crate::query::{Error, Interrupter, Session};
 const WAITING: usize = 16;
 
 /// How long one question may take before it is given up.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is older is asked for again, while the old answer serves.
 const FRESH: Duration = Duration::from_mins(1);
@@ -112,8 +112,6 @@ impl Librarian {
     /// Names may have changed.
     pub(in crate::shell) fn refresh(&mut self) {
         self.named = Instant::now();
-        self.catalog.forget_values();
-        self.valued.clear();
         self.ask(Question::Names);
     }
 
@@ -125,6 +123,10 @@ impl Librarian {
         }
         let start = Instant::now();
         self.take(Duration::ZERO);
+        if self.catalog.keywords.is_empty() && self.open == 0 {
+            // They could not be had before.
+            self.ask(Question::Names);
+        }
         while self.catalog.keywords.is_empty() && self.take(wait.saturating_sub(start.elapsed())) {}
     }
 
