@@ -31,6 +31,7 @@ const SPEED: f64 = 100.0;
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: mdb --db /tmp/try demo")]
 pub(super) struct Args {
     /// Do not open the shell afterwards
     #[arg(long)]

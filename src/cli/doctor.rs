@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::store;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mdb doctor\n  mdb doctor --repair")]
 pub(super) struct Args {
     /// Mend what can be mended; without this nothing is changed
     #[arg(long)]

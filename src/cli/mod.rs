@@ -3,6 +3,7 @@
 
 mod build;
 mod compact;
+mod completions;
 mod demo;
 mod doctor;
 mod export;
@@ -32,14 +33,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Settings;
 use crate::{query, store};
 
 /// A market database in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "mdb", version, about, long_about = None, after_help = "Without a command: the shell.")]
+#[command(
+    name = "mdb",
+    version, about, long_about = None, after_help = "Without a command: the shell.\n\nExamples:\n  mdb demo\n  mdb stream VENUE BTCUSDT,ETHUSDT\n  mdb sql \"FROM latest\"\n  mdb --db /data/market"
+)]
 struct Cli {
     /// The database's directory.
     #[arg(
@@ -96,6 +100,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Capture the built-in sample live from this machine, load and seal it, and show what is in it
     Demo(demo::Args),
+    /// Print what makes a shell of the system complete mdb's commands
+    Completions(completions::Args),
 }
 
 /// Exit code after Ctrl-C: 128 + SIGINT.
@@ -116,7 +122,13 @@ pub(crate) enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
-    let result = settings(&cli).and_then(|settings| run(cli.command, &settings));
+    let result = match &cli.command {
+        // It needs no database, and no settings.
+        Some(Command::Completions(args)) => {
+            completions::print(args, &mut Cli::command()).map(|()| ExitCode::SUCCESS)
+        }
+        _ => settings(&cli).and_then(|settings| run(cli.command, &settings)),
+    };
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -176,6 +188,8 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
         Some(Command::Replay(args)) => replay::run(*args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
+        // Done before there were settings.
+        Some(Command::Completions(_)) => Ok(Outcome::Done),
     }?;
     Ok(match outcome {
         Outcome::Done => ExitCode::SUCCESS,

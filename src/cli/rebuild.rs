@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::store::Rebuild;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mdb rebuild\n  mdb rebuild --venue VENUE --table trades")]
 pub(super) struct Args {
     /// Only this venue's rows
     #[arg(long)]

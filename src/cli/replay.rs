@@ -22,6 +22,7 @@ use crate::store::{Load, Written};
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: mdb replay VENUE --listen 127.0.0.1:9001 --speed 10")]
 pub(super) struct Args {
     /// The venue: a folder of sql/venues/
     venue: String,

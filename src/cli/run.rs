@@ -24,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mdb run\n  mdb --db /data/market run --shell")]
 pub(super) struct RunArgs {
     /// Ask questions meanwhile; the capture ends with the shell
     #[arg(long)]

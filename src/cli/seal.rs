@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::store::{SealedFile, Which};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mdb seal\n  mdb seal --before 2024-08-09\n  mdb seal --all")]
 pub(super) struct Args {
     /// Every date, finished or not
     #[arg(long, conflicts_with = "before")]

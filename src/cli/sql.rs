@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use super::{INTERRUPTED, session};
 use crate::config::Settings;
 use crate::output::{Format, Layout};
-use crate::query::{Session, Source};
+use crate::query::{Rows, Session, Source, Types};
 use crate::shell::{self, Failure, Printer};
 
 /// Bytes gathered for one write.
@@ -21,6 +21,12 @@ const BUFFER_BYTES: usize = 1 << 18;
 
 /// Runs SQL and writes its results
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+                  mdb sql \"SELECT symbol, count(*) FROM trades GROUP BY ALL\"\n  \
+                  mdb sql --param sym=BTCUSDT \"FROM trades WHERE symbol = \\$sym\" -o trades.csv\n  \
+                  mdb sql -f report.sql --format markdown\n  \
+                  echo \"FROM latest\" | mdb sql --format json\n\
+                  Exit codes: 0, 1 error in SQL or database unavailable, 2 usage, 130 interrupted.")]
 pub(super) struct Args {
     /// The query, or several with `;` between them; without it and without -f, standard input
     #[arg(conflicts_with = "file")]
@@ -37,6 +43,11 @@ pub(super) struct Args {
     /// Writes to a file, which is complete or not there at all
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Sets a parameter, which the SQL has as $NAME; may be given again. A number, true, false or null is that, anything
+    /// else a text
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    params: Vec<(String, String)>,
 
     /// Allows changes to the database; COPY … TO a file is always allowed
     #[arg(long)]
@@ -62,7 +73,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         )?;
         return Ok(ExitCode::from(2));
     };
-    let mut session = session::open(settings, args.write)?;
+    let mut session = open(args, settings)?;
     session
         .interrupter()
         .on_ctrl_c()
@@ -77,7 +88,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     let (mut result, said) = ask(&mut session)?;
     if session.is_lost() && !said && !args.write {
         // The process has ended, and nobody has seen a part of the answer: the file gives it as well.
-        session.move_to(session::open(settings, args.write)?);
+        session.move_to(open(args, settings)?);
         (result, _) = ask(&mut session)?;
     }
     exit_code(result)
@@ -96,6 +107,30 @@ fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
         Some(Some(ran)) => writeln!(io::stdout(), "{ran}")?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A session that has the parameters.
+fn open(args: &Args, settings: &Settings) -> anyhow::Result<Session> {
+    let mut session = session::open(settings, args.write)?;
+    for (name, value) in &args.params {
+        let set = format!("SET VARIABLE {name} = {}", shell::parameter(value));
+        session
+            .run(&set, Types::Exact)
+            .and_then(Rows::finish)
+            .with_context(|| format!("cannot set the parameter {name}"))?;
+    }
+    Ok(session)
+}
+
+/// Reads `NAME=VALUE`.
+fn param(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
+    if !shell::is_plain_name(name) {
+        return Err(format!(
+            "a parameter's name is made of letters, digits and _, unlike \"{name}\""
+        ));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Writes the answer to a query to a file.
@@ -170,7 +205,7 @@ pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
     let reopen = || session::open(settings, false).map_err(|error| format!("{error:#}"));
     let session = session::open(settings, false)?;
     let mut banner = format!(
-        "mdb {} · {} · .help for help",
+        "mdb {} · {} · .help, .plot, .watch; Tab completes",
         env!("CARGO_PKG_VERSION"),
         settings.db.display()
     );
@@ -181,8 +216,11 @@ pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
             process.command, process.pid
         );
     }
+    let name = std::path::absolute(&settings.db).ok();
+    let name = name.as_deref().and_then(Path::file_name);
     let options = shell::Options {
         banner: Some(banner),
+        database: name.map(|name| name.to_string_lossy().into_owned()),
         reopen: Some(&reopen),
     };
     exit_code(shell::run(session, &options))

@@ -64,6 +64,7 @@ enum Form {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  mdb status\n  mdb status --format json")]
 pub(super) struct Args {
     /// How it is told
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]

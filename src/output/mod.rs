@@ -4,16 +4,20 @@
 //! where nothing may be left out, a page.
 
 mod cells;
+pub mod chart;
 mod csv;
+mod insert;
 mod ipc;
 mod json;
 mod json_value;
 mod line;
 mod markdown;
+mod markup;
 mod number;
 mod parquet_file;
 mod table;
 mod text;
+mod texts;
 mod time;
 mod types;
 
@@ -28,13 +32,21 @@ use parquet::errors::ParquetError;
 
 use cells::Cells;
 
+pub(crate) use table::{cut, grouped, marked_table, printable};
+pub use texts::texts;
+pub use types::{is_number, type_name};
+
 /// How a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// A table for people; fitted to the terminal, whole when piped.
     Table,
+    /// The same, but whole and never cut.
+    Box,
     /// Comma-separated, with a header; NULL is empty.
     Csv,
+    /// As csv, with tabs between the columns.
+    Tsv,
     /// One array of objects.
     Json,
     /// One object a line.
@@ -43,6 +55,12 @@ pub enum Format {
     Markdown,
     /// One column a line.
     Line,
+    /// A table of HTML.
+    Html,
+    /// A tabular of LaTeX.
+    Latex,
+    /// One INSERT a row, into a table called result.
+    Insert,
     /// Arrow IPC: the stream format to a pipe, the file format (Feather) to a file.
     Arrow,
     /// Parquet, zstd compressed.
@@ -55,6 +73,10 @@ impl Format {
     pub fn of_path(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            "html" => Some(Self::Html),
+            "tex" => Some(Self::Latex),
+            "sql" => Some(Self::Insert),
             "json" => Some(Self::Json),
             "ndjson" | "jsonl" => Some(Self::Ndjson),
             "md" => Some(Self::Markdown),
@@ -206,7 +228,19 @@ fn encoder<'w>(
     let schema = SchemaRef::clone(schema);
     Ok(match format {
         Format::Table => Box::new(table::Table::new(schema, layout, out)),
-        Format::Csv => Box::new(csv::Csv::new(schema, out)),
+        Format::Box => {
+            let layout = Layout {
+                width: None,
+                rows: None,
+                ..layout
+            };
+            Box::new(table::Table::new(schema, layout, out))
+        }
+        Format::Csv => Box::new(csv::Csv::new(schema, b',', out)),
+        Format::Tsv => Box::new(csv::Csv::new(schema, b'\t', out)),
+        Format::Html => Box::new(markup::Html::new(schema, out)),
+        Format::Latex => Box::new(markup::Latex::new(schema, out)),
+        Format::Insert => Box::new(insert::Insert::new(schema, out)),
         Format::Json => Box::new(json::Json::new(schema, true, out)),
         Format::Ndjson => Box::new(json::Json::new(schema, false, out)),
         Format::Markdown => Box::new(markdown::Markdown::new(schema, out)),

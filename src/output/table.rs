@@ -1,7 +1,7 @@
 //! A table for people. On a terminal it fits: whole columns are chosen, from the left, and those left out are
 //! named; of many rows the first and last are shown. Piped, it holds everything, laid out page by page.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -40,6 +40,28 @@ pub(super) struct Table<'w> {
     /// Widths of the pages before.
     widths: Vec<usize>,
     started: bool,
+    /// Cells that stand out, by row and column.
+    marked: HashSet<(usize, usize)>,
+}
+
+/// A table that is fitted to its layout, with some cells (row, column) marked: in reverse, or by a `*` without colours.
+///
+/// # Errors
+/// As [`encode`](super::encode).
+pub(crate) fn marked_table(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    layout: Layout,
+    marked: &HashSet<(usize, usize)>,
+) -> Result<String, Error> {
+    let mut text = Vec::new();
+    let mut table = Table::new(SchemaRef::clone(schema), layout, &mut text);
+    table.marked.clone_from(marked);
+    for batch in batches {
+        table.batch(batch)?;
+    }
+    table.finish()?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 impl<'w> Table<'w> {
@@ -55,6 +77,7 @@ impl<'w> Table<'w> {
             rows: 0,
             widths: Vec::new(),
             started: false,
+            marked: HashSet::new(),
         }
     }
 
@@ -125,6 +148,19 @@ impl<'w> Table<'w> {
             last_rows(self.tail.make_contiguous(), last)
         };
         rows.extend(self.text(&kept)?);
+        let rows_shown = rows.len();
+
+        if !self.layout.color && !self.marked.is_empty() {
+            for (i, row) in rows.iter_mut().enumerate() {
+                let number = self.number(i, first, rows_shown);
+                for (column, cell) in row.iter_mut().enumerate() {
+                    if self.marked.contains(&(number, column)) {
+                        let text = cell.take().unwrap_or_else(|| "NULL".to_owned());
+                        *cell = Some(format!("{text}*"));
+                    }
+                }
+            }
+        }
 
         let header = self.header();
         let (shown, mut widths) = choose(&widths(&header, &rows), width);
@@ -145,6 +181,15 @@ impl<'w> Table<'w> {
             writeln!(self.out, "{line}")?;
         }
         self.footer(&header, &shown, first + last)
+    }
+
+    /// The number in the whole result of the `i`th of the rows `shown`, of which the first come from its beginning.
+    fn number(&self, i: usize, first: usize, shown: usize) -> usize {
+        if i < first || shown >= self.rows {
+            i
+        } else {
+            self.rows - shown + i
+        }
     }
 
     fn footer(
@@ -236,16 +281,20 @@ impl<'w> Table<'w> {
             Cell::new_owned(format!("{}\n{}", cut(name, width), cut(kind, width)))
                 .set_alignment(alignment(column))
         }));
-        for row in rows {
+        let shown = rows.len();
+        for (i, row) in rows.into_iter().enumerate() {
+            let number = self.number(i, shown.div_ceil(2), shown);
             table.add_row(columns.iter().zip(widths).map(|(&column, &width)| {
-                match &row[column] {
-                    Some(text) => {
-                        Cell::new_owned(cut(text, width)).set_alignment(alignment(column))
-                    }
-                    None => Cell::new("NULL")
-                        .add_attribute(Attribute::Dim)
-                        .set_alignment(alignment(column)),
-                }
+                let cell = match &row[column] {
+                    Some(text) => Cell::new_owned(cut(text, width)),
+                    None => Cell::new("NULL").add_attribute(Attribute::Dim),
+                };
+                let cell = if self.layout.color && self.marked.contains(&(number, column)) {
+                    cell.add_attribute(Attribute::Reverse)
+                } else {
+                    cell
+                };
+                cell.set_alignment(alignment(column))
             }));
         }
         for (i, &width) in widths.iter().enumerate() {
@@ -374,7 +423,7 @@ fn last_rows(batches: &[RecordBatch], mut count: usize) -> Vec<RecordBatch> {
 }
 
 /// Text that cannot move the cursor: control characters as escapes, invalid UTF-8 as replacement characters.
-pub(super) fn printable(text: &[u8]) -> String {
+pub(crate) fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     if !text.chars().any(char::is_control) {
         return text.into_owned();
@@ -391,7 +440,7 @@ pub(super) fn printable(text: &[u8]) -> String {
 }
 
 /// At most `width` columns of `text`, with `…` for what is missing.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.len() <= width || text.width() <= width {
         return text.to_owned();
     }

@@ -475,3 +475,61 @@ fn a_file_name_asks_for_its_format() {
         assert_eq!(Format::of_path(Path::new(path)), format, "{path}");
     }
 }
+
+#[test]
+fn tabs_part_columns_as_copy_writes_them() {
+    let sql = "select 1 as id, 'a\tb' as tabbed, 'a,b' as comma, null as nothing, '' as empty, 'q\"' as quote";
+    same(sql, Format::Tsv, "FORMAT csv, HEADER, DELIMITER '\t'");
+}
+
+#[test]
+fn inserts_make_the_rows_again() {
+    let sql = "select 1 as id, 'it''s' as name, 0.1::double as price, 'nan'::double as none, null as nothing, \
+               make_timestamp_ns(1723161253937085768) as ts, date '2024-08-08' as day, [1, 2] as list, true as yes, \
+               12.50::decimal(9, 2) as \"odd name\" from range(3)";
+    let text = encoded(sql, Format::Insert, Layout::default());
+    assert!(
+        text.starts_with("INSERT INTO result (\"id\", \"name\", "),
+        "{text}"
+    );
+    assert!(text.contains("(1, 'it''s', 0.1, 'nan', NULL, '2024-08-08 23:54:13.937085768', '2024-08-08', '[1, 2]', true, 12.50)"), "{text}");
+    let connection = Connection::open_in_memory().unwrap();
+    connection
+        .execute_batch(&format!(
+            "create table result as select * from ({sql}) limit 0; {text}"
+        ))
+        .unwrap();
+    let differ: i64 = connection
+        .query_row(
+            &format!("select count(*) from (from result except all ({sql}))"),
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(differ, 0);
+}
+
+#[test]
+fn markup_is_escaped() {
+    let sql = "select 1 as id, 'a<b> & \"c\"' as \"x_y\", null as nothing";
+    assert_eq!(
+        encoded(sql, Format::Html, Layout::default()),
+        "<table>\n<thead>\n<tr><th>id</th><th>x_y</th><th>nothing</th></tr>\n</thead>\n<tbody>\n\
+         <tr><td align=\"right\">1</td><td>a&lt;b&gt; &amp; &quot;c&quot;</td><td></td></tr>\n</tbody>\n</table>\n"
+    );
+    assert_eq!(
+        encoded(
+            "select 1 as a_b, '50% \\ {x}' as t",
+            Format::Latex,
+            Layout::default()
+        ),
+        "\\begin{tabular}{rl}\n\\hline\na\\_b & t \\\\\n\\hline\n1 & 50\\% \\textbackslash{} \\{x\\} \\\\\n\\hline\n\\end{tabular}\n"
+    );
+}
+
+#[test]
+fn a_box_is_never_cut() {
+    let sql = "select i, repeat('x', 200) as x from range(100) t(i)";
+    let text = encoded(sql, Format::Box, terminal(40, 5));
+    assert_eq!(text.matches(&"x".repeat(200)).count(), 100);
+}

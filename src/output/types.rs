@@ -5,7 +5,8 @@
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 /// Whether the values of a column line up at their right end.
-pub(super) fn is_number(field: &Field) -> bool {
+#[must_use]
+pub fn is_number(field: &Field) -> bool {
     match extension(field).as_str() {
         "hugeint" | "uhugeint" | "bignum" => true,
         "" => field.data_type().is_numeric(),
@@ -14,7 +15,8 @@ pub(super) fn is_number(field: &Field) -> bool {
 }
 
 /// DuckDB's name of an Arrow type.
-pub(super) fn type_name(field: &Field) -> String {
+#[must_use]
+pub fn type_name(field: &Field) -> String {
     use DataType as T;
     let known = match extension(field).as_str() {
         "json" => "json",

@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::nearest::meant;
 use super::statements::Statement;
 
 /// Why a statement gave no rows.
@@ -264,7 +265,11 @@ fn split_hint(text: &str) -> (String, Option<String>) {
     };
     let hint = text[start..].trim();
     let hint = if let Some(names) = hint.strip_prefix("Candidate bindings: ") {
-        format!("columns here: {names}")
+        let names = names.trim_start_matches([':', ' ']);
+        match meant_column(&text[..start], names) {
+            Some(name) => format!("did you mean {name}?"),
+            None => format!("columns here: {names}"),
+        }
     } else if let Some(names) = hint.strip_prefix("Candidate tables: ") {
         format!("tables here: {names}")
     } else if let Some(functions) = hint.strip_prefix("Candidate functions:") {
@@ -286,6 +291,25 @@ fn split_hint(text: &str) -> (String, Option<String>) {
             .collect()
     };
     (text[..start].trim_end().to_owned(), Some(hint))
+}
+
+/// Of the candidates that DuckDB names (`"price", "t.size"`), the one that the column its message names was meant to be.
+fn meant_column<'n>(message: &str, names: &'n str) -> Option<&'n str> {
+    let wrong = message.trim_end().rsplit('"').nth(1)?;
+    let wrong = if message.starts_with("Referenced column") {
+        message.split('"').nth(1)?
+    } else {
+        wrong
+    };
+    let bare = |name: &'n str| {
+        let name = name.trim().trim_matches('"');
+        name.rsplit('.').next().unwrap_or(name)
+    };
+    let meant = meant(wrong, names.split(',').map(bare))?;
+    names
+        .split(',')
+        .map(str::trim)
+        .find(|name| bare(name) == meant)
 }
 
 /// `[start,length]`, in bytes.
@@ -369,7 +393,7 @@ mod tests {
         a/b.sql:5:2:
            prise -- here
            ^^^^^
-        hint: columns here: "price"
+        hint: did you mean "price"?
         "#);
     }
 

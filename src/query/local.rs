@@ -8,6 +8,7 @@ use duckdb::{Connection, InterruptHandle, Statement};
 
 use super::Types;
 use super::error::Error;
+use super::parameters;
 use super::shared::{self, Shared};
 use super::tokens::Edited;
 use crate::store::{Lease, Reader};
@@ -57,31 +58,33 @@ impl Local {
         self.connection.interrupt_handle()
     }
 
-    /// Whether the user of a shared database has a transaction open.
-    pub(super) fn in_transaction(&self) -> bool {
-        self.shared
-            .as_ref()
-            .is_some_and(|(shared, _)| shared.in_transaction())
-    }
-
     pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<LocalRows<'_>, Error> {
         self.set_types(types);
+        let looked_up = parameters::looked_up(sql, || variables(&self.connection))?;
+        let asked = looked_up
+            .as_ref()
+            .map_or(sql, |edited| &edited.sql)
+            .to_owned();
         let Some((shared, lease)) = &mut self.shared else {
             return start(
                 &self.connection,
-                Edited::new(sql, Vec::new()),
+                Edited::new(&asked, Vec::new()).after(looked_up),
                 Guard::none(),
             )
             .map_err(|error| error.with_advice(self.write));
         };
-        let admitted = shared.admit(sql, self.write)?;
+        let admitted = shared.admit(&asked, self.write);
+        let admitted = admitted.map_err(|error| match &looked_up {
+            Some(edited) => error.placed(|at| edited.written(at)),
+            None => error,
+        })?;
         let guard = Guard {
             transaction: admitted.guarded.then_some(&self.connection),
             // Only what names a file can have opened and closed one.
             lock: sql.contains(['\'', '"', '$']).then_some(lease),
             failed: true,
         };
-        let rows = start(&self.connection, admitted.edited, guard);
+        let rows = start(&self.connection, admitted.edited.after(looked_up), guard);
         shared.ran(admitted.after, rows.is_ok());
         rows.map_err(|error| shared::explain(error).with_advice(self.write))
     }
@@ -96,6 +99,17 @@ impl Local {
             self.types = Some(types);
         }
     }
+}
+
+/// Names of the session's variables.
+fn variables(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut statement = connection
+        .prepare("SELECT name FROM duckdb_variables()")
+        .map_err(Error::from_duckdb)?;
+    let names = statement
+        .query_map([], |row| row.get(0))
+        .map_err(Error::from_duckdb)?;
+    names.collect::<Result<_, _>>().map_err(Error::from_duckdb)
 }
 
 /// Starts a statement, in the guard's transaction if it has one.

@@ -3,6 +3,8 @@
 mod error;
 mod interrupt;
 mod local;
+mod nearest;
+mod parameters;
 mod paths;
 mod remote;
 mod shared;
@@ -24,8 +26,11 @@ use crate::store::Reader;
 
 pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
+pub use nearest::{meant, nearest};
+pub use paths::is_path;
 pub use remote::status;
 pub use statements::{Open, Piece, Pieces, Statement, first_word, open_at_end, statements};
+pub use tokens::{Token, TokenKind, tokens};
 
 /// How types that Arrow lacks come out of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub struct Session {
     place: Place,
     write: bool,
     interrupter: Interrupter,
+    /// Whether the user has begun a transaction.
+    transaction: bool,
     /// Whether a statement failed because the session is over.
     lost: bool,
 }
@@ -85,6 +92,7 @@ impl Session {
             place,
             write,
             interrupter: Interrupter::new(handle),
+            transaction: false,
             lost: false,
         }
     }
@@ -107,6 +115,7 @@ impl Session {
         self.place = other.place;
         self.write = other.write;
         self.lost = other.lost;
+        self.transaction = other.transaction;
     }
 
     /// The handle with which another thread stops what this session runs.
@@ -136,10 +145,10 @@ impl Session {
         self.lost
     }
 
-    /// Whether the user of a [shared](Session::shared) database has a transaction open.
+    /// Whether the user has a transaction open. Also one that an error has spoilt is, until it is ended.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
-        matches!(&self.place, Place::Here(local) if local.in_transaction())
+        self.transaction
     }
 
     /// Runs again after an interrupt.
@@ -167,6 +176,12 @@ impl Session {
                 .map(|answer| Batches::There(Box::new(answer))),
         };
         let batches = batches.inspect_err(|error| *lost |= matches!(error, Error::Lost(_)));
+        match first_word(sql).as_str() {
+            "begin" | "start" if batches.is_ok() => self.transaction = true,
+            // Also if it failed: whatever was open is rolled back then.
+            "commit" | "end" | "rollback" | "abort" => self.transaction = false,
+            _ => {}
+        }
         let batches = batches?;
         let schema = match &batches {
             Batches::Here(rows) => rows.schema(),

@@ -30,6 +30,13 @@ pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bo
     Edited::new(sql, edits.collect())
 }
 
+/// Whether the text at `i` of a statement's tokens stands where a path stands.
+#[must_use]
+pub fn is_path(tokens: &[Token<'_>], i: usize) -> bool {
+    let first = tokens.first().map(|token| token.text.to_ascii_lowercase());
+    use_of(first.as_deref().unwrap_or_default(), tokens, i).is_some()
+}
+
 enum Use {
     Read,
     Write,

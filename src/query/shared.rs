@@ -54,11 +54,6 @@ pub(super) enum After {
 }
 
 impl Shared {
-    /// Whether a transaction of the user's is open.
-    pub(super) fn in_transaction(&self) -> bool {
-        self.in_transaction
-    }
-
     /// What to run for `sql`.
     ///
     /// # Errors
@@ -292,11 +287,11 @@ mod tests {
         assert_eq!(begin.edited.sql, "BEGIN TRANSACTION READ ONLY");
         assert!(!begin.guarded);
         shared.ran(begin.after, true);
-        assert!(shared.in_transaction());
+        assert!(shared.in_transaction);
         assert!(!shared.admit("select 1", false).unwrap().guarded);
         let commit = shared.admit("commit", false).unwrap();
         shared.ran(commit.after, false);
-        assert!(!shared.in_transaction());
+        assert!(!shared.in_transaction);
         assert!(shared.admit("select 1", false).unwrap().guarded);
         assert!(!shared.admit("select 1", true).unwrap().guarded);
     }

@@ -7,7 +7,7 @@ use super::statements::{Lexeme, lexeme};
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum TokenKind {
     /// A keyword, name or number.
     Word,
     /// `"name"`.
@@ -20,42 +20,55 @@ pub(super) enum Kind {
 
 /// A token and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+pub struct Token<'a> {
+    /// What it is.
+    pub kind: TokenKind,
     /// As written, quotes and all.
-    pub(super) text: &'a str,
-    pub(super) at: usize,
+    pub text: &'a str,
+    /// Byte at which it begins.
+    pub at: usize,
 }
 
 impl Token<'_> {
-    pub(super) fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    /// Whether it is this word, in any case.
+    #[must_use]
+    pub fn is(&self, word: &str) -> bool {
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    pub(super) fn is_any(&self, words: &[&str]) -> bool {
+    /// Whether it is one of these words.
+    #[must_use]
+    pub fn is_any(&self, words: &[&str]) -> bool {
         words.iter().any(|word| self.is(word))
     }
 
-    pub(super) fn is_sign(&self, sign: &str) -> bool {
-        self.kind == Kind::Sign && self.text == sign
+    /// Whether it is this sign.
+    #[must_use]
+    pub fn is_sign(&self, sign: &str) -> bool {
+        self.kind == TokenKind::Sign && self.text == sign
     }
 
-    pub(super) fn range(&self) -> Range<usize> {
+    /// The bytes it takes.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
         self.at..self.at + self.text.len()
     }
 
     /// What a name stands for, in lower case as DuckDB compares names; `None` if it is none.
-    pub(super) fn name(&self) -> Option<String> {
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
         match self.kind {
-            Kind::Word => Some(self.text.to_ascii_lowercase()),
-            Kind::Name => Some(inside(self.text, '"').to_lowercase()),
-            Kind::Text | Kind::Sign => None,
+            TokenKind::Word => Some(self.text.to_ascii_lowercase()),
+            TokenKind::Name => Some(inside(self.text, '"').to_lowercase()),
+            TokenKind::Text | TokenKind::Sign => None,
         }
     }
 
     /// The value of a plain `'text'`; `None` for any other token.
-    pub(super) fn value(&self) -> Option<String> {
-        (self.kind == Kind::Text && self.text.starts_with('\'')).then(|| inside(self.text, '\''))
+    #[must_use]
+    pub fn value(&self) -> Option<String> {
+        (self.kind == TokenKind::Text && self.text.starts_with('\''))
+            .then(|| inside(self.text, '\''))
     }
 }
 
@@ -67,17 +80,18 @@ fn inside(text: &str, quote: char) -> String {
 }
 
 /// The tokens of a statement, in order. What an open quote holds is one token.
-pub(super) fn tokens(sql: &str) -> Vec<Token<'_>> {
+#[must_use]
+pub fn tokens(sql: &str) -> Vec<Token<'_>> {
     let bytes = sql.as_bytes();
     let mut tokens: Vec<Token<'_>> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let (kind, length) = match lexeme(bytes, at) {
             Lexeme::Nothing(length) => (None, length),
-            Lexeme::Word(length) => (Some(Kind::Word), length),
-            Lexeme::Quoted(length, b'"') => (Some(Kind::Name), length),
-            Lexeme::Quoted(length, _) => (Some(Kind::Text), length),
-            Lexeme::Sign => (Some(Kind::Sign), 1),
+            Lexeme::Word(length) => (Some(TokenKind::Word), length),
+            Lexeme::Quoted(length, b'"') => (Some(TokenKind::Name), length),
+            Lexeme::Quoted(length, _) => (Some(TokenKind::Text), length),
+            Lexeme::Sign => (Some(TokenKind::Sign), 1),
         };
         if let Some(kind) = kind {
             let text = &sql[at..at + length];
@@ -94,9 +108,9 @@ pub(super) fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-fn touches(last: &Token<'_>, kind: Kind, text: &str, at: usize) -> bool {
-    let quote = if kind == Kind::Name { '"' } else { '\'' };
-    matches!(kind, Kind::Name | Kind::Text)
+fn touches(last: &Token<'_>, kind: TokenKind, text: &str, at: usize) -> bool {
+    let quote = if kind == TokenKind::Name { '"' } else { '\'' };
+    matches!(kind, TokenKind::Name | TokenKind::Text)
         && last.range().end == at
         && last.text.ends_with(quote)
         && text.starts_with(quote)
@@ -108,6 +122,8 @@ pub(super) struct Edited {
     pub(super) sql: String,
     /// What was replaced, in the old text, and the length of what stands there now; from left to right.
     edits: Vec<(Range<usize>, usize)>,
+    /// How the old text was made of the one that was written.
+    before: Option<Box<Edited>>,
 }
 
 impl Edited {
@@ -127,13 +143,24 @@ impl Edited {
                 .into_iter()
                 .map(|(range, text)| (range, text.len()))
                 .collect(),
+            before: None,
         }
+    }
+
+    /// The same, of a text that had been edited before.
+    pub(super) fn after(mut self, before: Option<Self>) -> Self {
+        self.before = before.map(Box::new);
+        self
     }
 
     /// The place in the statement as it was written of a place in the edited one.
     pub(super) fn written(&self, range: Range<usize>) -> Range<usize> {
         let start = self.written_at(range.start);
-        start..self.written_at(range.end).max(start)
+        let range = start..self.written_at(range.end).max(start);
+        match &self.before {
+            Some(before) => before.written(range),
+            None => range,
+        }
     }
 
     fn written_at(&self, at: usize) -> usize {

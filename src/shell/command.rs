@@ -1,109 +1,301 @@
-//! The shell's own commands. One list drives parsing, help and completion.
+//! The shell's own commands: what a line asks for.
 
-use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::commands::{COMMANDS, entry};
+use super::outlet::Target;
+use super::plot;
 use crate::output::Format;
+use crate::query;
 
 /// What a line that is no SQL asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Command {
     Tables(Option<String>),
     Schema(Option<String>),
+    Describe(Option<String>),
+    Summarize(Option<String>),
+    Functions(Option<String>),
+    Settings(Option<String>),
     Mode(Option<Format>),
+    Output(Option<Target>),
+    Once(Target),
+    Last,
+    Plot(plot::Request),
+    Watch {
+        every: Duration,
+        query: String,
+    },
+    Tail {
+        table: String,
+        symbol: Option<String>,
+    },
+    Book(Book),
+    Param(Param),
+    Save {
+        name: String,
+        query: Option<String>,
+    },
+    Run(Option<String>),
+    Read(PathBuf),
+    Edit(Option<String>),
     Timer(Option<bool>),
-    Help,
+    Help(Option<String>),
     Quit,
 }
 
-pub(super) struct Entry {
-    pub(super) name: &'static str,
-    arguments: &'static str,
-    help: &'static str,
+/// The order book that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Book {
+    pub(super) symbol: String,
+    pub(super) venue: Option<String>,
+    /// The moment; `None` for the newest.
+    pub(super) at: Option<String>,
 }
 
-pub(super) const COMMANDS: [Entry; 6] = [
-    Entry {
-        name: ".tables",
-        arguments: "[PATTERN]",
-        help: "tables and views, or those like PATTERN",
-    },
-    Entry {
-        name: ".schema",
-        arguments: "[TABLE]",
-        help: "a table's columns with their comments, or how all are defined",
-    },
-    Entry {
-        name: ".mode",
-        arguments: "[FORMAT]",
-        help: "how results are written",
-    },
-    Entry {
-        name: ".timer",
-        arguments: "[on|off]",
-        help: "whether the time of each query is shown",
-    },
-    Entry {
-        name: ".help",
-        arguments: "",
-        help: "this list",
-    },
-    Entry {
-        name: ".quit",
-        arguments: "",
-        help: "leave, as does Ctrl-D",
-    },
-];
+/// What is done with parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Param {
+    List,
+    Set(String, String),
+    Clear(Option<String>),
+}
 
 /// Whether a line at the start of a statement is a command rather than SQL.
 pub(super) fn is_command(line: &str) -> bool {
     let line = line.trim();
-    line.starts_with('.') || matches!(bare(line).as_str(), "help" | "exit" | "quit")
+    line.starts_with('.') || is_word(line)
 }
 
-fn bare(line: &str) -> String {
-    line.trim_end_matches([';', ' ']).to_ascii_lowercase()
+/// Whether a line is one of the words that work without a dot.
+fn is_word(line: &str) -> bool {
+    let line = line.trim_end_matches([';', ' ']).to_ascii_lowercase();
+    let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+    match word {
+        "exit" | "quit" => rest.is_empty(),
+        // `help trades`, but no more: no statement of SQL begins with it.
+        "help" => !rest.trim().contains(' '),
+        _ => false,
+    }
 }
 
 /// Reads a command.
 ///
 /// # Errors
-/// What is wrong with it, and what it takes.
+/// What is wrong with it, and what it takes; ends without a line break.
 pub(super) fn parse(line: &str) -> Result<Command, String> {
     let line = line.trim().trim_end_matches(';').trim_end();
     let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let argument = Some(argument.trim()).filter(|argument| !argument.is_empty());
+    let owned = argument.map(str::to_owned);
     let name = name.trim_start_matches('.').to_ascii_lowercase();
-    let wrong = |expected: &str| {
-        Err(format!(
-            ".{name} takes {expected}, not {}",
-            argument.unwrap_or_default()
-        ))
+    let nothing = |command| match argument {
+        None => Ok(command),
+        Some(argument) => Err(format!(".{name} takes nothing, not {argument}")),
     };
-    match (name.as_str(), argument) {
-        ("tables", pattern) => Ok(Command::Tables(pattern.map(str::to_owned))),
-        ("schema", table) => Ok(Command::Schema(table.map(str::to_owned))),
-        ("mode", None) => Ok(Command::Mode(None)),
-        ("mode", Some(format)) => match Format::from_str(format, true) {
-            Ok(format) if !format.is_binary() => Ok(Command::Mode(Some(format))),
-            Ok(_) => Err(format!(
-                "{format} is not for a terminal; mdb sql --format {format} -o FILE writes it"
-            )),
-            Err(_) => wrong(&format!(
-                "one of {}",
-                formats().collect::<Vec<_>>().join(", ")
-            )),
+    match name.as_str() {
+        "tables" => Ok(Command::Tables(owned)),
+        "schema" => Ok(Command::Schema(owned)),
+        "describe" => Ok(Command::Describe(owned)),
+        "summarize" => Ok(Command::Summarize(owned)),
+        "functions" => Ok(Command::Functions(owned)),
+        "settings" => Ok(Command::Settings(owned)),
+        "mode" => mode(argument),
+        "output" => Ok(Command::Output(argument.map(Target::of))),
+        "once" => Ok(Command::Once(Target::of(needed(&name, argument)?))),
+        "last" => nothing(Command::Last),
+        "plot" => plot::Request::parse(argument.unwrap_or_default()).map(Command::Plot),
+        "watch" => watch(needed(&name, argument)?),
+        "tail" => tail(needed(&name, argument)?),
+        "book" => book(needed(&name, argument)?),
+        "param" => param(argument).map(Command::Param),
+        "save" => save(needed(&name, argument)?),
+        "run" => Ok(Command::Run(owned)),
+        "read" => Ok(Command::Read(unquoted(needed(&name, argument)?).into())),
+        "edit" => Ok(Command::Edit(owned)),
+        "timer" => match argument {
+            None => Ok(Command::Timer(None)),
+            Some("on") => Ok(Command::Timer(Some(true))),
+            Some("off") => Ok(Command::Timer(Some(false))),
+            Some(other) => Err(format!(".timer takes on or off, not {other}")),
         },
-        ("timer", None) => Ok(Command::Timer(None)),
-        ("timer", Some("on")) => Ok(Command::Timer(Some(true))),
-        ("timer", Some("off")) => Ok(Command::Timer(Some(false))),
-        ("timer", Some(_)) => wrong("on or off"),
-        ("help", _) => Ok(Command::Help),
-        ("quit" | "exit" | "q", None) => Ok(Command::Quit),
-        ("quit" | "exit" | "q", Some(_)) => wrong("nothing"),
-        _ => Err(format!("there is no command .{name}; .help lists them")),
+        "help" => Ok(Command::Help(owned)),
+        "quit" | "exit" | "q" => nothing(Command::Quit),
+        _ => Err(unknown(&name)),
     }
+}
+
+fn unknown(name: &str) -> String {
+    let names = COMMANDS.iter().map(|entry| &entry.name[1..]);
+    let hint = query::meant(name, names).map_or(".help lists them".to_owned(), |meant| {
+        format!("did you mean .{meant}? .help lists all")
+    });
+    format!("there is no command .{name}\nhint: {hint}")
+}
+
+/// The argument of a command that needs one.
+fn needed<'a>(name: &str, argument: Option<&'a str>) -> Result<&'a str, String> {
+    argument.ok_or_else(|| {
+        let takes = entry(name).map_or("", |entry| entry.arguments);
+        let example = entry(name).and_then(|entry| entry.examples.first());
+        let hint = example.map(|example| format!("\nhint: for example {example}"));
+        format!(".{name} takes {takes}{}", hint.unwrap_or_default())
+    })
+}
+
+/// A text without the quotes around it.
+pub(super) fn unquoted(text: &str) -> &str {
+    let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    inner('\'').or_else(|| inner('"')).unwrap_or(text)
+}
+
+fn mode(argument: Option<&str>) -> Result<Command, String> {
+    let Some(word) = argument else {
+        return Ok(Command::Mode(None));
+    };
+    match Format::from_str(word, true) {
+        Ok(format) if !format.is_binary() => Ok(Command::Mode(Some(format))),
+        Ok(_) => Err(format!(
+            "{word} is not for a terminal\nhint: .once FILE.{word} writes the next result so"
+        )),
+        Err(_) => {
+            let all: Vec<String> = formats().collect();
+            let meant = query::meant(word, all.iter().map(String::as_str));
+            let hint = meant.map(|meant| format!("\nhint: did you mean {meant}?"));
+            Err(format!(
+                ".mode takes one of {}, not {word}{}",
+                all.join(", "),
+                hint.unwrap_or_default()
+            ))
+        }
+    }
+}
+
+fn watch(argument: &str) -> Result<Command, String> {
+    let (first, rest) = argument
+        .split_once(char::is_whitespace)
+        .unwrap_or((argument, ""));
+    let (every, query) = match duration(first) {
+        Some(every) => (every, rest.trim()),
+        None => (Duration::from_secs(1), argument),
+    };
+    if query.is_empty() {
+        return Err(
+            ".watch takes [SECONDS] QUERY\nhint: for example .watch 1s FROM latest".to_owned(),
+        );
+    }
+    if every < Duration::from_millis(50) {
+        return Err(format!(
+            ".watch repaints every 50ms at most, not every {first}"
+        ));
+    }
+    Ok(Command::Watch {
+        every,
+        query: query.to_owned(),
+    })
+}
+
+/// `2`, `2s`, `500ms` or `1m`; `None` if it is none.
+fn duration(text: &str) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_hours(1);
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().ok()?;
+    let seconds = match &text[digits..] {
+        "" | "s" => number,
+        "ms" => number / 1e3,
+        "m" => number * 60.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|every| *every <= LONGEST)
+}
+
+fn tail(argument: &str) -> Result<Command, String> {
+    let words: Vec<&str> = argument.split_whitespace().collect();
+    match words.as_slice() {
+        [table] => Ok(Command::Tail {
+            table: (*table).to_owned(),
+            symbol: None,
+        }),
+        [table, symbol] => Ok(Command::Tail {
+            table: (*table).to_owned(),
+            symbol: Some(unquoted(symbol).to_owned()),
+        }),
+        _ => Err(format!(".tail takes TABLE [SYMBOL], not {argument}")),
+    }
+}
+
+fn book(argument: &str) -> Result<Command, String> {
+    let wrong = || format!(".book takes SYMBOL [VENUE] [--at TIME], not {argument}");
+    let (names, at) = match argument.split_once("--at") {
+        Some((names, at)) => (names, Some(unquoted(at.trim()).to_owned())),
+        None => (argument, None),
+    };
+    if at.as_deref() == Some("") {
+        return Err(wrong());
+    }
+    let names: Vec<&str> = names.split_whitespace().map(unquoted).collect();
+    let (symbol, venue) = match names.as_slice() {
+        [symbol] => (*symbol, None),
+        [symbol, venue] => (*symbol, Some((*venue).to_owned())),
+        _ => return Err(wrong()),
+    };
+    Ok(Command::Book(Book {
+        symbol: symbol.to_owned(),
+        venue,
+        at,
+    }))
+}
+
+fn param(argument: Option<&str>) -> Result<Param, String> {
+    let Some(argument) = argument else {
+        return Ok(Param::List);
+    };
+    let (verb, rest) = argument
+        .split_once(char::is_whitespace)
+        .unwrap_or((argument, ""));
+    let rest = rest.trim();
+    match (verb, rest.split_once(char::is_whitespace)) {
+        ("set", Some((name, value))) if is_plain_name(name) => {
+            Ok(Param::Set(name.to_owned(), value.trim().to_owned()))
+        }
+        ("clear", None) => Ok(Param::Clear(
+            Some(rest.to_owned()).filter(|name| !name.is_empty()),
+        )),
+        _ => Err(format!(
+            ".param takes set NAME VALUE, clear NAME, or nothing; not {argument}"
+        )),
+    }
+}
+
+/// Whether a name needs no quotes and leads to no other directory.
+#[must_use]
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn save(argument: &str) -> Result<Command, String> {
+    let (name, query) = argument
+        .split_once(char::is_whitespace)
+        .unwrap_or((argument, ""));
+    if !is_plain_name(name) {
+        return Err(format!(
+            "a query's name is made of letters, digits and _, unlike {name}"
+        ));
+    }
+    Ok(Command::Save {
+        name: name.to_owned(),
+        query: Some(query.trim().to_owned()).filter(|query| !query.is_empty()),
+    })
 }
 
 /// The formats that make sense on a terminal.
@@ -112,26 +304,6 @@ pub(super) fn formats() -> impl Iterator<Item = String> {
         .iter()
         .filter(|format| !format.is_binary())
         .map(|format| format.name())
-}
-
-pub(super) fn help() -> String {
-    let mut text = String::from(
-        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line, Tab completes.\n\n",
-    );
-    for Entry {
-        name,
-        arguments,
-        help,
-    } in &COMMANDS
-    {
-        let _ = writeln!(text, "  {:<20}{help}", format!("{name} {arguments}"));
-    }
-    let _ = writeln!(
-        text,
-        "\nFormats: {}",
-        formats().collect::<Vec<_>>().join(", ")
-    );
-    text
 }
 
 #[cfg(test)]
@@ -148,32 +320,92 @@ mod tests {
         assert_eq!(parse(".MODE Json"), Ok(Command::Mode(Some(Format::Json))));
         assert_eq!(parse(".timer on"), Ok(Command::Timer(Some(true))));
         assert_eq!(parse("exit;"), Ok(Command::Quit));
-        assert_eq!(parse("HELP"), Ok(Command::Help));
+        assert_eq!(parse("HELP"), Ok(Command::Help(None)));
+        assert_eq!(parse("help ohlcv"), Ok(Command::Help(Some("ohlcv".into()))));
+        assert_eq!(
+            parse(".watch 500ms FROM latest;"),
+            Ok(Command::Watch {
+                every: Duration::from_millis(500),
+                query: "FROM latest".into()
+            })
+        );
+        assert_eq!(
+            parse(".book BTCUSDT --at '2024-08-08 23:55'"),
+            Ok(Command::Book(Book {
+                symbol: "BTCUSDT".into(),
+                venue: None,
+                at: Some("2024-08-08 23:55".into())
+            }))
+        );
+        assert_eq!(
+            parse(".param set day 2024-08-08"),
+            Ok(Command::Param(Param::Set(
+                "day".into(),
+                "2024-08-08".into()
+            )))
+        );
+        assert_eq!(
+            parse(".save s select 1"),
+            Ok(Command::Save {
+                name: "s".into(),
+                query: Some("select 1".into())
+            })
+        );
+        assert!(parse(".save ../s").is_err());
+        assert!(parse(".watch 1ms FROM latest").is_err());
     }
 
     #[test]
-    fn every_listed_command_is_known_and_a_wrong_one_is_explained() {
+    fn every_listed_command_and_example_is_known() {
         for entry in &COMMANDS {
-            assert!(parse(entry.name).is_ok(), "{}", entry.name);
+            for example in entry
+                .examples
+                .iter()
+                .filter(|example| example.starts_with('.'))
+            {
+                assert!(parse(example).is_ok(), "{example}: {:?}", parse(example));
+            }
+            let named = parse(entry.name)
+                .map_or_else(|message| !message.contains("there is no command"), |_| true);
+            assert!(named, "{}", entry.name);
         }
+    }
+
+    #[test]
+    fn a_wrong_command_is_explained() {
         assert_eq!(
             parse(".foo"),
-            Err("there is no command .foo; .help lists them".into())
+            Err("there is no command .foo\nhint: .help lists them".into())
+        );
+        assert!(
+            parse(".tabels")
+                .unwrap_err()
+                .contains("did you mean .tables?")
         );
         assert_eq!(
             parse(".timer maybe"),
             Err(".timer takes on or off, not maybe".into())
         );
-        assert!(parse(".mode parquet").unwrap_err().contains("-o FILE"));
-        assert!(parse(".mode x").unwrap_err().contains("one of table, csv"));
+        assert!(parse(".mode parquet").unwrap_err().contains(".once FILE"));
+        assert!(
+            parse(".mode x")
+                .unwrap_err()
+                .contains("one of table, box, csv")
+        );
+        assert!(
+            parse(".mode tabel")
+                .unwrap_err()
+                .contains("did you mean table?")
+        );
+        assert!(parse(".tail").unwrap_err().contains("TABLE [SYMBOL]"));
     }
 
     #[test]
     fn words_of_sql_are_no_commands() {
-        for line in ["select 1", "help me", "exit from", ""] {
+        for line in ["select 1", "help me please", "exit from", ""] {
             assert!(!is_command(line), "{line}");
         }
-        for line in [".tables", " .x", "exit", "quit;", "Help"] {
+        for line in [".tables", " .x", "exit", "quit;", "Help", "help ohlcv"] {
             assert!(is_command(line), "{line}");
         }
     }

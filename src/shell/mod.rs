@@ -1,29 +1,37 @@
 //! The shell: `mdb` with no command. On a terminal it reads statements with an editor, reports errors and goes
 //! on; without one it runs the script on standard input and stops at the first error.
 
+mod book;
 mod command;
+mod commands;
 mod complete;
+mod editor;
+mod help;
+mod hint;
 mod history;
+mod inspect;
+mod last;
+mod outlet;
+mod pager;
+mod plot;
+mod queries;
+mod saved;
+mod screen;
 mod script;
 mod terminal;
+mod usage;
+mod watch;
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal, Read, Write};
-use std::time::Instant;
 
-use rustyline::completion::Completer;
-use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
-use rustyline::history::DefaultHistory;
-use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor, Helper};
-
-use crate::output::{Format, Out};
-use crate::query::{Open, Pieces, Session, Source, Statement, open_at_end};
+use crate::output::{self, Format, Layout, Out};
+use crate::query::{Pieces, Session, Source, Statement, first_word, statements};
 use command::Command;
-use complete::Names;
+use outlet::{Outlet, Target};
+use usage::Usage;
 
+pub use command::is_plain_name;
+pub use queries::parameter;
 pub use script::{Failure, Outcome, Printer};
 pub use terminal::{layout, stdout};
 
@@ -32,6 +40,8 @@ pub use terminal::{layout, stdout};
 pub struct Options<'a> {
     /// The lines shown above the first prompt of a terminal.
     pub banner: Option<String>,
+    /// What the prompt calls the database.
+    pub database: Option<String>,
     /// Opens a new session on the same database, for when the first is lost; or says why that cannot be.
     pub reopen: Option<&'a dyn Fn() -> Result<Session, String>>,
 }
@@ -46,7 +56,10 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
     let interrupter = session.interrupter();
     if io::stdin().is_terminal() {
         interrupter.on_ctrl_c().map_err(output_error)?;
-        return Shell::new(session, &mut out).interactive(options);
+        let mut shell = Shell::new(session, &mut out);
+        shell.reader = Reader::Person;
+        shell.database.clone_from(&options.database);
+        return shell.interactive(options);
     }
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|error| {
@@ -55,17 +68,39 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
     // Only now, so that Ctrl-C still ends the wait for input.
     interrupter.on_ctrl_c().map_err(output_error)?;
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
-    Shell::new(session, &mut out).script(&text)
+    let mut shell = Shell::new(session, &mut out);
+    let ran = shell.script(Some("<stdin>"), &text, 0).map(drop);
+    shell.close_outlet().and(ran)
 }
 
 struct Shell<'w> {
     session: Session,
     printer: Printer<'w>,
+    reader: Reader,
     timer: bool,
+    database: Option<String>,
+    /// The last statement that was run.
+    last_sql: Option<String>,
+    /// Whether the last result is there as the relation `_`.
+    offered: bool,
+    /// Where results go instead of standard output.
+    outlet: Option<Outlet>,
+    once: Option<Target>,
+    /// Whether names in the database may have changed.
+    changed: bool,
+}
+
+/// Where lines come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Somebody at a terminal.
+    Person,
+    /// A file or a pipe.
+    Script,
 }
 
 /// Whether the shell goes on.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Next {
     Go,
     Leave,
@@ -75,96 +110,35 @@ impl<'w> Shell<'w> {
     fn new(session: Session, out: Out<'w>) -> Self {
         Self {
             session,
-            printer: Printer::new(Format::Table, layout(), out),
+            printer: Printer::new(Format::Table, layout(), out).keeping(),
+            reader: Reader::Script,
             timer: false,
+            database: None,
+            last_sql: None,
+            offered: false,
+            outlet: None,
+            once: None,
+            changed: false,
         }
     }
 
-    fn script(&mut self, text: &str) -> Result<(), Failure> {
-        let source = Source {
-            name: Some("<stdin>"),
-            text,
-        };
+    /// Runs a script, up to its first error.
+    fn script(&mut self, name: Option<&str>, text: &str, depth: usize) -> Result<Next, Failure> {
+        let source = Source { name, text };
         let mut pieces = Pieces::new(text);
         loop {
             let rest = &text[pieces.position()..];
             if rest.trim_start().starts_with('.') {
                 let line = pieces.skip_line();
-                if !line.trim().is_empty() && self.command(line)? == Next::Leave {
-                    return Ok(());
+                if !line.trim().is_empty() && self.command(line, depth)? == Next::Leave {
+                    return Ok(Next::Leave);
                 }
             } else if let Some(piece) = pieces.next() {
                 if let Some(statement) = piece.statement {
                     self.statement(source, statement)?;
                 }
             } else {
-                return Ok(());
-            }
-        }
-    }
-
-    fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
-        let mut editor = self.editor()?;
-        let history = history::path().filter(|path| match history::prepare(path) {
-            Ok(()) => true,
-            Err(error) => {
-                say(&format!(
-                    "history is not kept: {}: {error}\n",
-                    path.display()
-                ));
-                false
-            }
-        });
-        if let Some(path) = &history {
-            // An unreadable history is no reason not to start; appending to it says what is wrong.
-            let _ = editor.load_history(path);
-        }
-        if let Some(banner) = &options.banner {
-            say(&format!("{banner}\n"));
-        }
-        let mut typed = String::new();
-        loop {
-            if let Some(helper) = editor.helper_mut() {
-                helper.typed.clone_from(&typed);
-            }
-            match editor.readline(&prompt(&typed, self.session.attached_to().is_some())) {
-                Ok(line) => {
-                    let command = typed.trim().is_empty() && command::is_command(&line);
-                    typed.push_str(&line);
-                    if !command && open_at_end(&typed).is_some() {
-                        typed.push('\n');
-                        continue;
-                    }
-                    let input = std::mem::take(&mut typed);
-                    if input.trim().is_empty() {
-                        continue;
-                    }
-                    if history::may_keep(&input)
-                        && editor.add_history_entry(input.trim_end()).unwrap_or(false)
-                    {
-                        // The same: what was typed is run whether or not it can be kept.
-                        let _ = history.as_ref().map(|path| editor.append_history(path));
-                    }
-                    if self.input(&input, command) == Next::Leave {
-                        return Ok(());
-                    }
-                    let moved = self.session.is_lost() && self.reopen(options);
-                    if let Some(helper) = editor.helper_mut() {
-                        helper.names.take();
-                        let lost = moved || helper.session.borrow().is_lost();
-                        if let (true, Ok(session)) = (lost, self.session.try_clone()) {
-                            helper.session = RefCell::new(session);
-                        }
-                    }
-                }
-                Err(ReadlineError::Interrupted) => typed.clear(),
-                Err(ReadlineError::Eof) => return Ok(()),
-                Err(ReadlineError::Io(error)) => return Err(output_error(error)),
-                Err(error) => {
-                    return Err(Failure::Report(format!(
-                        "error: the terminal failed: {error}\n"
-                    )));
-                }
+                return Ok(Next::Go);
             }
         }
     }
@@ -174,16 +148,9 @@ impl<'w> Shell<'w> {
         self.session.forget_interrupt();
         self.printer.layout = layout();
         let done = if command {
-            self.command(input)
+            self.command(input, 0)
         } else {
-            let source = Source {
-                name: None,
-                text: input,
-            };
-            let mut statements = crate::query::statements(input);
-            statements
-                .try_for_each(|statement| self.statement(source, statement))
-                .map(|()| Next::Go)
+            self.statements(None, input).map(|()| Next::Go)
         };
         done.unwrap_or_else(|failure| {
             match failure {
@@ -194,6 +161,10 @@ impl<'w> Shell<'w> {
             }
             Next::Go
         })
+    }
+
+    fn statements(&mut self, name: Option<&str>, text: &str) -> Result<(), Failure> {
+        statements(text).try_for_each(|statement| self.statement(Source { name, text }, statement))
     }
 
     /// Takes the place of a session that is lost; false if that cannot be now.
@@ -213,6 +184,7 @@ impl<'w> Shell<'w> {
                     },
                 );
                 self.session.move_to(session);
+                self.offered = false;
                 say(&format!(
                     "{to}; settings and temporary tables of before are gone\n"
                 ));
@@ -226,159 +198,198 @@ impl<'w> Shell<'w> {
     }
 
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
-        let start = Instant::now();
-        let outcome = self
-            .printer
-            .statement(&mut self.session, source, statement)?;
-        if let Outcome::Changed(count) = outcome
-            && self.printer.layout.width.is_some()
-        {
-            self.printer.text(&format!(
-                "{count} row{} changed\n",
-                if count == 1 { "" } else { "s" }
-            ))?;
+        self.offer_last(statement.text)?;
+        let worker = self.session.attached_to().map(|process| process.pid);
+        let usage = self.timer.then(|| Usage::start(worker));
+        let result =
+            self.redirected(|printer, session| printer.statement(session, source, statement));
+        self.last_sql = Some(statement.text.to_owned());
+        if self.session.in_transaction() || first_word(statement.text) == "rollback" {
+            // What is made in a transaction may be gone after it.
+            self.offered = false;
         }
-        if self.timer {
-            say(&format!("{:.3} s\n", start.elapsed().as_secs_f64()));
+        let outcome = result?;
+        let rows = match outcome {
+            Outcome::Rows(rows) => Some(rows),
+            Outcome::Changed(count) => u64::try_from(count).ok(),
+            Outcome::Nothing => None,
+        };
+        match outcome {
+            Outcome::Rows(_) => self.offered = false,
+            Outcome::Nothing => self.changed = true,
+            Outcome::Changed(count) => {
+                self.changed = true;
+                if self.printer.layout.width.is_some() {
+                    let plural = if count == 1 { "" } else { "s" };
+                    self.printer
+                        .text(&format!("{count} row{plural} changed\n"))?;
+                }
+            }
+        }
+        if let Some(usage) = usage {
+            say(&usage.spent(rows).line());
         }
         Ok(())
     }
 
-    fn command(&mut self, line: &str) -> Result<Next, Failure> {
-        match command::parse(line)
-            .map_err(|message| Failure::Report(format!("error: {message}\n")))?
-        {
+    /// Prints to standard output, or to where `.once` or `.output` said.
+    fn redirected(
+        &mut self,
+        print: impl FnOnce(&mut Printer<'_>, &mut Session) -> Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let once = self.once.take().map(open).transpose()?;
+        let is_once = once.is_some();
+        let Some(mut outlet) = once.or_else(|| self.outlet.take()) else {
+            return print(&mut self.printer, &mut self.session);
+        };
+        let format = outlet.target.format().unwrap_or(self.printer.format);
+        let layout = Layout {
+            file: matches!(outlet.target, Target::File(_)),
+            ..Layout::default()
+        };
+        let results = outlet.results;
+        let mut printer = Printer::new(format, layout, outlet.writer())
+            .after(results)
+            .keeping();
+        let outcome = print(&mut printer, &mut self.session);
+        let last = printer.take_last();
+        if let Some(last) = last {
+            self.printer.set_last(last);
+        }
+        outlet.results += usize::from(matches!(outcome, Ok(Outcome::Rows(_))));
+        // A command that has seen enough is no error.
+        let gone = matches!(&outcome, Err(Failure::Output(error)) if error.is_broken_pipe());
+        let rows = matches!(outcome, Ok(Outcome::Rows(_)));
+        if is_once && !rows && !gone {
+            // Not what was waited for.
+            self.once = Some(outlet.target.clone());
+        }
+        if is_once || gone {
+            outlet.close().map_err(output_error)?;
+        } else {
+            self.outlet = Some(outlet);
+        }
+        if gone { Ok(Outcome::Nothing) } else { outcome }
+    }
+
+    fn close_outlet(&mut self) -> Result<(), Failure> {
+        self.outlet
+            .take()
+            .map_or(Ok(()), |outlet| outlet.close().map_err(output_error))
+    }
+
+    /// Makes the last result the relation `_`, if `sql` reads that.
+    fn offer_last(&mut self, sql: &str) -> Result<(), Failure> {
+        if self.offered || !last::is_read_by(sql) {
+            return Ok(());
+        }
+        let Some(last) = self.printer.last() else {
+            return Ok(());
+        };
+        last.to_relation(&mut self.session)
+            .map_err(|error| match error {
+                last::Error::Query(crate::query::Error::Interrupted) => Failure::Interrupted,
+                error => Failure::Report(format!("error: {error}\n")),
+            })?;
+        self.offered = true;
+        self.changed = true;
+        if let Some(note) = last.note() {
+            say(&format!("note: _ holds {note}\n"));
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, line: &str, depth: usize) -> Result<Next, Failure> {
+        let command = command::parse(line)
+            .map_err(|message| Failure::Report(format!("error: {message}\n")))?;
+        match command {
             Command::Tables(pattern) => self.tables(pattern.as_deref())?,
             Command::Schema(table) => self.schema(table.as_deref())?,
+            Command::Describe(what) => self.describe(what.as_deref())?,
+            Command::Summarize(what) => self.summarize(what.as_deref())?,
+            Command::Functions(pattern) => self.functions(pattern.as_deref())?,
+            Command::Settings(pattern) => self.settings(pattern.as_deref())?,
             Command::Mode(Some(format)) => self.printer.format = format,
             Command::Mode(None) => self
                 .printer
                 .text(&format!("{}\n", self.printer.format.name()))?,
+            Command::Output(target) => {
+                self.close_outlet()?;
+                self.outlet = target.map(open).transpose()?;
+            }
+            Command::Once(target) => self.once = Some(target),
+            Command::Last => self.show_last()?,
+            Command::Plot(request) => self.plot(&request)?,
+            Command::Watch { every, query } => self.watch(every, &query)?,
+            Command::Tail { table, symbol } => self.tail(&table, symbol.as_deref())?,
+            Command::Book(request) => self.book(request)?,
+            Command::Param(param) => self.param(&param)?,
+            Command::Save { name, query } => self.save(&name, query)?,
+            Command::Run(name) => return self.run_saved(name.as_deref(), depth),
+            Command::Read(path) => return self.read(&path, depth),
+            Command::Edit(query) => self.edit(query)?,
             Command::Timer(Some(on)) => self.timer = on,
             Command::Timer(None) => self
                 .printer
                 .text(if self.timer { "on\n" } else { "off\n" })?,
-            Command::Help => self.printer.text(&command::help())?,
+            Command::Help(topic) => self.help(topic.as_deref())?,
             Command::Quit => return Ok(Next::Leave),
         }
         Ok(Next::Go)
     }
 
-    fn tables(&mut self, pattern: Option<&str>) -> Result<(), Failure> {
-        let wanted = pattern.map_or_else(
-            // mdb's own schemas are shown only to those who ask for them.
-            || "schema_name = current_schema()".to_owned(),
-            |pattern| format!("name ILIKE {}", literal(&format!("%{pattern}%"))),
-        );
-        let sql = format!(
-            "SELECT name, kind, columns, comment FROM ({RELATIONS}) WHERE {wanted} ORDER BY name"
-        );
-        let source = Source {
-            name: None,
-            text: &sql,
+    /// The last result, whole: on a terminal in a pager.
+    fn show_last(&mut self) -> Result<(), Failure> {
+        let Some(last) = self.printer.last() else {
+            return Err(no_result());
         };
-        self.statement(
-            source,
-            Statement {
-                text: &sql,
-                offset: 0,
-                line: 1,
-            },
-        )
-    }
-
-    fn schema(&mut self, table: Option<&str>) -> Result<(), Failure> {
-        let wanted = table.map_or_else(
-            || "schema_name = current_schema()".to_owned(),
-            |table| format!("lower(name) = lower({})", literal(table)),
-        );
-        let sql = format!("SELECT sql FROM ({RELATIONS}) WHERE {wanted} ORDER BY name");
-        let rows = self
-            .session
-            .strings(&sql)
-            .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
-        if let (Some(table), true) = (table, rows.is_empty()) {
-            return Err(Failure::Report(format!(
-                "error: there is no table or view {table}\nhint: .tables lists them\n"
-            )));
-        }
-        if let Some(table) = table {
-            return self.columns(table);
-        }
-        for definition in rows.into_iter().flatten().flatten() {
-            self.printer.text(&format!("{}\n", definition.trim_end()))?;
-        }
-        Ok(())
-    }
-
-    /// A relation's columns: what a person wants to know of it, view or table.
-    fn columns(&mut self, table: &str) -> Result<(), Failure> {
-        let sql = format!(
-            "SELECT column_name AS \"column\", data_type AS type, comment FROM duckdb_columns() \
-             WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || table_name) = lower({}) \
-             ORDER BY schema_name, column_index",
-            literal(table)
-        );
-        let source = Source {
-            name: None,
-            text: &sql,
+        let layout = Layout {
+            color: self.printer.layout.color,
+            ..Layout::default()
         };
-        self.printer.script(&mut self.session, source)
+        let mut text = Vec::new();
+        let batches = last.batches.iter().cloned().map(Ok::<_, output::Error>);
+        output::encode(
+            self.printer.format,
+            layout,
+            &last.schema,
+            batches,
+            &mut text,
+        )?;
+        if let Some(note) = last.note() {
+            text.extend_from_slice(format!("{note}\n").as_bytes());
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if self.reader == Reader::Person && io::stdout().is_terminal() {
+            let mut out = stdout().map_err(output_error)?;
+            return pager::show(&text, &mut out).map_err(output_error);
+        }
+        self.printer.text(&text)
     }
 
-    fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
-        let config = Config::builder()
-            .completion_type(CompletionType::List)
-            .max_history_size(10_000)
-            .and_then(|config| config.history_ignore_dups(true))
-            .map(rustyline::config::Builder::build)
-            .and_then(Editor::with_config);
-        let mut editor = config.map_err(|error| {
-            Failure::Report(format!("error: no editor on this terminal: {error}\n"))
-        })?;
-        let session = self
-            .session
-            .try_clone()
-            .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
-        editor.set_helper(Some(Assistant {
-            session: RefCell::new(session),
-            names: RefCell::default(),
-            typed: String::new(),
-        }));
-        Ok(editor)
+    /// Refuses what only makes sense before a person.
+    fn needs_terminal(&self, command: &str) -> Result<(), Failure> {
+        if self.reader == Reader::Person && io::stdout().is_terminal() {
+            return Ok(());
+        }
+        Err(Failure::Report(format!(
+            "error: {command} needs a terminal\n"
+        )))
     }
 }
 
-/// Tables and views under the names by which one reaches them.
-const RELATIONS: &str = "\
-    SELECT schema_name, if(schema_name = current_schema(), '', schema_name || '.') || table_name AS name, \
-           'table' AS kind, column_count AS columns, comment, sql FROM duckdb_tables() WHERE NOT internal \
-    UNION ALL \
-    SELECT schema_name, if(schema_name = current_schema(), '', schema_name || '.') || view_name, \
-           'view', column_count, comment, sql FROM duckdb_views() WHERE NOT internal";
+fn open(target: Target) -> Result<Outlet, Failure> {
+    let name = target.name();
+    Outlet::open(target)
+        .map_err(|error| Failure::Report(format!("error: cannot write to {name}: {error}\n")))
+}
+
+fn no_result() -> Failure {
+    Failure::Report("error: there is no result yet\nhint: run a query first\n".to_owned())
+}
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// The prompt after what was typed so far: the first line's shows whether another process answers, the second's what
-/// is still open.
-fn prompt(typed: &str, attached: bool) -> String {
-    let first = if attached { "mdb attached> " } else { "mdb> " };
-    if typed.trim().is_empty() {
-        return first.to_owned();
-    }
-    let open = match open_at_end(typed) {
-        Some(Open::Quote) => "'> ",
-        Some(Open::Name) => "\"> ",
-        Some(Open::Dollar) => "$$> ",
-        Some(Open::Comment) => "/*> ",
-        Some(Open::Bracket('[')) => "[> ",
-        Some(Open::Bracket('{')) => "{> ",
-        Some(Open::Bracket(_)) => "(> ",
-        Some(Open::Statement) | None => "-> ",
-    };
-    format!("{open:>width$}", width = first.len())
 }
 
 /// Writes to standard error. Should that fail there is nobody left to tell.
@@ -390,42 +401,6 @@ fn output_error(error: io::Error) -> Failure {
     Failure::Output(error.into())
 }
 
-/// What the editor asks while a line is typed.
-struct Assistant {
-    session: RefCell<Session>,
-    /// Asked for at the first Tab after each input.
-    names: RefCell<Option<Names>>,
-    /// The lines before this one.
-    typed: String,
-}
-
-impl Completer for Assistant {
-    type Candidate = String;
-
-    fn complete(
-        &self,
-        line: &str,
-        at: usize,
-        _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let mut names = self.names.borrow_mut();
-        let names = names.get_or_insert_with(|| Names::load(&mut self.session.borrow_mut()));
-        let (start, candidates) =
-            names.complete(&format!("{}{}", self.typed, &line[..at]), &line[at..]);
-        Ok((start.saturating_sub(self.typed.len()), candidates))
-    }
-}
-
-impl Hinter for Assistant {
-    type Hint = String;
-}
-
-impl Highlighter for Assistant {}
-
-impl Validator for Assistant {}
-
-impl Helper for Assistant {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,7 +411,10 @@ mod tests {
         let mut out = Vec::new();
         let mut shell = Shell::new(session, &mut out);
         shell.printer.layout = crate::output::Layout::default();
-        let end = shell.script(text).map_err(|failure| failure.to_string());
+        let end = shell
+            .script(Some("<stdin>"), text, 0)
+            .map(drop)
+            .map_err(|failure| failure.to_string());
         (String::from_utf8(out).unwrap(), end)
     }
 
@@ -481,23 +459,5 @@ mod tests {
                 .unwrap_err()
                 .contains("no table or view it's")
         );
-    }
-
-    #[test]
-    fn the_prompt_shows_what_is_open() {
-        for (typed, expected) in [
-            ("", "mdb> "),
-            ("select\n", "  -> "),
-            ("select (\n", "  (> "),
-            ("select 'x\n", "  '> "),
-            ("select \"x\n", "  \"> "),
-            ("select $$\n", " $$> "),
-            ("/* \n", " /*> "),
-            ("select [\n", "  [> "),
-        ] {
-            assert_eq!(prompt(typed, false), expected, "{typed:?}");
-        }
-        assert_eq!(prompt("", true), "mdb attached> ");
-        assert_eq!(prompt("select\n", true), "           -> ");
     }
 }

@@ -1,6 +1,8 @@
 //! Statements one after the other, their results to one output: what the shell, `mdb sql` and a script on
 //! standard input have in common.
 
+use super::hint;
+use super::last::Last;
 use crate::output::{self, Format, Layout, Out};
 use crate::query::{self, Kind, Session, Source, Statement, Types, statements};
 
@@ -38,7 +40,12 @@ pub struct Printer<'w> {
     pub layout: Layout,
     out: Out<'w>,
     results: usize,
+    /// The last result, if results are to be kept.
+    kept: Option<Kept>,
 }
+
+/// Results are kept; this is the last one, if there was one.
+type Kept = Option<Last>;
 
 impl<'w> Printer<'w> {
     /// A printer on `out`.
@@ -48,7 +55,35 @@ impl<'w> Printer<'w> {
             layout,
             out,
             results: 0,
+            kept: None,
         }
+    }
+
+    /// Keeps results from now on, up to a limit.
+    pub(super) fn keeping(mut self) -> Self {
+        self.kept = Some(None);
+        self
+    }
+
+    /// The last result, if it is kept.
+    pub(super) fn last(&self) -> Option<&Last> {
+        self.kept.as_ref()?.as_ref()
+    }
+
+    /// The same, for whoever keeps it elsewhere.
+    pub(super) fn take_last(&mut self) -> Option<Last> {
+        self.kept.as_mut()?.take()
+    }
+
+    /// Makes a result the last one.
+    pub(super) fn set_last(&mut self, last: Last) {
+        self.kept = Some(Some(last));
+    }
+
+    /// Goes on behind results that were written to the same place before.
+    pub(super) fn after(mut self, results: usize) -> Self {
+        self.results = results;
+        self
     }
 
     /// Runs all statements of a script and stops at the first that fails.
@@ -93,7 +128,10 @@ impl<'w> Printer<'w> {
             });
         outcome.map_err(|stop| match stop {
             Stop::Query(query::Error::Interrupted) => Failure::Interrupted,
-            Stop::Query(error) => Failure::Report(error.report(source, statement)),
+            Stop::Query(error) => {
+                let error = hint::improved(error, statement.text, session);
+                Failure::Report(error.report(source, statement))
+            }
             Stop::Output(error) => Failure::Output(error),
         })
     }
@@ -113,8 +151,18 @@ impl<'w> Printer<'w> {
     fn answer(&mut self, rows: query::Rows<'_>) -> Result<Outcome, Stop> {
         self.separate()?;
         let schema = rows.schema();
-        let rows = rows.map(|batch| batch.map_err(Stop::Query));
+        let mut last = self.kept.is_some().then(|| Last::new(rows.schema()));
+        let rows = rows.map(|batch| {
+            let batch = batch.map_err(Stop::Query)?;
+            if let Some(last) = &mut last {
+                last.keep(&batch);
+            }
+            Ok::<_, Stop>(batch)
+        });
         let count = output::encode(self.format, self.layout, &schema, rows, self.out)?;
+        if last.is_some() {
+            self.kept = Some(last);
+        }
         self.out.flush().map_err(output::Error::from)?;
         Ok(Outcome::Rows(count))
     }

@@ -1,0 +1,13 @@
+-- A list of numbers as a line of little bars, the lowest and the highest value of the list at its ends; what is NULL
+-- or no number is a gap.
+-- Arguments: numbers (list of numbers).
+-- Result: VARCHAR, one character a number; NULL for no list, '' for an empty one.
+-- Example: SELECT symbol, spark(list(close ORDER BY ts)) AS closes FROM closes('BTCUSDT', '1 minute') GROUP BY symbol;
+CREATE OR REPLACE MACRO spark(numbers) AS
+    array_to_string(list_transform(numbers, lambda x: CASE
+        WHEN x IS NULL OR NOT isfinite(x::DOUBLE) THEN ' '
+        ELSE substring('▁▂▃▄▅▆▇█', 1 + least(7, floor(8 * coalesce(
+            (x - list_min(list_filter(numbers, lambda y: isfinite(y::DOUBLE))))
+            / nullif(list_max(list_filter(numbers, lambda y: isfinite(y::DOUBLE)))
+                     - list_min(list_filter(numbers, lambda y: isfinite(y::DOUBLE))), 0), 0.5)))::INTEGER, 1)
+    END), '');

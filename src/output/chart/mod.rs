@@ -1,0 +1,410 @@
+//! Pictures of a result: what is drawn is told from its columns, and then painted for a terminal or as SVG.
+
+mod axis;
+mod columns;
+mod svg;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+use std::ops::RangeInclusive;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
+use columns::{Column, Role};
+
+pub use svg::svg;
+pub use terminal::{Size, terminal};
+
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Numbers over time, or over another number.
+    Line,
+    /// Open, high, low and close of each bar.
+    Candles,
+    /// How often values are how large.
+    Histogram,
+    /// Sizes of an order book, added up from the best price on.
+    Depth,
+}
+
+/// Why a result cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It has no columns for that picture.
+    #[error("{kind} needs {needs}; the result has the columns {has}")]
+    Columns {
+        /// The picture.
+        kind: &'static str,
+        /// What it is made of.
+        needs: &'static str,
+        /// The columns there are.
+        has: String,
+    },
+    /// There is nothing in it.
+    #[error("the result has no rows with numbers to draw")]
+    Empty,
+    /// A column cannot be read.
+    #[error(transparent)]
+    Column(#[from] super::Error),
+}
+
+/// Lines drawn in one picture at most.
+const LINES: usize = 6;
+
+/// Lines whose ranges are further apart than so many times are not drawn over one scale.
+const SCALE: f64 = 8.0;
+
+/// A named sequence of points, from left to right; a value that is no number breaks it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    name: String,
+    points: Vec<(f64, f64)>,
+}
+
+/// One bar of prices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candle {
+    at: f64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+}
+
+/// What is painted.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Marks {
+    Lines(Vec<Line>),
+    Candles(Vec<Candle>),
+    /// Counts of bins of equal width.
+    Bins(Vec<usize>),
+    /// Bids from the best down and asks from the best up, with sizes added up.
+    Depth {
+        bids: Vec<(f64, f64)>,
+        asks: Vec<(f64, f64)>,
+    },
+}
+
+/// A picture, not yet painted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    title: String,
+    marks: Marks,
+    /// Whether the horizontal axis is of time, in seconds since 1970.
+    time: bool,
+    x: (f64, f64),
+    y: (f64, f64),
+    /// What was left out, and why.
+    notes: Vec<String>,
+}
+
+impl Chart {
+    /// Makes a picture of a result. Its kind is told from the columns' names and types if none is given.
+    ///
+    /// # Errors
+    /// [`Error::Columns`] if the result lacks what the kind needs; [`Error::Empty`].
+    pub fn new(
+        kind: Option<Kind>,
+        schema: &Schema,
+        batches: &[RecordBatch],
+    ) -> Result<Self, Error> {
+        let columns = columns::read(schema, batches)?;
+        match kind.unwrap_or_else(|| choose(&columns)) {
+            Kind::Line => lines(&columns),
+            Kind::Candles => candles(&columns),
+            Kind::Histogram => histogram(&columns),
+            Kind::Depth => depth(&columns),
+        }
+    }
+
+    /// What was left out of the picture, and why.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+fn named<'c>(columns: &'c [Column], names: &[&str]) -> Option<&'c Column> {
+    names.iter().find_map(|name| {
+        columns
+            .iter()
+            .find(|column| column.role == Role::Number && column.name.eq_ignore_ascii_case(name))
+    })
+}
+
+/// The picture that the columns suggest.
+fn choose(columns: &[Column]) -> Kind {
+    let has = |name: &str| named(columns, &[name]).is_some();
+    if ["open", "high", "low", "close"]
+        .iter()
+        .all(|name| has(name))
+    {
+        return Kind::Candles;
+    }
+    if sides(columns).is_some() && has("price") && has("size") {
+        return Kind::Depth;
+    }
+    let numbers = columns.iter().filter(|column| column.is_drawn()).count();
+    let time = columns.iter().any(|column| column.role == Role::Time);
+    if time || numbers > 1 {
+        Kind::Line
+    } else {
+        Kind::Histogram
+    }
+}
+
+/// A column of 'bid' and 'ask'.
+fn sides(columns: &[Column]) -> Option<&Column> {
+    columns.iter().find(|column| {
+        let mut texts = column.texts.iter().flatten().peekable();
+        column.role == Role::Text
+            && texts.peek().is_some()
+            && texts.all(|text| matches!(text.as_str(), "bid" | "ask"))
+    })
+}
+
+fn lacking(kind: &'static str, needs: &'static str, columns: &[Column]) -> Error {
+    let has: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    Error::Columns {
+        kind,
+        needs,
+        has: has.join(", "),
+    }
+}
+
+/// The least and the greatest of some values, apart in any case.
+fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let mut values = values.filter(|value| value.is_finite());
+    let first = values.next()?;
+    let (low, high) = values.fold((first, first), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    if low < high {
+        return Some((low, high));
+    }
+    let apart = if low == 0.0 { 1.0 } else { low.abs() * 1e-3 };
+    Some((low - apart, high + apart))
+}
+
+fn horizontal(columns: &[Column]) -> Option<&Column> {
+    let time = columns.iter().find(|column| column.role == Role::Time);
+    time.or_else(|| {
+        let numbers = columns.iter().filter(|column| column.is_drawn());
+        Some(numbers.collect::<Vec<_>>())
+            .filter(|numbers| numbers.len() > 1)?
+            .first()
+            .copied()
+    })
+}
+
+fn lines(columns: &[Column]) -> Result<Chart, Error> {
+    let needs = "a column of times and one of numbers, or two of numbers";
+    let x = horizontal(columns).ok_or_else(|| lacking("line", needs, columns))?;
+    let drawn: Vec<&Column> = columns
+        .iter()
+        .filter(|column| column.is_drawn() && column.name != x.name)
+        .collect();
+    let first = named(columns, &["close", "price", "mid", "vwap", "spread"])
+        .filter(|column| drawn.iter().any(|drawn| drawn.name == column.name))
+        .or_else(|| drawn.first().copied())
+        .ok_or_else(|| lacking("line", needs, columns))?;
+    let mut notes = Vec::new();
+    let whole = range(first.numbers.iter().copied()).ok_or(Error::Empty)?;
+    let fits = |column: &Column| {
+        range(column.numbers.iter().copied()).is_some_and(|(low, high)| {
+            let (width, whole_width) = (high - low, whole.1 - whole.0);
+            let both = high.max(whole.1) - low.min(whole.0);
+            both <= SCALE * whole_width.max(width)
+        })
+    };
+    let mut found: Vec<Line> = Vec::new();
+    let group = columns
+        .iter()
+        .find(|column| column.role == Role::Text && column.groups(LINES));
+    if let Some(group) = group {
+        for name in group.distinct() {
+            let rows = (0..x.numbers.len()).filter(|&row| group.texts[row].as_ref() == Some(&name));
+            found.push(Line {
+                points: rows
+                    .map(|row| (x.numbers[row], first.numbers[row]))
+                    .collect(),
+                name,
+            });
+        }
+    } else {
+        let others = drawn.iter().filter(|column| column.name != first.name);
+        let (with, without): (Vec<&Column>, Vec<&Column>) =
+            others.copied().partition(|column| fits(column));
+        if !without.is_empty() {
+            let names: Vec<&str> = without.iter().map(|column| column.name.as_str()).collect();
+            notes.push(format!(
+                "not drawn, for their scale differs: {}",
+                names.join(", ")
+            ));
+        }
+        for column in std::iter::once(first).chain(with).take(LINES) {
+            found.push(Line {
+                name: column.name.clone(),
+                points: x
+                    .numbers
+                    .iter()
+                    .copied()
+                    .zip(column.numbers.iter().copied())
+                    .collect(),
+            });
+        }
+    }
+    for line in &mut found {
+        line.points.retain(|(x, _)| x.is_finite());
+        line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    let points = || found.iter().flat_map(|line| line.points.iter());
+    Ok(Chart {
+        title: if group.is_some() {
+            first.name.clone()
+        } else {
+            String::new()
+        },
+        time: x.role == Role::Time,
+        x: range(points().map(|point| point.0)).ok_or(Error::Empty)?,
+        y: range(points().map(|point| point.1)).ok_or(Error::Empty)?,
+        marks: Marks::Lines(found),
+        notes,
+    })
+}
+
+fn candles(columns: &[Column]) -> Result<Chart, Error> {
+    let needs = "the columns open, high, low and close";
+    let column =
+        |name: &str| named(columns, &[name]).ok_or_else(|| lacking("candles", needs, columns));
+    let (open, high, low, close) = (
+        column("open")?,
+        column("high")?,
+        column("low")?,
+        column("close")?,
+    );
+    let time = columns.iter().find(|column| column.role == Role::Time);
+    let mut candles: Vec<Candle> = (0..open.numbers.len())
+        .map(|row| Candle {
+            at: time.map_or(row as f64, |time| time.numbers[row]),
+            open: open.numbers[row],
+            high: high.numbers[row],
+            low: low.numbers[row],
+            close: close.numbers[row],
+        })
+        .filter(|candle| {
+            [
+                candle.at,
+                candle.open,
+                candle.high,
+                candle.low,
+                candle.close,
+            ]
+            .iter()
+            .all(|v| v.is_finite())
+        })
+        .collect();
+    candles.sort_by(|a, b| a.at.total_cmp(&b.at));
+    let mut notes = Vec::new();
+    let group = columns
+        .iter()
+        .find(|column| column.role == Role::Text && column.groups(usize::MAX));
+    if let Some(group) = group {
+        notes.push(format!(
+            "{} has several values; their bars are drawn over one another",
+            group.name
+        ));
+    }
+    Ok(Chart {
+        title: String::new(),
+        time: time.is_some(),
+        x: range(candles.iter().map(|candle| candle.at)).ok_or(Error::Empty)?,
+        y: range(candles.iter().flat_map(|candle| [candle.low, candle.high]))
+            .ok_or(Error::Empty)?,
+        marks: Marks::Candles(candles),
+        notes,
+    })
+}
+
+fn histogram(columns: &[Column]) -> Result<Chart, Error> {
+    const BINS: RangeInclusive<usize> = 5..=60;
+    let column = columns
+        .iter()
+        .find(|column| column.is_drawn())
+        .or_else(|| columns.iter().find(|column| column.role == Role::Time))
+        .ok_or_else(|| lacking("histogram", "a column of numbers", columns))?;
+    let values: Vec<f64> = column
+        .numbers
+        .iter()
+        .copied()
+        .filter(|value| value.is_finite())
+        .collect();
+    let (low, high) = range(values.iter().copied()).ok_or(Error::Empty)?;
+    // Twice as many as Sturges proposes: the eye joins bins more easily than it parts them.
+    let bins = (2.0 * ((values.len() as f64).log2() + 1.0)).ceil() as usize;
+    let bins = bins.clamp(*BINS.start(), *BINS.end());
+    let mut counts = vec![0; bins];
+    for value in &values {
+        let place = (value - low) / (high - low) * bins as f64;
+        counts[(place as usize).min(bins - 1)] += 1;
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    Ok(Chart {
+        title: column.name.clone(),
+        time: column.role == Role::Time,
+        x: (low, high),
+        y: (0.0, most as f64),
+        marks: Marks::Bins(counts),
+        notes: Vec::new(),
+    })
+}
+
+fn depth(columns: &[Column]) -> Result<Chart, Error> {
+    let needs = "the columns side ('bid', 'ask'), price and size";
+    let lacks = || lacking("depth", needs, columns);
+    let sides = sides(columns).ok_or_else(lacks)?;
+    let price = named(columns, &["price"]).ok_or_else(lacks)?;
+    let size = named(columns, &["size"]).ok_or_else(lacks)?;
+    let ladder = |name: &str| {
+        let rows =
+            (0..price.numbers.len()).filter(|&row| sides.texts[row].as_deref() == Some(name));
+        let mut levels: Vec<(f64, f64)> = rows
+            .map(|row| (price.numbers[row], size.numbers[row]))
+            .filter(|(price, size)| price.is_finite() && size.is_finite())
+            .collect();
+        levels.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if name == "bid" {
+            levels.reverse();
+        }
+        let mut sum = 0.0;
+        for level in &mut levels {
+            sum += level.1;
+            level.1 = sum;
+        }
+        levels
+    };
+    let (bids, asks) = (ladder("bid"), ladder("ask"));
+    let levels = || bids.iter().chain(&asks);
+    let (_, most) = range(levels().map(|level| level.1)).ok_or(Error::Empty)?;
+    let title = match (bids.first(), asks.first()) {
+        (Some(bid), Some(ask)) => format!(
+            "bid {} · ask {} · spread {}",
+            axis::plain(bid.0),
+            axis::plain(ask.0),
+            axis::plain(ask.0 - bid.0)
+        ),
+        _ => String::new(),
+    };
+    Ok(Chart {
+        title,
+        time: false,
+        x: range(levels().map(|level| level.0)).ok_or(Error::Empty)?,
+        y: (0.0, most),
+        marks: Marks::Depth { bids, asks },
+        notes: Vec::new(),
+    })
+}

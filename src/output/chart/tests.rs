@@ -1,0 +1,213 @@
+//! Pictures of small results, as they are seen.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+
+use super::*;
+
+const START: i64 = 1_723_075_200_000_000_000;
+
+fn times(count: usize, step_s: i64) -> ArrayRef {
+    let times = (0..count as i64).map(|i| START + i * step_s * 1_000_000_000);
+    Arc::new(TimestampNanosecondArray::from_iter_values(times))
+}
+
+fn floats(values: impl IntoIterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+fn wave(count: usize) -> impl Iterator<Item = f64> {
+    (0..count).map(|i| 61_650.0 + 40.0 * (i as f64 / 9.0).sin())
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn chart(kind: Option<Kind>, batch: &RecordBatch) -> Chart {
+    Chart::new(kind, &batch.schema(), std::slice::from_ref(batch)).unwrap()
+}
+
+fn painted(batch: &RecordBatch, width: usize) -> String {
+    let size = Size {
+        width,
+        height: 16,
+        color: false,
+    };
+    let text = terminal(&chart(None, batch), size);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= width),
+        "{text}"
+    );
+    text
+}
+
+fn bars() -> RecordBatch {
+    let open: Vec<f64> = wave(40).collect();
+    let close: Vec<f64> = wave(41).skip(1).collect();
+    let both = || open.iter().zip(&close);
+    batch(vec![
+        ("ts", times(40, 60)),
+        ("high", floats(both().map(|(a, b)| a.max(*b) + 6.0))),
+        ("low", floats(both().map(|(a, b)| a.min(*b) - 4.0))),
+        ("open", floats(open.clone())),
+        ("close", floats(close.clone())),
+        ("volume", floats(open.iter().map(|_| 3.0))),
+    ])
+}
+
+fn book() -> RecordBatch {
+    let side = (0..20).map(|i| if i < 10 { "bid" } else { "ask" });
+    let price = (0..20).map(|i| {
+        if i < 10 {
+            100.0 - f64::from(i) * 0.1
+        } else {
+            100.1 + f64::from(i - 10) * 0.1
+        }
+    });
+    batch(vec![
+        ("side", Arc::new(StringArray::from_iter_values(side))),
+        (
+            "level",
+            Arc::new(Int64Array::from_iter_values((0..20).map(|i| i % 10 + 1))),
+        ),
+        ("price", floats(price)),
+        ("size", floats((0..20).map(|i| 1.0 + f64::from(i % 4)))),
+    ])
+}
+
+#[test]
+fn a_line_over_time() {
+    let lines = batch(vec![
+        ("seq", Arc::new(Int64Array::from_iter_values(0..120))),
+        ("ts", times(120, 60)),
+        ("price", floats(wave(120))),
+    ]);
+    insta::assert_snapshot!(painted(&lines, 80));
+}
+
+#[test]
+fn bars_become_candles() {
+    insta::assert_snapshot!(painted(&bars(), 80));
+}
+
+#[test]
+fn one_column_of_numbers_becomes_a_histogram() {
+    let sizes = batch(vec![(
+        "size",
+        floats((0..5000).map(|i| f64::from(i % 71) * f64::from(i % 13) / 10.0)),
+    )]);
+    insta::assert_snapshot!(painted(&sizes, 60));
+}
+
+#[test]
+fn a_ladder_becomes_its_depth() {
+    insta::assert_snapshot!(painted(&book(), 60));
+}
+
+#[test]
+fn the_columns_decide_what_is_drawn() {
+    let kind = |batch: &RecordBatch| match chart(None, batch).marks {
+        Marks::Lines(lines) => format!(
+            "lines {}",
+            lines
+                .iter()
+                .map(|line| line.name.as_str())
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+        Marks::Candles(_) => "candles".to_owned(),
+        Marks::Bins(_) => "histogram".to_owned(),
+        Marks::Depth { .. } => "depth".to_owned(),
+    };
+    assert_eq!(kind(&bars()), "candles");
+    assert_eq!(kind(&book()), "depth");
+    let far = batch(vec![
+        ("ts", times(9, 1)),
+        ("price", floats(wave(9))),
+        ("size", floats((0..9).map(f64::from))),
+    ]);
+    assert_eq!(kind(&far), "lines price");
+    assert_eq!(
+        chart(None, &far).notes(),
+        ["not drawn, for their scale differs: size"]
+    );
+    let near = batch(vec![
+        ("ts", times(9, 1)),
+        ("bid", floats(wave(9))),
+        ("ask", floats(wave(9).map(|v| v + 1.0))),
+    ]);
+    assert_eq!(kind(&near), "lines bid,ask");
+    let symbols = Arc::new(StringArray::from_iter_values(
+        (0..9).map(|i| if i % 2 == 0 { "A" } else { "B" }),
+    ));
+    let groups = batch(vec![
+        ("symbol", symbols),
+        ("ts", times(9, 1)),
+        ("price", floats(wave(9))),
+    ]);
+    assert_eq!(kind(&groups), "lines A,B");
+    assert_eq!(
+        kind(&batch(vec![("a", floats(wave(9))), ("b", floats(wave(9)))])),
+        "lines b"
+    );
+}
+
+#[test]
+fn what_cannot_be_drawn_is_explained() {
+    let text = batch(vec![("name", Arc::new(StringArray::from(vec!["x"])))]);
+    let error = Chart::new(
+        Some(Kind::Candles),
+        &text.schema(),
+        std::slice::from_ref(&text),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "candles needs the columns open, high, low and close; the result has the columns name"
+    );
+    let none = batch(vec![("x", floats([]))]);
+    assert!(matches!(
+        Chart::new(None, &none.schema(), std::slice::from_ref(&none)),
+        Err(Error::Empty)
+    ));
+}
+
+#[test]
+fn odd_numbers_do_no_harm() {
+    for values in [
+        vec![f64::NAN, 1.0, f64::INFINITY, 2.0],
+        vec![0.0, 0.0],
+        vec![1e300, -1e300, 0.0],
+        vec![5.0],
+    ] {
+        let odd = batch(vec![("ts", times(values.len(), 1)), ("v", floats(values))]);
+        for kind in [Kind::Line, Kind::Histogram] {
+            for width in [1, 20, 81, 200] {
+                let size = Size {
+                    width,
+                    height: 10,
+                    color: true,
+                };
+                let chart = chart(Some(kind), &odd);
+                assert!(terminal(&chart, size).lines().count() >= 4);
+                assert!(!svg(&chart).contains("NaN"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_document_holds_what_was_drawn() {
+    let text = svg(&chart(None, &bars()));
+    assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"));
+    assert_eq!(
+        text.matches("<rect ").count(),
+        41,
+        "a background and a body each"
+    );
+    assert!(svg(&chart(None, &book())).contains("spread 0.1"));
+}

@@ -1,0 +1,271 @@
+//! The shell on a terminal: an editor for statements of several lines, with history and completion.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{CompletionType, Config, Context, Editor, Helper};
+
+use super::complete::{self, Candidate, Completion, Librarian, Names};
+use super::{Failure, Next, Options, Shell, command, history, output_error, saved, say};
+use crate::query::{Open, open_at_end};
+
+/// How long Tab waits for the names of a database that has just been opened.
+const NAMES_WAIT: Duration = Duration::from_secs(3);
+
+/// How long it waits for values, and for the columns of a call or file.
+const VALUES_WAIT: Duration = Duration::from_millis(250);
+
+/// Candidates shown without asking.
+const SHOWN: usize = 100;
+
+impl Shell<'_> {
+    /// Reads and runs statements until the user leaves.
+    pub(super) fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
+        let mut editor = self.editor()?;
+        let history = history::path().filter(|path| match history::prepare(path) {
+            Ok(()) => true,
+            Err(error) => {
+                say(&format!(
+                    "history is not kept: {}: {error}\n",
+                    path.display()
+                ));
+                false
+            }
+        });
+        if let Some(path) = &history {
+            // An unreadable history is no reason not to start; appending to it says what is wrong.
+            let _ = editor.load_history(path);
+        }
+        if let Some(banner) = &options.banner {
+            say(&format!("{banner}\n"));
+        }
+        let mut typed = String::new();
+        loop {
+            if let Some(helper) = editor.helper_mut() {
+                helper.typed.clone_from(&typed);
+            }
+            match editor.readline(&prompt(&typed, &self.first_prompt())) {
+                Ok(line) => {
+                    let command = typed.trim().is_empty() && command::is_command(&line);
+                    typed.push_str(&line);
+                    if !command && open_at_end(&typed).is_some() {
+                        typed.push('\n');
+                        continue;
+                    }
+                    let input = std::mem::take(&mut typed);
+                    if input.trim().is_empty() {
+                        continue;
+                    }
+                    remember(&mut editor, &input, history.as_ref());
+                    if self.input(&input, command) == Next::Leave {
+                        return Ok(());
+                    }
+                    let moved = self.session.is_lost() && self.reopen(options);
+                    self.tell(editor.helper(), moved);
+                }
+                Err(ReadlineError::Interrupted) => typed.clear(),
+                Err(ReadlineError::Eof) => return Ok(()),
+                Err(ReadlineError::Io(error)) => return Err(output_error(error)),
+                Err(error) => {
+                    return Err(Failure::Report(format!(
+                        "error: the terminal failed: {error}\n"
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Tells completion what has changed.
+    fn tell(&mut self, helper: Option<&Assistant>, moved: bool) {
+        let Some(helper) = helper else {
+            return;
+        };
+        let mut librarian = helper.librarian.borrow_mut();
+        librarian.catalog_mut().saved = saved::names();
+        if moved && let Ok(session) = self.session.try_clone() {
+            *librarian = Librarian::new(session);
+        }
+        if !std::mem::take(&mut self.changed) && !moved {
+            return;
+        }
+        librarian.refresh();
+        // A question of the shell's own has no business in a transaction of the user's.
+        if !self.session.in_transaction() && !self.session.is_lost() {
+            let temporary = complete::relations(&mut self.session, "database_name = 'temp'");
+            librarian.set_temporary(temporary.unwrap_or_default());
+            let variables = self
+                .session
+                .strings("SELECT name FROM duckdb_variables() ORDER BY 1");
+            librarian.catalog_mut().parameters = variables
+                .unwrap_or_default()
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect();
+        }
+    }
+
+    /// The prompt of a first line: the database, whether another process answers, and an open transaction.
+    fn first_prompt(&self) -> String {
+        let mut prompt = String::from("mdb");
+        if let Some(database) = &self.database {
+            prompt.push(' ');
+            prompt.push_str(database);
+        }
+        if self.session.attached_to().is_some() {
+            prompt.push_str(" attached");
+        }
+        prompt.push_str(if self.session.in_transaction() {
+            "*> "
+        } else {
+            "> "
+        });
+        prompt
+    }
+
+    fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .completion_prompt_limit(SHOWN)
+            .max_history_size(10_000)
+            .and_then(|config| config.history_ignore_dups(true))
+            .map(rustyline::config::Builder::build)
+            .and_then(Editor::with_config);
+        let mut editor = config.map_err(|error| {
+            Failure::Report(format!("error: no editor on this terminal: {error}\n"))
+        })?;
+        let session = self
+            .session
+            .try_clone()
+            .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
+        let mut librarian = Librarian::new(session);
+        librarian.catalog_mut().saved = saved::names();
+        editor.set_helper(Some(Assistant {
+            librarian: RefCell::new(librarian),
+            typed: String::new(),
+        }));
+        Ok(editor)
+    }
+}
+
+/// Adds what was typed to the history, if it may be kept.
+fn remember(
+    editor: &mut Editor<Assistant, DefaultHistory>,
+    input: &str,
+    history: Option<&PathBuf>,
+) {
+    if history::may_keep(input) && editor.add_history_entry(input.trim_end()).unwrap_or(false) {
+        // What was typed is run whether or not it can be kept.
+        let _ = history.map(|path| editor.append_history(path));
+    }
+}
+
+/// The prompt after what was typed so far: the second line's shows what is still open.
+fn prompt(typed: &str, first: &str) -> String {
+    if typed.trim().is_empty() {
+        return first.to_owned();
+    }
+    let open = match open_at_end(typed) {
+        Some(Open::Quote) => "'> ",
+        Some(Open::Name) => "\"> ",
+        Some(Open::Dollar) => "$$> ",
+        Some(Open::Comment) => "/*> ",
+        Some(Open::Bracket('[')) => "[> ",
+        Some(Open::Bracket('{')) => "{> ",
+        Some(Open::Bracket(_)) => "(> ",
+        Some(Open::Statement) | None => "-> ",
+    };
+    format!("{open:>width$}", width = first.chars().count())
+}
+
+/// What the editor asks while a line is typed.
+struct Assistant {
+    librarian: RefCell<Librarian>,
+    /// The lines before this one.
+    typed: String,
+}
+
+impl Completer for Assistant {
+    type Candidate = Candidate;
+
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Candidate>)> {
+        let text = format!("{}{line}", self.typed);
+        let cursor = self.typed.len() + at;
+        let mut librarian = self.librarian.borrow_mut();
+        librarian.names(NAMES_WAIT);
+        let complete = |librarian: &Librarian| {
+            let names = Names {
+                catalog: librarian.catalog(),
+                files: &complete::paths,
+            };
+            complete::complete(&text, cursor, &names)
+        };
+        let mut completion = complete(&librarian);
+        let Completion {
+            describe, values, ..
+        } = &completion;
+        let lacks = !describe.is_empty() || values.is_some();
+        for source in describe {
+            librarian.columns(source, VALUES_WAIT);
+        }
+        if let Some(of) = values {
+            librarian.values(of, VALUES_WAIT);
+        }
+        if lacks {
+            completion = complete(&librarian);
+        }
+        // A word of an earlier line cannot be changed any more.
+        let Some(start) = completion.start.checked_sub(self.typed.len()) else {
+            return Ok((at, Vec::new()));
+        };
+        Ok((start, completion.candidates))
+    }
+}
+
+impl Hinter for Assistant {
+    type Hint = String;
+}
+
+impl Highlighter for Assistant {}
+
+impl Validator for Assistant {}
+
+impl Helper for Assistant {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_shows_what_is_open() {
+        for (typed, expected) in [
+            ("", "mdb> "),
+            ("select\n", "  -> "),
+            ("select (\n", "  (> "),
+            ("select 'x\n", "  '> "),
+            ("select \"x\n", "  \"> "),
+            ("select $$\n", " $$> "),
+            ("/* \n", " /*> "),
+            ("select [\n", "  [> "),
+        ] {
+            assert_eq!(prompt(typed, "mdb> "), expected, "{typed:?}");
+        }
+        assert_eq!(
+            prompt("select\n", "mdb data attached*> "),
+            "                 -> "
+        );
+    }
+}

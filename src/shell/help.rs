@@ -1,0 +1,239 @@
+//! `.help`: the list of commands; and of one command, function, macro or table all there is to say, with examples.
+
+use std::fmt::Write as _;
+
+use super::command;
+use super::commands::{COMMANDS, entry};
+use super::{Failure, Shell, literal};
+use crate::query::meant;
+
+/// Columns that text is broken at.
+const WIDTH: usize = 96;
+
+/// Overloads of a function that are shown.
+const OVERLOADS: usize = 8;
+
+/// The list of commands.
+fn list() -> String {
+    let mut text = String::from(
+        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line, Tab completes: tables, columns, functions,\n\
+         symbols, files. _ is the last result: FROM _;\n\n",
+    );
+    let width = COMMANDS
+        .iter()
+        .map(|entry| entry.name.len() + entry.arguments.len() + 1)
+        .max()
+        .unwrap_or(0);
+    for entry in &COMMANDS {
+        let usage = format!("{} {}", entry.name, entry.arguments);
+        let _ = writeln!(text, "  {usage:<width$}  {}", entry.help);
+    }
+    let formats: Vec<String> = command::formats().collect();
+    let _ = writeln!(
+        text,
+        "\nFormats: {}\n.help NAME says more of a command, function, macro or table.",
+        formats.join(", ")
+    );
+    text
+}
+
+impl Shell<'_> {
+    pub(super) fn help(&mut self, topic: Option<&str>) -> Result<(), Failure> {
+        let Some(topic) = topic.map(|topic| command::unquoted(topic.trim_end_matches(['(', ')'])))
+        else {
+            return self.printer.text(&list());
+        };
+        if let Some(text) = of_command(topic) {
+            return self.printer.text(&text);
+        }
+        if let Some(text) = self.of_function(topic)? {
+            return self.printer.text(&text);
+        }
+        if let Some(text) = self.of_table(topic)? {
+            self.printer.text(&text)?;
+            return self.schema(Some(topic));
+        }
+        let names = "SELECT DISTINCT function_name FROM duckdb_functions() UNION SELECT table_name FROM duckdb_columns()";
+        let names: Vec<String> = self.ask(names)?.into_iter().flatten().flatten().collect();
+        let commands = COMMANDS.iter().map(|entry| entry.name);
+        let hint = meant(topic, commands.chain(names.iter().map(String::as_str))).map_or(
+            ".help lists the commands, .functions PATTERN functions".to_owned(),
+            |meant| format!("did you mean {meant}?"),
+        );
+        Err(Failure::Report(format!(
+            "error: there is no command, function or table {topic}\nhint: {hint}\n"
+        )))
+    }
+
+    /// What DuckDB's catalogue, or a macro's own file, says.
+    fn of_function(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        let rows = self.ask(&format!(
+            "SELECT function_type, array_to_string(parameters, ', '), coalesce(return_type, ''), \
+                    coalesce(description, ''), coalesce(comment, ''), array_to_string(coalesce(examples, []), chr(31)) \
+             FROM duckdb_functions() WHERE lower(function_name) = lower({}) AND function_type <> 'pragma' ORDER BY len(parameters)",
+            literal(name)
+        ))?;
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+            .collect();
+        let name = name.to_ascii_lowercase();
+        let Some([kind, parameters, _, description, comment, _]) = rows.first().map(Vec::as_slice)
+        else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        if !comment.is_empty() {
+            let _ = writeln!(text, "{name}({parameters})   {}", kind.replace('_', " "));
+            text.push_str(&sections(comment));
+            return Ok(Some(text));
+        }
+        let mut signatures: Vec<String> = Vec::new();
+        for row in &rows {
+            if let [_, parameters, returns, ..] = row.as_slice() {
+                let mut parameters = parameters.as_str();
+                let cut = parameters.match_indices(", ").nth(7).map(|(i, _)| i);
+                let more = if let Some(cut) = cut {
+                    parameters = &parameters[..cut];
+                    ", …"
+                } else {
+                    ""
+                };
+                let arrow = if returns.is_empty() {
+                    String::new()
+                } else {
+                    format!(" -> {returns}")
+                };
+                signatures.push(format!("{name}({parameters}{more}){arrow}"));
+            }
+        }
+        signatures.dedup();
+        let hidden = signatures.len().saturating_sub(OVERLOADS);
+        for signature in signatures.iter().take(OVERLOADS) {
+            let _ = writeln!(text, "{signature}");
+        }
+        if hidden > 0 {
+            let _ = writeln!(text, "… and for {hidden} more types");
+        }
+        let kind = kind.replace('_', " ");
+        let _ = write!(
+            text,
+            "{}",
+            wrapped(&format!("{kind} function. {description}"), "")
+        );
+        let examples: Vec<&str> = rows
+            .iter()
+            .filter_map(|row| row.get(5))
+            .flat_map(|all| all.split('\u{1f}'))
+            .collect();
+        let mut shown: Vec<&str> = Vec::new();
+        for example in examples.into_iter().filter(|example| !example.is_empty()) {
+            if !shown.contains(&example) {
+                shown.push(example);
+            }
+        }
+        for example in shown.iter().take(OVERLOADS) {
+            let _ = writeln!(text, "  SELECT {example};");
+        }
+        Ok(Some(text))
+    }
+
+    /// What its file says of a table or view.
+    fn of_table(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        let rows = self.ask(&format!(
+            "SELECT comment FROM (SELECT schema_name, table_name AS name, comment FROM duckdb_tables() \
+                    UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views()) \
+             WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || name) = lower({})",
+            literal(name)
+        ))?;
+        let comment = rows
+            .into_iter()
+            .next()
+            .map(|row| row.into_iter().flatten().next());
+        Ok(
+            comment
+                .map(|comment| comment.map_or_else(String::new, |comment| wrapped(&comment, ""))),
+        )
+    }
+}
+
+fn of_command(topic: &str) -> Option<String> {
+    let entry = entry(topic)?;
+    // `.schema` and `schema` are the command, `read_csv` is a function.
+    let mut text = format!("{} {}\n{}\n", entry.name, entry.arguments, entry.help);
+    for example in entry.examples {
+        let _ = writeln!(text, "  {example}");
+    }
+    Some(text)
+}
+
+/// A macro's comment, its parts each in a paragraph: what it is, arguments, result, example.
+fn sections(comment: &str) -> String {
+    let mut text = String::new();
+    let mut rest = comment;
+    let mut label = "";
+    loop {
+        let next = ["Arguments: ", "Result: ", "Example: "]
+            .iter()
+            .filter_map(|word| Some((rest.find(word)?, *word)))
+            .min();
+        let part = next.map_or(rest, |(at, _)| &rest[..at]).trim();
+        if !part.is_empty() {
+            match label {
+                "" => text.push_str(&wrapped(part, "")),
+                "Example: " => {
+                    let _ = writeln!(text, "  {part}");
+                }
+                label => text.push_str(&wrapped(&format!("{label}{part}"), "  ")),
+            }
+        }
+        let Some((at, word)) = next else {
+            return text;
+        };
+        label = word;
+        rest = &rest[at + word.len()..];
+    }
+}
+
+/// Text in lines; those after the first begin with `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut wrapped = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            wrapped.push_str(line.trim_end());
+            wrapped.push('\n');
+            indent.clone_into(&mut line);
+        }
+        if !line.trim().is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    wrapped.push_str(line.trim_end());
+    wrapped.push('\n');
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_macros_comment_is_shown_in_parts() {
+        let comment = "Bars. Arguments: sym (symbol), bucket. Result: ts, open. Example: FROM ohlcv('A', '1 minute');";
+        assert_eq!(
+            sections(comment),
+            "Bars.\nArguments: sym (symbol), bucket.\nResult: ts, open.\n  FROM ohlcv('A', '1 minute');\n"
+        );
+    }
+
+    #[test]
+    fn every_command_is_in_the_list_and_has_its_own_page() {
+        for entry in &COMMANDS {
+            assert!(list().contains(entry.name), "{}", entry.name);
+            assert!(of_command(entry.name).is_some_and(|text| text.contains(entry.help)));
+        }
+        assert!(list().lines().all(|line| line.chars().count() <= 140));
+    }
+}

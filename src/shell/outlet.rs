@@ -1,0 +1,127 @@
+//! Where results go instead of the terminal: a file, or another command's input.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::command::unquoted;
+use crate::output::Format;
+
+/// Bytes gathered for one write.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// What `.output` and `.once` name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A file, which is made anew.
+    File(PathBuf),
+    /// A command for the shell of the system.
+    Command(String),
+}
+
+impl Target {
+    /// `|command`, or else a file.
+    pub(super) fn of(text: &str) -> Self {
+        match text.strip_prefix('|') {
+            Some(command) => Self::Command(command.trim().to_owned()),
+            None => Self::File(unquoted(text).into()),
+        }
+    }
+
+    /// The format that a file's name asks for.
+    pub(super) fn format(&self) -> Option<Format> {
+        match self {
+            Self::File(path) => Format::of_path(path),
+            Self::Command(_) => None,
+        }
+    }
+
+    /// How an error names it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Command(command) => format!("|{command}"),
+        }
+    }
+}
+
+/// An open target.
+pub(super) struct Outlet {
+    pub(super) target: Target,
+    writer: BufWriter<Box<dyn Write + Send>>,
+    child: Option<Child>,
+    /// Results it has got.
+    pub(super) results: usize,
+}
+
+impl Outlet {
+    /// Makes the file, or starts the command.
+    pub(super) fn open(target: Target) -> io::Result<Self> {
+        let (writer, child): (Box<dyn Write + Send>, _) = match &target {
+            Target::File(path) => (Box::new(File::create(path)?), None),
+            Target::Command(command) => {
+                let mut child = Command::new("sh")
+                    .arg("-c")
+                    .arg(command)
+                    .stdin(Stdio::piped())
+                    .spawn()?;
+                let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+                (Box::new(stdin), Some(child))
+            }
+        };
+        Ok(Self {
+            target,
+            writer: BufWriter::with_capacity(BUFFER_BYTES, writer),
+            child,
+            results: 0,
+        })
+    }
+
+    /// Where results are written.
+    pub(super) fn writer(&mut self) -> &mut (dyn Write + Send) {
+        &mut self.writer
+    }
+
+    /// Writes what is left, and waits until the command has ended. A command that has seen enough is no error.
+    pub(super) fn close(mut self) -> io::Result<()> {
+        let flushed = self.writer.flush();
+        // The command's input ends here.
+        let (writer, _) = self.writer.into_parts();
+        drop(writer);
+        if let Some(mut child) = self.child {
+            child.wait()?;
+        }
+        match flushed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_begins_a_command_and_quotes_are_no_part_of_a_path() {
+        assert_eq!(Target::of("| wc -l"), Target::Command("wc -l".into()));
+        assert_eq!(Target::of("'a b.csv'"), Target::File("a b.csv".into()));
+        assert_eq!(Target::of("a.csv").format(), Some(Format::Csv));
+        assert_eq!(Target::of("|cat > a.csv").format(), None);
+    }
+
+    #[test]
+    fn a_command_gets_all_that_is_written_and_may_stop_reading() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("out");
+        let mut outlet =
+            Outlet::open(Target::Command(format!("cat > {}", path.display()))).unwrap();
+        outlet.writer().write_all(b"one\ntwo\n").unwrap();
+        outlet.close().unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\n");
+        let mut early = Outlet::open(Target::Command("true".into())).unwrap();
+        let _ = early.writer().write_all(b"x");
+        early.close().unwrap();
+    }
+}

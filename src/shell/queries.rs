@@ -1,0 +1,190 @@
+//! Queries that are kept, read from files or edited, and the parameters in them.
+
+use std::io;
+use std::path::Path;
+
+use super::command::{self, Param};
+use super::{Failure, Next, Shell, layout, literal, saved, say};
+
+/// Scripts that read scripts, at most so deep.
+const READ_DEPTH: usize = 16;
+
+impl Shell<'_> {
+    pub(super) fn param(&mut self, param: &Param) -> Result<(), Failure> {
+        self.changed |= *param != Param::List;
+        match param {
+            Param::List => self
+                .show("SELECT name, value::VARCHAR AS value FROM duckdb_variables() ORDER BY name"),
+            Param::Set(name, value) => {
+                self.show(&format!("SET VARIABLE {name} = {}", parameter(value)))
+            }
+            Param::Clear(Some(name)) if command::is_plain_name(name) => {
+                self.show(&format!("RESET VARIABLE {name}"))
+            }
+            Param::Clear(Some(name)) => Err(Failure::Report(format!(
+                "error: there is no parameter {name}\n"
+            ))),
+            Param::Clear(None) => {
+                let names = self.ask("SELECT name FROM duckdb_variables()")?;
+                for name in names.into_iter().flatten().flatten() {
+                    self.show(&format!("RESET VARIABLE \"{}\"", name.replace('"', "\"\"")))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn save(&mut self, name: &str, query: Option<String>) -> Result<(), Failure> {
+        let Some(query) = query.or_else(|| self.last_sql.clone()) else {
+            return Err(Failure::Report(
+                "error: no query has been run yet that could be saved\n".to_owned(),
+            ));
+        };
+        let query = format!("{};", query.trim_end().trim_end_matches(';'));
+        match saved::save(name, &query) {
+            Ok(path) => {
+                say(&format!(
+                    "saved in {}; .run {name} runs it\n",
+                    path.display()
+                ));
+                Ok(())
+            }
+            Err(error) => Err(Failure::Report(format!(
+                "error: cannot save {name}: {error}\n"
+            ))),
+        }
+    }
+
+    pub(super) fn run_saved(&mut self, name: Option<&str>, depth: usize) -> Result<Next, Failure> {
+        let Some(name) = name else {
+            for name in saved::names() {
+                self.printer.text(&format!("{name}\n"))?;
+            }
+            return Ok(Next::Go);
+        };
+        let query = if command::is_plain_name(name) {
+            saved::load(name)
+        } else {
+            Ok(None)
+        };
+        match query {
+            Ok(Some(query)) => self.nested(name, &query, depth),
+            Ok(None) => {
+                let names = saved::names();
+                let meant = crate::query::meant(name, names.iter().map(String::as_str));
+                let hint = meant.map_or(".save NAME keeps the last query".to_owned(), |meant| {
+                    format!("did you mean {meant}?")
+                });
+                Err(Failure::Report(format!(
+                    "error: no query is saved as {name}\nhint: {hint}\n"
+                )))
+            }
+            Err(error) => Err(Failure::Report(format!(
+                "error: cannot read the query {name}: {error}\n"
+            ))),
+        }
+    }
+
+    pub(super) fn read(&mut self, path: &Path, depth: usize) -> Result<Next, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::Report(format!("error: cannot read {}: {error}\n", path.display()))
+        })?;
+        self.nested(&path.display().to_string(), &text, depth)
+    }
+
+    /// Runs a script out of another, or of a line.
+    fn nested(&mut self, name: &str, text: &str, depth: usize) -> Result<Next, Failure> {
+        if depth >= READ_DEPTH {
+            return Err(Failure::Report(format!(
+                "error: {name} is read {READ_DEPTH} scripts deep; does one read itself?\n"
+            )));
+        }
+        self.script(Some(name), text, depth + 1)
+    }
+
+    /// Runs what the user makes of the last statement in an editor.
+    pub(super) fn edit(&mut self, query: Option<String>) -> Result<(), Failure> {
+        self.needs_terminal(".edit")?;
+        let cannot = |error: io::Error| Failure::Report(format!("error: cannot edit: {error}\n"));
+        let text = query.or_else(|| self.last_sql.clone()).unwrap_or_default();
+        let file = tempfile::Builder::new()
+            .prefix("mdb-")
+            .suffix(".sql")
+            .tempfile()
+            .map_err(cannot)?;
+        let before = format!(
+            "{}{}",
+            text.trim_end().trim_end_matches(';'),
+            if text.is_empty() { "" } else { ";\n" }
+        );
+        std::fs::write(file.path(), &before).map_err(cannot)?;
+        let set = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|editor| !editor.trim().is_empty())
+        };
+        let editor = set("VISUAL")
+            .or_else(|| set("EDITOR"))
+            .unwrap_or_else(|| "vi".to_owned());
+        let ended = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(format!("{editor} \"$1\""))
+            .arg("sh")
+            .arg(file.path())
+            .status()
+            .map_err(cannot)?;
+        if !ended.success() {
+            return Err(Failure::Report(format!(
+                "error: {editor} failed; nothing was run\n"
+            )));
+        }
+        let after = std::fs::read_to_string(file.path()).map_err(cannot)?;
+        if after.trim().is_empty() {
+            return Ok(());
+        }
+        say(&format!("{}\n", after.trim_end()));
+        self.session.forget_interrupt();
+        self.printer.layout = layout();
+        self.statements(None, &after)
+    }
+}
+
+/// The SQL of a parameter's value: a number, true, false, null or a text in quotes is that, anything else a text.
+#[must_use]
+pub fn parameter(value: &str) -> String {
+    let number = value.parse::<f64>().is_ok()
+        && value.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    let word = ["true", "false", "null"]
+        .iter()
+        .any(|word| value.eq_ignore_ascii_case(word));
+    if number || word {
+        return value.to_owned();
+    }
+    let quoted = value.len() > 1 && value.starts_with('\'') && value.ends_with('\'');
+    if quoted {
+        return value.to_owned();
+    }
+    literal(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_a_number_a_word_or_a_text() {
+        for (value, sql) in [
+            ("1", "1"),
+            ("-2.5e3", "-2.5e3"),
+            ("TRUE", "TRUE"),
+            ("null", "null"),
+            ("nan", "'nan'"),
+            ("BTCUSDT", "'BTCUSDT'"),
+            ("'it''s'", "'it''s'"),
+            ("it's", "'it''s'"),
+            ("2024-08-08", "'2024-08-08'"),
+        ] {
+            assert_eq!(parameter(value), sql, "{value}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The shell as a person sees it: in a pseudo-terminal, 80 and 140 columns wide.
+
+use std::fs;
+
+use crate::harness::{Db, Live, poll};
+use crate::pty::Terminal;
+use crate::synthetic::{self, SYMBOL, VENUE, load};
+
+const WIDTHS: [u16; 2] = [80, 140];
+
+/// A database with a little in it.
+fn filled() -> Db {
+    let db = Db::new();
+    let file = db.write("capture.txt", &synthetic::capture(7, 3_000).bytes());
+    load(&db, &file).ok();
+    db
+}
+
+/// Compares the screen with its snapshot.
+fn seen(terminal: &Terminal, name: &str, columns: u16) {
+    insta::assert_snapshot!(format!("{name}-{columns}"), terminal.text());
+}
+
+#[test]
+fn tab_completes_tables_columns_values_and_calls() {
+    let db = filled();
+    for columns in WIDTHS {
+        let mut terminal = Terminal::shell(&db, columns);
+        // Each Tab alone: the line then holds the whole word.
+        terminal.keys("from trades select pric\t");
+        terminal.awaits("select price");
+        terminal.keys(", si\t");
+        terminal.awaits("side");
+        terminal.keys("z\t");
+        terminal.awaits("price, size");
+        terminal.keys(" where symb\t");
+        terminal.awaits("where symbol");
+        terminal.keys(" = 'TES\t");
+        terminal.awaits("= 'TESTUSDT'");
+        terminal.keys(" order by seq limit 2;\r");
+        terminal.awaits("2 rows");
+        terminal.line("with x as (select 1 as one) select * from x\t;");
+        terminal.keys("from oh\t");
+        terminal.awaits("from ohlcv(");
+        terminal.keys("'TES\t");
+        terminal.awaits("ohlcv('TESTUSDT'");
+        terminal.keys(", '1 mi\t");
+        terminal.awaits("'1 minute'");
+        terminal.keys(") where vw\t");
+        terminal.awaits("where vwap");
+        terminal.keys("\x03");
+        terminal.line(".timer of\t");
+        terminal.line(".timer");
+        seen(&terminal, "completion", columns);
+        terminal.leave();
+    }
+}
+
+#[test]
+fn an_error_names_its_place_and_what_was_meant() {
+    let db = filled();
+    for columns in WIDTHS {
+        let mut terminal = Terminal::shell(&db, columns);
+        for line in [
+            "select prise from trades;",
+            "from trade;",
+            "from ohlcv;",
+            "from trades where symbol = TESTUSDT;",
+            "select arg_maxx(1, 2);",
+            ".tabels",
+            ".help ohlvc",
+            "from _;",
+        ] {
+            terminal.line(line);
+        }
+        seen(&terminal, "errors", columns);
+        terminal.leave();
+    }
+}
+
+#[test]
+fn the_last_result_parameters_and_saved_queries_serve_the_next() {
+    let db = filled();
+    for columns in WIDTHS {
+        let mut terminal = Terminal::shell(&db, columns);
+        terminal.line("select side, count(*) as n from trades group by all order by side;");
+        terminal.line("select sum(n) as n from _;");
+        terminal.line("select n + 1 as more from _;");
+        terminal.line(&format!(".param set sym {SYMBOL}"));
+        terminal.line("select distinct symbol from trades where symbol = $sym;");
+        terminal.line(".param");
+        terminal.line(".mode csv");
+        terminal.line(".once one.csv");
+        terminal.line("select 1 as a;");
+        terminal.line(".once |tr a-z A-Z");
+        terminal.line("select 'loud' as word;");
+        terminal.line(".run nothing");
+        terminal.line(".describe");
+        seen(&terminal, "last", columns);
+        terminal.line("select 41 + 1 as answer;");
+        terminal.line(".save answer");
+        terminal.line(".run answer");
+        terminal.awaits("answer\n42\n");
+        terminal.leave();
+        assert_eq!(fs::read_to_string(db.beside("one.csv")).unwrap(), "a\n1\n");
+    }
+}
+
+#[test]
+fn pictures_fill_the_terminal() {
+    let db = filled();
+    for columns in WIDTHS {
+        let mut terminal = Terminal::shell(&db, columns);
+        terminal.line(".plot select ts, price from trades order by ts");
+        terminal.awaits("UTC");
+        seen(&terminal, "plot_line", columns);
+        terminal.keys("\x0c");
+        terminal.line(&format!(
+            ".plot from ohlcv('{SYMBOL}', '5 seconds') order by ts"
+        ));
+        seen(&terminal, "plot_candles", columns);
+        terminal.keys("\x0c");
+        terminal.line("select spark([1, 5, 22, 13, 53, null, 2]) as spark;");
+        terminal.line(".plot select 'x' as nothing");
+        terminal
+            .line(".plot --to spread.svg select ts, ask_price - bid_price as spread from quotes");
+        seen(&terminal, "plot_svg", columns);
+        terminal.leave();
+        assert!(
+            fs::read_to_string(db.beside("spread.svg"))
+                .unwrap()
+                .starts_with("<svg ")
+        );
+    }
+}
+
+#[test]
+fn help_tells_of_commands_functions_macros_and_tables() {
+    let db = filled();
+    for columns in WIDTHS {
+        let mut terminal = Terminal::shell(&db, columns);
+        terminal.line("help");
+        seen(&terminal, "help", columns);
+        terminal.keys("\x0c");
+        terminal.line(".help .plot");
+        terminal.line("help spark");
+        terminal.line(".help time_bucket");
+        seen(&terminal, "help_of", columns);
+        terminal.keys("exit\r");
+        terminal.leave_when_done();
+    }
+}
+
+#[test]
+fn the_prompt_shows_an_open_transaction_and_what_is_open() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys("begin;\r");
+    terminal.awaits("mdb db*>");
+    terminal.keys("select (1,\r");
+    terminal.awaits("(>");
+    terminal.keys("2) as pair;\r");
+    terminal.awaits("(1, 2)");
+    terminal.keys("rollback;\r");
+    terminal.awaits_screen("the plain prompt", |text| text.ends_with("mdb db>"));
+    seen(&terminal, "transaction", 80);
+    terminal.leave();
+}
+
+#[test]
+fn a_result_fits_the_window_it_has_now() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 140);
+    terminal.line("from trades order by seq limit 1;");
+    assert!(
+        terminal.text().contains("1 of 10 columns not shown"),
+        "{}",
+        terminal.text()
+    );
+    terminal.resize(60, 40);
+    terminal.keys("\x0c");
+    terminal.line("from trades order by seq limit 1;");
+    let text = terminal.text();
+    assert!(
+        text.contains("columns not shown") && !text.contains("1 of 10"),
+        "{text}"
+    );
+    let table = text
+        .lines()
+        .filter(|line| line.starts_with(['│', '┌', '└']));
+    assert!(
+        table.clone().count() > 3 && table.clone().all(|line| line.chars().count() <= 60),
+        "{text}"
+    );
+    terminal.leave();
+}
+
+#[test]
+fn a_script_of_500_lines_can_be_pasted() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.line(".mode csv");
+    let lines: Vec<String> = (0..500).map(|i| format!("select {i} as line;")).collect();
+    // As terminals paste.
+    terminal.keys(&format!("\x1b[200~{}\x1b[201~\r", lines.join("\r")));
+    terminal.awaits("\n499\n");
+    terminal.leave();
+}
+
+#[test]
+fn a_query_stops_at_ctrl_c_and_the_shell_goes_on() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys("select max(hash(a.range, b.range)) from range(1000000) a, range(1000000) b;\r");
+    // The line has been taken once the cursor stands below it.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    terminal.interrupt();
+    terminal.awaits("interrupted");
+    terminal.line("select 42 as answer;");
+    terminal.awaits("42");
+    terminal.leave();
+}
+
+#[test]
+fn watching_repaints_in_place_until_q() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys(".watch 100ms select 'a' as name, nextval('s') as n\r");
+    terminal.awaits("does not exist");
+    terminal.line("create temp sequence s;");
+    terminal.keys("\x0c");
+    terminal.keys(".watch 100ms select 'a' as name, nextval('s') as n\r");
+    terminal.awaits("run 5");
+    let text = terminal.text();
+    assert_eq!(
+        text.matches("name").count(),
+        2,
+        "one table, painted over:\n{text}"
+    );
+    assert!(text.contains('*') && text.contains("1 changed"), "{text}");
+    terminal.keys("q");
+    terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
+    terminal.leave();
+}
+
+#[test]
+fn attached_to_a_capture_rows_and_books_are_followed() {
+    let db = filled();
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    for columns in WIDTHS {
+        let mut terminal = Terminal::start(db.command(), columns);
+        terminal.awaits("mdb db attached>");
+        terminal.keys("from trades where symbol = 'TES\t");
+        terminal.awaits("'TESTUSDT'");
+        terminal.keys("\x03");
+        terminal.keys("\x0c");
+        terminal.line("select count(*) > 0 as some from trades;");
+        terminal.line("select not some as none from _;");
+        terminal.line(&format!(".param set sym {SYMBOL}"));
+        terminal.line("select count(*) > 0 as some from trades where symbol = $sym;");
+        seen(&terminal, "attached", columns);
+        terminal.keys("\x0c");
+        terminal.keys(&format!(".book {SYMBOL}\r"));
+        terminal.awaits("live · q ends");
+        seen(&terminal, "book", columns);
+        terminal.keys("q");
+        terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db attached>"));
+        terminal.keys("\x0c");
+        terminal.keys(&format!(".tail trades {SYMBOL}\r"));
+        terminal.awaits("trade_id");
+        terminal.awaits_screen("ten rows", |text| text.matches(SYMBOL).count() > 10);
+        terminal.keys("q");
+        terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db attached>"));
+        terminal.leave();
+    }
+    drop(stdin);
+    live.finish().ok();
+}
+
+#[test]
+fn the_book_of_a_moment_is_stepped_through() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys(&format!(".book {SYMBOL} --at '2024-08-09 00:00:30'\r"));
+    terminal.awaits("step a second");
+    let before = terminal.text();
+    terminal.keys("\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D");
+    terminal.awaits_screen("another moment", |text| {
+        *text != before && text.contains("step a second")
+    });
+    terminal.keys("q");
+    terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
+    terminal.line(".book TESTUSD");
+    terminal.awaits("did you mean TESTUSDT?");
+    terminal.leave();
+}
+
+#[test]
+fn an_editor_changes_the_last_query_and_a_pager_shows_the_last_result() {
+    use std::os::unix::fs::PermissionsExt;
+    let db = filled();
+    let editor = db.write("editor.sh", b"#!/bin/sh\nsed -i 's/40/41/' \"$1\"\n");
+    fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+    let set = [("EDITOR", editor.to_str().unwrap()), ("PAGER", "cat")];
+    let mut terminal = Terminal::start_with(db.command(), 80, &set);
+    terminal.awaits("mdb db>");
+    terminal.keys("\x0c");
+    terminal.line("select 40 + 1 as sum;");
+    terminal.line(".edit");
+    terminal.awaits("42");
+    terminal.line("select 'x' || range as wide from range(100);");
+    terminal.awaits("… 69 rows");
+    terminal.line(".last");
+    terminal.awaits("x68");
+    terminal.leave();
+}
+
+#[test]
+fn completions_for_the_systems_shells_are_printed() {
+    let db = Db::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let run = db.run(["completions", shell]).ok();
+        for word in ["compact", "rebuild", "--format"] {
+            assert!(
+                run.stdout.contains(word.trim_start_matches('-')),
+                "{shell}: no {word}"
+            );
+        }
+    }
+    assert!(!db.dir().exists(), "it needs no database");
+    let help = db.run(["--help"]).ok().stdout;
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        // What is indented further goes on with the line above.
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        let help = db.run([command, "--help"]).ok().stdout;
+        assert!(
+            help.contains("Example"),
+            "mdb {command} --help has no example\n{help}"
+        );
+    }
+}
+
+#[test]
+fn parameters_are_given_on_the_command_line() {
+    let db = filled();
+    let run = db.run([
+        "sql",
+        "--format",
+        "csv",
+        "--param",
+        "sym=TESTUSDT",
+        "--param",
+        "n=2",
+        "SELECT DISTINCT symbol, $n + 1 AS n FROM trades WHERE symbol = $sym",
+    ]);
+    assert_eq!(run.ok().stdout, "symbol,n\nTESTUSDT,3\n");
+    db.run(["sql", "--param", "1x=2", "SELECT 1"]).exits(2);
+    db.run(["sql", "SELECT $nothing"])
+        .fails_naming(&["nothing"]);
+    // The same through a process that has the database open.
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    let run = db.run([
+        "sql",
+        "--format",
+        "csv",
+        "--param",
+        "word=it's",
+        "SELECT $word AS word",
+    ]);
+    assert_eq!(run.ok().stdout, "word\nit's\n");
+    drop(stdin);
+    live.finish().ok();
+}
