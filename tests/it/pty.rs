@@ -16,7 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::harness::Db;
 
 /// How long a test waits for what should appear.
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A terminal with a process in it.
 pub(crate) struct Terminal {
@@ -89,9 +89,16 @@ impl Terminal {
     pub(crate) fn shell(db: &Db, columns: u16) -> Self {
         let mut terminal = Self::start(db.command(), columns);
         terminal.awaits("mdb db>");
-        terminal.keys("\x0c");
-        terminal.awaits_screen("only a prompt", |text| text.trim() == "mdb db>");
+        terminal.clear();
         terminal
+    }
+
+    /// Clears the screen at an empty prompt.
+    pub(crate) fn clear(&mut self) {
+        self.keys("\x0c");
+        self.awaits_screen("only a prompt", |text| {
+            text.starts_with("mdb db") && text.ends_with('>') && !text.contains('\n')
+        });
     }
 
     /// Types keys as they are.

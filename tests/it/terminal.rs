@@ -49,6 +49,7 @@ fn tab_completes_tables_columns_values_and_calls() {
         terminal.keys(") where vw\t");
         terminal.awaits("where vwap");
         terminal.keys("\x03");
+        terminal.awaits_screen("an empty prompt", |text| text.ends_with('>'));
         terminal.line(".timer of\t");
         terminal.line(".timer");
         seen(&terminal, "completion", columns);
@@ -114,12 +115,12 @@ fn pictures_fill_the_terminal() {
         terminal.line(".plot select ts, price from trades order by ts");
         terminal.awaits("UTC");
         seen(&terminal, "plot_line", columns);
-        terminal.keys("\x0c");
+        terminal.clear();
         terminal.line(&format!(
             ".plot from ohlcv('{SYMBOL}', '5 seconds') order by ts"
         ));
         seen(&terminal, "plot_candles", columns);
-        terminal.keys("\x0c");
+        terminal.clear();
         terminal.line("select spark([1, 5, 22, 13, 53, null, 2]) as spark;");
         terminal.line(".plot select 'x' as nothing");
         terminal
@@ -141,7 +142,7 @@ fn help_tells_of_commands_functions_macros_and_tables() {
         let mut terminal = Terminal::shell(&db, columns);
         terminal.line("help");
         seen(&terminal, "help", columns);
-        terminal.keys("\x0c");
+        terminal.clear();
         terminal.line(".help .plot");
         terminal.line("help spark");
         terminal.line(".help time_bucket");
@@ -178,7 +179,7 @@ fn a_result_fits_the_window_it_has_now() {
         terminal.text()
     );
     terminal.resize(60, 40);
-    terminal.keys("\x0c");
+    terminal.clear();
     terminal.line("from trades order by seq limit 1;");
     let text = terminal.text();
     assert!(
@@ -228,7 +229,7 @@ fn watching_repaints_in_place_until_q() {
     terminal.keys(".watch 100ms select 'a' as name, nextval('s') as n\r");
     terminal.awaits("does not exist");
     terminal.line("create temp sequence s;");
-    terminal.keys("\x0c");
+    terminal.clear();
     terminal.keys(".watch 100ms select 'a' as name, nextval('s') as n\r");
     terminal.awaits("run 5");
     let text = terminal.text();
@@ -254,19 +255,20 @@ fn attached_to_a_capture_rows_and_books_are_followed() {
         terminal.keys("from trades where symbol = 'TES\t");
         terminal.awaits("'TESTUSDT'");
         terminal.keys("\x03");
-        terminal.keys("\x0c");
-        terminal.line("select count(*) > 0 as some from trades;");
-        terminal.line("select not some as none from _;");
+        terminal.awaits_screen("an empty prompt", |text| text.ends_with('>'));
+        terminal.clear();
+        terminal.line("select count(*) > 0 as yes from trades;");
+        terminal.line("select not yes as no from _;");
         terminal.line(&format!(".param set sym {SYMBOL}"));
-        terminal.line("select count(*) > 0 as some from trades where symbol = $sym;");
+        terminal.line("select count(*) > 0 as yes from trades where symbol = $sym;");
         seen(&terminal, "attached", columns);
-        terminal.keys("\x0c");
+        terminal.clear();
         terminal.keys(&format!(".book {SYMBOL}\r"));
         terminal.awaits("live · q ends");
         seen(&terminal, "book", columns);
         terminal.keys("q");
         terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db attached>"));
-        terminal.keys("\x0c");
+        terminal.clear();
         terminal.keys(&format!(".tail trades {SYMBOL}\r"));
         terminal.awaits("trade_id");
         terminal.awaits_screen("ten rows", |text| text.matches(SYMBOL).count() > 10);
@@ -305,7 +307,7 @@ fn an_editor_changes_the_last_query_and_a_pager_shows_the_last_result() {
     let set = [("EDITOR", editor.to_str().unwrap()), ("PAGER", "cat")];
     let mut terminal = Terminal::start_with(db.command(), 80, &set);
     terminal.awaits("mdb db>");
-    terminal.keys("\x0c");
+    terminal.clear();
     terminal.line("select 40 + 1 as sum;");
     terminal.line(".edit");
     terminal.awaits("42");
