@@ -41,7 +41,7 @@ fn catalog() -> Catalog {
         ("hot.bars", "seq venue symbol interval"),
         ("ops.manifest", "table_name date path rows"),
         ("Odd Name", "Price Level select"),
-        ("other.t", "alpha beta"),
+        ("other.t", "gamma beta"),
     ];
     let functions = [
         ("ohlcv", function("sym bucket from to", true, true)),

@@ -1,9 +1,9 @@
 //! Makes a database hold the models that the SQL tree defines: views and macros as they are, marts as tables that a
 //! build fills. A mart that has rows keeps them until then, whatever its file says now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use duckdb::{Connection, OptionalExt, params};
+use duckdb::{Connection, params};
 
 use super::super::catalog::Catalog;
 use super::super::error::{Doing, Error, Result, in_file};
@@ -24,36 +24,78 @@ pub(in super::super) fn apply(conn: &Connection, tree: &SqlTree, catalog: &Catal
     record(conn, &models, tree, catalog)
 }
 
-fn create_macro(conn: &Connection, file: &SqlFile) -> Result<()> {
-    conn.execute_batch(&file.text)
-        .map_err(|e| in_file(&file.origin, 0, &e))?;
-    let made: Option<String> = conn
-        .query_row(
-            "SELECT IF(function_type = 'table_macro', 'MACRO TABLE', 'MACRO') FROM duckdb_functions()
-             WHERE schema_name = 'main' AND function_name = ? AND function_type IN ('macro', 'table_macro')",
-            [&file.name],
-            |row| row.get(0),
+/// What is there already, looked up once: DuckDB lists its whole catalog at every question.
+struct There {
+    /// Tables of `main`, in lower case.
+    tables: BTreeSet<String>,
+    marts: BTreeSet<String>,
+    /// Columns of the relations that were asked for.
+    columns: BTreeMap<String, Vec<(String, String)>>,
+}
+
+impl There {
+    fn look(conn: &Connection) -> Result<Self> {
+        let names = |sql: &str| -> Result<BTreeSet<String>> {
+            conn.prepare(sql)
+                .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+                .doing("reading the catalog")
+        };
+        Ok(Self {
+            tables: names(
+                "SELECT lower(table_name) FROM duckdb_tables()
+                 WHERE database_name = current_database() AND schema_name = 'main'",
+            )?,
+            marts: names("SELECT name FROM ops.models")?,
+            columns: BTreeMap::new(),
+        })
+    }
+
+    fn has_column(&mut self, conn: &Connection, relation: &str, column: &str) -> Result<bool> {
+        if !self.columns.contains_key(relation) {
+            let describe = format!("DESCRIBE SELECT * FROM main.\"{relation}\"");
+            let found = columns(conn, &describe).doing(format!("reading {relation}"))?;
+            self.columns.insert(relation.to_owned(), found);
+        }
+        let mut columns = self.columns.get(relation).into_iter().flatten();
+        Ok(columns.any(|(name, _)| name == column))
+    }
+}
+
+/// Notes the macros that were created, with their comments. Each must be named as its file is.
+fn note_macros(conn: &Connection, files: &[&SqlFile]) -> Result<()> {
+    let made: BTreeMap<String, String> = conn
+        .prepare(
+            "SELECT function_name, IF(function_type = 'table_macro', 'MACRO TABLE', 'MACRO') FROM duckdb_functions()
+             WHERE schema_name = 'main' AND NOT internal AND function_type IN ('macro', 'table_macro')",
         )
-        .optional()
+        .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
         .doing("reading the catalog")?;
-    let Some(made) = made else {
-        return Err(refused(
-            file,
-            format!(
-                "does not create the macro '{}' that it is named after",
-                file.name
-            ),
-        ));
-    };
-    let of = format!("{made} main.\"{}\"", file.name);
-    conn.execute_batch(&comment(&of, &file.header.description))
-        .doing("writing comments")?;
-    conn.execute(
-        "INSERT INTO ops.macros SELECT $1 WHERE NOT EXISTS (FROM ops.macros WHERE name = $1)",
-        [&file.name],
-    )
-    .doing("writing ops.macros")
-    .map(|_| ())
+    let mut comments = String::new();
+    for file in files {
+        let Some(kind) = made.get(&file.name) else {
+            return Err(refused(
+                file,
+                format!(
+                    "does not create the macro '{}' that it is named after",
+                    file.name
+                ),
+            ));
+        };
+        let of = format!("{kind} main.\"{}\"", file.name);
+        comments += &comment(&of, &file.header.description);
+    }
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| format!("('{}')", file.name))
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    conn.execute_batch(&format!(
+        "{comments} INSERT INTO ops.macros SELECT name FROM (VALUES {}) v(name) WHERE name NOT IN (FROM ops.macros)",
+        names.join(", ")
+    ))
+    .doing("writing comments and ops.macros")
 }
 
 /// Drops macros, views and marts whose files are gone, and views and marts that have become the other of the two.
@@ -69,6 +111,7 @@ fn drop_gone(conn: &Connection, tree: &SqlTree, models: &Models) -> Result<()> {
     for (name, table) in made(macros)?.iter().filter_map(|made| made.split_once('|')) {
         if !tree.folder("macros").any(|file| file.name == name) {
             conn.execute_batch(&format!("DROP MACRO {table} main.\"{name}\""))
+                .and_then(|()| conn.execute("DELETE FROM ops.macros WHERE name = ?", [name]))
                 .doing(format!("dropping the macro {name}"))?;
         }
     }
@@ -102,7 +145,8 @@ pub(in super::super) fn define(
     models: &Models,
     catalog: &Catalog,
 ) -> Result<()> {
-    let mut stale = BTreeSet::new();
+    let mut there = There::look(conn)?;
+    let (mut stale, mut macros) = (BTreeSet::new(), Vec::new());
     for step in &models.steps {
         let upstream = match step {
             Step::Model(at) => &models.models[*at].upstream,
@@ -111,16 +155,21 @@ pub(in super::super) fn define(
         let waits = upstream.iter().any(|name| stale.contains(name));
         match step {
             Step::Macro(_) if waits => {}
-            Step::Macro(of) => create_macro(conn, &of.file)?,
+            Step::Macro(of) => {
+                let file = &of.file;
+                conn.execute_batch(&file.text)
+                    .map_err(|e| in_file(&file.origin, 0, &e))?;
+                macros.push(file);
+            }
             Step::Model(at) => {
                 let model = &models.models[*at];
-                if waits || !define_model(conn, model, models, catalog)? {
+                if waits || !define_model(conn, model, models, catalog, &mut there)? {
                     stale.insert(model.name.to_lowercase());
                 }
             }
         }
     }
-    Ok(())
+    note_macros(conn, &macros)
 }
 
 /// Returns whether the columns are what the file says now.
@@ -129,10 +178,11 @@ fn define_model(
     model: &Model,
     models: &Models,
     catalog: &Catalog,
+    there: &mut There,
 ) -> Result<bool> {
     if model.is_mart() {
-        let current = define_mart(conn, model)?;
-        check_windows(conn, model, models, catalog)?;
+        let current = define_mart(conn, model, there)?;
+        check_windows(conn, model, models, catalog, there)?;
         return Ok(current);
     }
     let name = &model.name;
@@ -149,29 +199,15 @@ fn define_model(
 }
 
 /// Makes a mart's table, empty, if there is none. Returns whether its columns are what the file says now.
-fn define_mart(conn: &Connection, model: &Model) -> Result<bool> {
+fn define_mart(conn: &Connection, model: &Model, there: &There) -> Result<bool> {
     let probe = format!("SELECT * FROM (\n{}\n)", model.select());
     let columns = columns(conn, &format!("DESCRIBE {probe}"))
         .map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
     check_contract(model, &columns)?;
     check_named(model, &columns)?;
     let name = &model.name;
-    let known: bool = conn
-        .query_row(
-            "SELECT count(*) > 0 FROM ops.models WHERE name = ?",
-            [name],
-            |row| row.get(0),
-        )
-        .doing("reading ops.models")?;
-    let there: bool = conn
-        .query_row(
-            "SELECT count(*) > 0 FROM duckdb_tables() WHERE database_name = current_database()
-             AND schema_name = 'main' AND lower(table_name) = lower(?)",
-            [name],
-            |row| row.get(0),
-        )
-        .doing("reading the catalog")?;
-    if there && !known {
+    let is_there = there.tables.contains(&name.to_lowercase());
+    if is_there && !there.marts.contains(name) {
         return Err(refused(
             &model.file,
             format!(
@@ -179,12 +215,12 @@ fn define_mart(conn: &Connection, model: &Model) -> Result<bool> {
             ),
         ));
     }
-    if there {
+    if is_there {
         let stored = format!("DESCRIBE SELECT * FROM main.\"{name}\"");
         let stored = self::columns(conn, &stored).doing(format!("reading the mart {name}"))?;
         return Ok(stored == columns);
     }
-    create_table(conn, model)?;
+    create_with(conn, model, &columns)?;
     conn.execute(
         "INSERT INTO ops.models (name) SELECT $1 WHERE NOT EXISTS (FROM ops.models WHERE name = $1)",
         [name],
@@ -195,10 +231,14 @@ fn define_mart(conn: &Connection, model: &Model) -> Result<bool> {
 
 /// Makes a mart's table anew, empty, with its comments.
 pub(in super::super) fn create_table(conn: &Connection, model: &Model) -> Result<()> {
-    let (name, header) = (&model.name, &model.file.header);
     let describe = format!("DESCRIBE SELECT * FROM (\n{}\n)", model.select());
     let columns =
         columns(conn, &describe).map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
+    create_with(conn, model, &columns)
+}
+
+fn create_with(conn: &Connection, model: &Model, columns: &[(String, String)]) -> Result<()> {
+    let (name, header) = (&model.name, &model.file.header);
     // Not AS … LIMIT 0: of a table made so, DuckDB 2.0 shows no row of those inserted by several threads in the same
     // transaction until it is checkpointed.
     let columns = columns
@@ -310,6 +350,7 @@ fn check_windows(
     model: &Model,
     models: &Models,
     catalog: &Catalog,
+    there: &mut There,
 ) -> Result<()> {
     if !matches!(model.kind, Kind::Incremental { .. }) {
         return Ok(());
@@ -319,15 +360,7 @@ fn check_windows(
             continue;
         }
         let time = models.time_of(catalog, name);
-        let has_time: bool = conn
-            .query_row(
-                "SELECT count(*) > 0 FROM duckdb_columns() WHERE database_name = current_database()
-                 AND schema_name = 'main' AND lower(table_name) = ? AND column_name = ?",
-                [name, &time],
-                |row| row.get(0),
-            )
-            .doing("reading the catalog")?;
-        if !has_time {
+        if !there.has_column(conn, name, &time)? {
             return Err(refused(
                 &model.file,
                 format!(
@@ -357,17 +390,15 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
     let doing = "writing ops.views, ops.models and ops.lineage";
     conn.execute_batch("DELETE FROM ops.views; DELETE FROM ops.lineage")
         .doing(doing)?;
-    conn.execute_batch(
-        "DELETE FROM ops.macros WHERE name NOT IN (SELECT function_name FROM duckdb_functions())",
-    )
-    .doing(doing)?;
-    let edge = |name: &str, kind: &str, upstream: Option<&str>, by: &str| {
-        conn.execute(
-            "INSERT INTO ops.lineage VALUES (?, ?, ?, ?)",
-            params![name, kind, upstream, by],
-        )
-        .doing(doing)
-        .map(|_| ())
+    let mut edges = Vec::new();
+    let mut edge = |name: &str, kind: &str, upstream: Option<&str>, by: &str| {
+        let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let upstream = upstream.map_or("NULL".to_owned(), text);
+        edges.push(format!(
+            "({}, '{kind}', {upstream}, {})",
+            text(name),
+            text(by)
+        ));
     };
     for model in models.iter() {
         let (name, kind) = (&model.name, model.kind.name());
@@ -381,35 +412,39 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
         }
         .doing(doing)?;
         if model.upstream.is_empty() {
-            edge(name, kind, None, &model.file.origin)?;
+            edge(name, kind, None, &model.file.origin);
         }
         for upstream in &model.upstream {
             let upstream =
                 canonical(catalog, upstream).map_or(upstream.as_str(), |t| t.name.as_str());
-            edge(name, kind, Some(upstream), &model.file.origin)?;
+            edge(name, kind, Some(upstream), &model.file.origin);
         }
     }
     for table in catalog.iter() {
         let upstream = (table.name == BOOK_TOPS).then_some(BOOK_DELTAS);
         let by = upstream.map_or("", |_| "the book engine");
-        edge(&table.name, "table", upstream, by)?;
+        edge(&table.name, "table", upstream, by);
         if let Some(voider) = &table.voided_by {
-            edge(&table.name, "table", Some(voider), "@voided_by")?;
+            edge(&table.name, "table", Some(voider), "@voided_by");
         }
     }
     for test in tree.folder("tests") {
         // One that cannot be parsed fails when it is run.
         let reads = Reads::of(conn, &test.origin, &test.text).unwrap_or_default();
         for upstream in reads.relations.keys() {
-            edge(&test.name, "test", Some(upstream), &test.origin)?;
+            edge(&test.name, "test", Some(upstream), &test.origin);
         }
     }
     for venue in tree.subfolders("venues") {
         for file in tree.folder(&format!("venues/{venue}")) {
             if catalog.get(&file.name).is_some() {
-                edge(&file.name, "table", Some(RAW_MESSAGES), &file.origin)?;
+                edge(&file.name, "table", Some(RAW_MESSAGES), &file.origin);
             }
         }
     }
-    Ok(())
+    conn.execute_batch(&format!(
+        "INSERT INTO ops.lineage VALUES {}",
+        edges.join(", ")
+    ))
+    .doing(doing)
 }
