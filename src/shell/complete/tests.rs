@@ -94,7 +94,7 @@ fn catalog() -> Catalog {
     };
     let symbols: Vec<String> = list("BTCUSDT BTCUSD BTC-PERP ETHUSDT ETHBTC SOLUSDT");
     catalog.learn_values(shared("symbol"), symbols);
-    catalog.learn_values(shared("venue"), list("alpha_spot alpha_usdm zeta"));
+    catalog.learn_values(shared("venue"), list("first_spot first_usdm zeta"));
     catalog.learn_values(shared("interval"), list("1m 1d 1w"));
     catalog.learn_values(
         ValuesOf {
