@@ -140,6 +140,8 @@ def read_database(duckdb, directory, expected, sums, checks):
     ).fetchall()
     for needed in ("ticks", "latest"):
         checks.equal(f"market.duckdb: has a view {needed}", (needed,) in views, True)
+    # It is computed with mdb's own time zones, which plain DuckDB has not got.
+    views.remove(("exchange_days",))
     for (view,) in views:
         connection.execute(f'SELECT * FROM "{view}" LIMIT 10').fetchall()
     connection.close()
