@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::harness::{Db, Live};
-use crate::live_run::{Market, SPOT, await_true, await_value, end, hurry, sample};
+use crate::live_run::{Market, SPOT, await_true, await_value, end, hurry, sample, wait};
 
 const COUNTS: &str = "-- Trades of each second.\n-- @materialize incremental\n-- @key symbol, ts\n-- @time ts\n-- @window 1 second\n\
                       SELECT symbol, bucket_start(ts, '1 second') AS ts, count(*) AS n FROM trades GROUP BY ALL\n";
@@ -20,6 +20,10 @@ fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
     let mut command = db.command();
     command.arg("run");
     let live = Live::spawn(command);
+    // Before that every look at the file would be in its way.
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
     await_true(&db, "SELECT sum(trades) > 20 FROM ohlcv_1m");
     db.run(["build"])
         .exits(1)

@@ -256,6 +256,10 @@ fn edits_take_effect_beside_the_capture() {
     let mut command = db.command();
     command.arg("run");
     let live = Live::spawn(command);
+    // Before that every look at the file would be in its way.
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
     let trades = |symbol: &str, n: u64| {
         format!("SELECT count(*) > {n} FROM trades WHERE symbol = '{symbol}'")
     };
@@ -353,6 +357,10 @@ fn a_file_dropped_into_the_inbox_is_loaded_beside_the_capture() {
     let mut command = db.command();
     command.arg("run");
     let live = Live::spawn(command);
+    // Before that every look at the file would be in its way.
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
     await_true(
         &db,
         "SELECT count(*) > 20 FROM trades WHERE symbol = 'BTCUSDT'",
@@ -415,6 +423,10 @@ fn slow_readers_long_queries_a_seal_and_checkpoints_do_not_stop_the_capture() {
     let mut command = db.command();
     command.arg("run");
     let live = Live::spawn(command);
+    // Before that every look at the file would be in its way.
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
     await_true(
         &db,
         "SELECT count(*) > 100 FROM trades WHERE symbol = 'BTCUSDT'",

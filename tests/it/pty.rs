@@ -117,6 +117,27 @@ impl Terminal {
         });
     }
 
+    /// Types a text and a Tab, until the screen shows what that is to become: on a busy machine the answer may come
+    /// too late for the first Tab.
+    #[track_caller]
+    pub(crate) fn completes(&mut self, typed: &str, whole: &str) {
+        const AGAIN: Duration = Duration::from_secs(3);
+        let start = Instant::now();
+        self.keys(typed);
+        while !self.text().contains(whole) {
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{typed} did not become {whole}\n{}",
+                self.text()
+            );
+            self.keys("\t");
+            let tab = Instant::now();
+            while tab.elapsed() < AGAIN && !self.text().contains(whole) {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
     /// What the screen shows, without the space at the ends of lines.
     pub(crate) fn text(&self) -> String {
         let text = self.screen.lock().unwrap().screen().contents();

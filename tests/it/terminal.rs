@@ -27,27 +27,18 @@ fn tab_completes_tables_columns_values_and_calls() {
     for columns in WIDTHS {
         let mut terminal = Terminal::shell(&db, columns);
         // Each Tab alone: the line then holds the whole word.
-        terminal.keys("from trades select pric\t");
-        terminal.awaits("select price");
-        terminal.keys(", si\t");
-        terminal.awaits("side");
-        terminal.keys("z\t");
-        terminal.awaits("price, size");
-        terminal.keys(" where symb\t");
-        terminal.awaits("where symbol");
-        terminal.keys(" = 'TES\t");
-        terminal.awaits("= 'TESTUSDT'");
+        terminal.completes("from trades select pric", "select price");
+        terminal.completes(", si", "side");
+        terminal.completes("z", "price, size");
+        terminal.completes(" where symb", "where symbol");
+        terminal.completes(" = 'TES", "= 'TESTUSDT'");
         terminal.keys(" order by seq limit 2;\r");
         terminal.awaits("2 rows");
-        terminal.line("with x as (select 1 as one) select * from x\t;");
-        terminal.keys("from oh\t");
-        terminal.awaits("from ohlcv(");
-        terminal.keys("'TES\t");
-        terminal.awaits("ohlcv('TESTUSDT'");
-        terminal.keys(", '1 mi\t");
-        terminal.awaits("'1 minute'");
-        terminal.keys(") where vw\t");
-        terminal.awaits("where vwap");
+        terminal.line("with x as (select 1 as one) select * from x;");
+        terminal.keys("from ohlcv(");
+        terminal.completes("'TES", "ohlcv('TESTUSDT'");
+        terminal.completes(", '1 mi", "'1 minute'");
+        terminal.completes(") where vw", "where vwap");
         terminal.keys("\x03");
         terminal.awaits_screen("an empty prompt", |text| text.ends_with('>'));
         terminal.line(".timer of\t");
@@ -252,8 +243,7 @@ fn attached_to_a_capture_rows_and_books_are_followed() {
     for columns in WIDTHS {
         let mut terminal = Terminal::start(db.command(), columns);
         terminal.awaits("mdb db attached>");
-        terminal.keys("from trades where symbol = 'TES\t");
-        terminal.awaits("'TESTUSDT'");
+        terminal.completes("from trades where symbol = 'TES", "'TESTUSDT'");
         terminal.keys("\x03");
         terminal.awaits_screen("an empty prompt", |text| text.ends_with('>'));
         terminal.clear();

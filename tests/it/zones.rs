@@ -335,9 +335,9 @@ SELECT * FROM xnys_days() AS d, (VALUES ('XNYS')) AS v(calendar)
 UNION ALL BY NAME
 SELECT 'CMES' AS calendar, date, isodow(date) <= 5 AS is_open,
        IF(isodow(date) <= 5, from_zone(date - INTERVAL 7 HOUR, 'America/Chicago'), NULL) AS pre_opens_at,
-       pre_opens_at AS opens_at,
+       IF(isodow(date) <= 5, from_zone(date - INTERVAL 7 HOUR, 'America/Chicago'), NULL) AS opens_at,
        IF(isodow(date) <= 5, from_zone(date + INTERVAL 16 HOUR, 'America/Chicago'), NULL) AS closes_at,
-       closes_at AS post_closes_at, false AS early_close, NULL::VARCHAR AS holiday
+       IF(isodow(date) <= 5, from_zone(date + INTERVAL 16 HOUR, 'America/Chicago'), NULL) AS post_closes_at, false AS early_close, NULL::VARCHAR AS holiday
 FROM (SELECT d::DATE AS date FROM range(TIMESTAMP '2024-01-01', TIMESTAMP '2025-01-01', INTERVAL 1 DAY) AS r(d))";
 
 #[test]
