@@ -4,7 +4,7 @@
 -- Result: TIMESTAMP_NS, exact; NULL if ts is no time, infinite or out of range, or zone is NULL. A name that is no
 -- zone's is an error.
 -- Example: SELECT hour(at_zone(ts, 'America/New_York')) AS hour, sum(size) FROM trades GROUP BY ALL;
-CREATE OR REPLACE MACRO at_zone(ts, zone) AS CASE
-    WHEN zone_number(zone) < 0 THEN error(zone_problem(zone))
-    ELSE at_zone_number(TRY_CAST(ts AS TIMESTAMP_NS), zone_number(zone))
-END;
+CREATE OR REPLACE MACRO at_zone(ts, zone) AS at_zone_number(
+    TRY_CAST(ts AS TIMESTAMP_NS),
+    -- `error` would count as a side effect, and the result could not be used by its alias.
+    CASE WHEN zone_number(zone) < 0 THEN zone_problem(zone)::INTEGER ELSE zone_number(zone) END);

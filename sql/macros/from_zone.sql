@@ -6,7 +6,7 @@
 -- Result: TIMESTAMP_NS, exact; NULL if ts is no time, infinite or out of range, or zone is NULL. A name that is no
 -- zone's is an error.
 -- Example: FROM trades WHERE ts >= from_zone('2024-07-01 09:30', 'America/New_York');
-CREATE OR REPLACE MACRO from_zone(ts, zone) AS CASE
-    WHEN zone_number(zone) < 0 THEN error(zone_problem(zone))
-    ELSE from_zone_number(TRY_CAST(ts AS TIMESTAMP_NS), zone_number(zone))
-END;
+CREATE OR REPLACE MACRO from_zone(ts, zone) AS from_zone_number(
+    TRY_CAST(ts AS TIMESTAMP_NS),
+    -- `error` would count as a side effect, and the result could not be used by its alias.
+    CASE WHEN zone_number(zone) < 0 THEN zone_problem(zone)::INTEGER ELSE zone_number(zone) END);

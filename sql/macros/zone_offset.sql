@@ -3,7 +3,7 @@
 -- Result: INTERVAL; NULL if ts is no time, infinite or out of range, or zone is NULL. A name that is no zone's is an
 -- error.
 -- Example: SELECT zone_offset('2024-07-01', 'America/New_York') AS summer;
-CREATE OR REPLACE MACRO zone_offset(ts, zone) AS CASE
-    WHEN zone_number(zone) < 0 THEN error(zone_problem(zone))
-    ELSE to_microseconds(zone_offset_ns(TRY_CAST(ts AS TIMESTAMP_NS), zone_number(zone)) // 1000)
-END;
+CREATE OR REPLACE MACRO zone_offset(ts, zone) AS to_microseconds(zone_offset_ns(
+    TRY_CAST(ts AS TIMESTAMP_NS),
+    -- `error` would count as a side effect, and the result could not be used by its alias.
+    CASE WHEN zone_number(zone) < 0 THEN zone_problem(zone)::INTEGER ELSE zone_number(zone) END) // 1000);

@@ -9,6 +9,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::nearest::meant;
 use super::statements::Statement;
+use crate::store::PROBLEM;
 
 /// Why a statement gave no rows.
 #[derive(Debug, thiserror::Error)]
@@ -82,13 +83,16 @@ impl Error {
         }
         let text = field("exception_message")
             .unwrap_or_else(|| message.split_once(" Error: ").map_or(message, |m| m.1));
-        let (text, hint) = split_hint(text);
+        let own_words = own_words(text);
+        let (text, hint) = split_hint(own_words.unwrap_or(text));
         let message = if kind.eq_ignore_ascii_case("internal") {
             format!("DuckDB internal error: {text}")
         } else {
             text
         };
-        let at = field("location").and_then(parse_location);
+        // A place in the macro, not in the statement.
+        let at = field("location").filter(|_| own_words.is_none());
+        let at = at.and_then(parse_location);
         Self::Sql(Box::new(SqlError { message, at, hint }))
     }
 
@@ -245,6 +249,13 @@ fn tail(text: &str, columns: usize) -> String {
     }
 }
 
+/// What one of mdb's own macros has to say: the text that could not be cast, without DuckDB's words around it.
+fn own_words(text: &str) -> Option<&str> {
+    let (before, said) = text.split_once(PROBLEM)?;
+    let (said, _) = said.rsplit_once("' to ")?;
+    (before == "Could not convert string '").then_some(said)
+}
+
 /// Separates what DuckDB proposes from what it complains of.
 fn split_hint(text: &str) -> (String, Option<String>) {
     const OPENERS: [&str; 5] = [
@@ -395,6 +406,15 @@ mod tests {
            ^^^^^
         hint: did you mean "price"?
         "#);
+    }
+
+    #[test]
+    fn what_a_macro_says_is_said_without_the_cast_that_failed() {
+        let script = "select ('mdb: there is no x ''y''' || chr(10) || 'Did you mean: z')::INTEGER";
+        insta::assert_snapshot!(report(None, script), @r"
+        error: there is no x 'y'
+        hint: did you mean z?
+        ");
     }
 
     #[test]

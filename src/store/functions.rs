@@ -1,7 +1,7 @@
 //! The scalar functions that every database mdb opens knows beside DuckDB's own, for `sql/macros` to build on.
 //!
 //! DuckDB takes a function's error for a defect of its own, after which the database cannot be used until it is opened
-//! again: none here fails. What a user did wrong is told by `error(…)` in the macro.
+//! again: none here fails. What a user did wrong is a text that a macro cannot cast to a number: [PROBLEM].
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
 type Invoked = std::result::Result<ArrayRef, Box<dyn Error>>;
 
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
+
+/// What the text of a problem begins with: whoever shows DuckDB's error about the cast then shows the text alone.
+pub const PROBLEM: &str = "mdb: ";
 
 /// `zone_number(name)`: what the other functions call a zone, which is looked up once where the name is a constant; -1
 /// for a name that is none.
@@ -87,7 +90,7 @@ fn problem(name: &str) -> String {
             .to_owned(),
         names => format!("Did you mean: {}", names.join(" or ")),
     };
-    format!("there is no time zone '{name}'\n{hint}")
+    format!("{PROBLEM}there is no time zone '{name}'\n{hint}")
 }
 
 /// `at_zone_number(ts, number)`: what the clock of a zone shows at a moment of UTC.
@@ -244,7 +247,7 @@ mod tests {
         let told = problem("Europe/Lundon");
         assert_eq!(
             told,
-            "there is no time zone 'Europe/Lundon'\nDid you mean: Europe/London"
+            "mdb: there is no time zone 'Europe/Lundon'\nDid you mean: Europe/London"
         );
         assert!(problem("x").contains("'America/New_York'"));
     }

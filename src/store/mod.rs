@@ -46,6 +46,7 @@ pub use duck::{FILE, Purpose};
 pub(crate) use error::in_file;
 use error::{At, Doing};
 pub use error::{Error, Result};
+pub use functions::PROBLEM;
 pub use import::{ColumnCase, Drift, IfExists, Import, Imported, Plan, Shape};
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};

@@ -172,6 +172,22 @@ fn any_time_will_do_and_what_is_none_is_null() {
 }
 
 #[test]
+fn the_result_can_be_used_by_its_alias_and_a_constant_is_computed_ahead() {
+    let db = independence_day();
+    let counts = db.sql(
+        "SELECT at_zone(ts, 'America/New_York') AS t, t::DATE AS day, from_zone(day, 'America/New_York') AS midnight, \
+                count(*) OVER (PARTITION BY midnight) AS trades \
+         FROM trades QUALIFY row_number() OVER (PARTITION BY day ORDER BY ts) = 1 ORDER BY t",
+    );
+    let counts: Vec<&str> = counts.iter().map(|row| row[3].as_str()).collect();
+    assert_eq!(counts, ["7", "2", "5"]);
+    let plan =
+        db.sql("EXPLAIN FROM trades WHERE ts >= from_zone('2024-07-05 09:30', 'America/New_York')");
+    let plan = plan.concat().concat();
+    assert!(plan.contains("2024-07-05 13:30:00"), "{plan}");
+}
+
+#[test]
 fn an_unknown_zone_is_an_error_that_names_it_and_what_is_like_it() {
     let db = empty();
     db.try_sql("SELECT at_zone(TIMESTAMP_NS '2024-07-01', 'America/New_Yrok')")
@@ -335,9 +351,9 @@ SELECT * FROM xnys_days() AS d, (VALUES ('XNYS')) AS v(calendar)
 UNION ALL BY NAME
 SELECT 'CMES' AS calendar, date, isodow(date) <= 5 AS is_open,
        IF(isodow(date) <= 5, from_zone(date - INTERVAL 7 HOUR, 'America/Chicago'), NULL) AS pre_opens_at,
-       IF(isodow(date) <= 5, from_zone(date - INTERVAL 7 HOUR, 'America/Chicago'), NULL) AS opens_at,
+       pre_opens_at AS opens_at,
        IF(isodow(date) <= 5, from_zone(date + INTERVAL 16 HOUR, 'America/Chicago'), NULL) AS closes_at,
-       IF(isodow(date) <= 5, from_zone(date + INTERVAL 16 HOUR, 'America/Chicago'), NULL) AS post_closes_at, false AS early_close, NULL::VARCHAR AS holiday
+       closes_at AS post_closes_at, false AS early_close, NULL::VARCHAR AS holiday
 FROM (SELECT d::DATE AS date FROM range(TIMESTAMP '2024-01-01', TIMESTAMP '2025-01-01', INTERVAL 1 DAY) AS r(d))";
 
 #[test]
