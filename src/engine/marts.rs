@@ -37,8 +37,19 @@ struct State {
     /// The tree to go on with.
     tree: Option<Box<SqlTree>>,
     running: bool,
-    busy: bool,
+    at_work: AtWork,
     ended: bool,
+}
+
+/// What the builder is doing.
+#[derive(Default, PartialEq, Eq)]
+enum AtWork {
+    #[default]
+    Nothing,
+    /// Looking at what is new.
+    News,
+    /// Looking at everything, which may take long.
+    Everything,
 }
 
 /// What the next build is to look at.
@@ -90,7 +101,7 @@ impl Marts {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut state = self.state();
         state.running = false;
-        while state.busy {
+        while state.at_work != AtWork::Nothing {
             state = self
                 .shared
                 .changed
@@ -112,11 +123,13 @@ impl Marts {
         self.shared.changed.notify_all();
     }
 
-    /// Ends the builder, after one last build of what is new; one that is still at its first is given up.
+    /// Ends the builder, after one last build of what is new; one that looks at everything is given up.
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.ended = true;
-        if matches!(state.due, Due::Everything) || !state.running {
+        let everything =
+            state.at_work == AtWork::Everything || matches!(state.due, Due::Everything);
+        if everything || !state.running {
             self.shared.stop.store(true, Ordering::Relaxed);
         }
         drop(state);
@@ -191,19 +204,20 @@ impl Marts {
                     .unwrap_or_else(PoisonError::into_inner)
             };
         }
-        state.busy = true;
+        let (at_work, tables) = match std::mem::take(&mut state.due) {
+            Due::Everything => (AtWork::Everything, None),
+            Due::Tables(tables) => (AtWork::News, Some(tables)),
+        };
+        state.at_work = at_work;
         let request = Request {
-            tables: match std::mem::take(&mut state.due) {
-                Due::Everything => None,
-                Due::Tables(tables) => Some(tables),
-            },
+            tables,
             ..Request::default()
         };
         Some((request, state.tree.take()))
     }
 
     fn rest(&self) {
-        self.state().busy = false;
+        self.state().at_work = AtWork::Nothing;
         self.shared.changed.notify_all();
     }
 

@@ -237,30 +237,28 @@ impl Modeler {
                         to_microseconds(max($3 - t) // 1000), w >= $4
                  FROM (SELECT venue, symbol, seq, epoch_ns({time}) AS t, {start} AS w FROM {relation}
                        WHERE {new} AND {time} < make_timestamp_ns($5))
-                 GROUP BY ALL",
+                 GROUP BY ALL RETURNING rows",
                 start = window.start_sql(time),
                 new = new_rows(table, since),
             );
-            self.conn
-                .execute(
-                    &sql,
-                    params![
-                        model,
-                        source.name(),
-                        since.newest_ns,
-                        corrected_from_ns,
-                        before_ns
-                    ],
-                )
-                .doing("writing ops.late_rows")?;
-            let rows = format!(
-                "SELECT count(*) FROM {relation} WHERE {} AND {time} < make_timestamp_ns(?)",
-                new_rows(table, since)
-            );
-            listed += self
+            let rows: Vec<u64> = self
                 .conn
-                .query_row(&rows, [before_ns], |row| row.get::<_, u64>(0))
-                .doing("counting late rows")?;
+                .prepare(&sql)
+                .and_then(|mut s| {
+                    s.query_map(
+                        params![
+                            model,
+                            source.name(),
+                            since.newest_ns,
+                            corrected_from_ns,
+                            before_ns
+                        ],
+                        |row| row.get(0),
+                    )?
+                    .collect()
+                })
+                .doing("writing ops.late_rows")?;
+            listed += rows.iter().sum::<u64>();
         }
         Ok(listed)
     }

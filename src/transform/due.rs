@@ -79,7 +79,7 @@ impl Work<'_> {
                 .optional(),
             || "reading ops.models".to_owned(),
         )?;
-        Ok(built.flatten() == Some(self.model.hash()))
+        Ok(built.flatten().as_ref() == Some(&self.model.definition))
     }
 
     /// What is new in a source.
@@ -219,16 +219,19 @@ impl Work<'_> {
 
     /// Lets the marts that read this one know where it has changed; everywhere if `None`.
     pub(super) fn tell_readers(&self, touched: Option<&Ranges>) -> Result<()> {
-        for reader in self.modeler.models.readers(&self.model.name.to_lowercase()) {
+        let (models, name) = (&self.modeler.models, self.model.name.to_lowercase());
+        for reader in models.readers(&name) {
+            let whole = reader.file.header.whole.iter().cloned().collect();
+            let by_window = !models.stored(&whole).contains(&name);
             let parts: Vec<(Option<i64>, Option<i64>)> = match touched {
-                Some(touched) => {
+                Some(touched) if by_window => {
                     let parts = touched.clone().at_most(PENDING);
                     parts
                         .iter()
                         .map(|(from, to)| (Some(from), Some(to)))
                         .collect()
                 }
-                None => vec![(None, None)],
+                _ => vec![(None, None)],
             };
             for (from, to) in parts {
                 self.execute(

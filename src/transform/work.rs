@@ -122,11 +122,7 @@ impl Work<'_> {
             None => None,
         };
         self.modeler.create_table(&model.name)?;
-        if before.is_some_and(|before| {
-            self.modeler
-                .columns(&model.name)
-                .is_ok_and(|now| now != before)
-        }) {
+        if before.is_some() && self.modeler.columns(&model.name).ok() != before {
             self.modeler.define_views()?;
         }
         let Some(window) = window else {
@@ -150,13 +146,22 @@ impl Work<'_> {
         {
             self.check_windows(&mart, &all, time)?;
         }
-        if kept_ns.is_some() {
-            self.execute(&format!("INSERT INTO {mart} BY NAME FROM {FRESH}"), [])?;
+        if let (Some(_), Some(before)) = (kept_ns, &before) {
+            let now = self.modeler.columns(&model.name)?;
+            let both = before.iter().filter(|column| now.contains(column));
+            let both: Vec<String> = both.map(|(name, _)| quoted(name)).collect();
+            self.execute(
+                &format!(
+                    "INSERT INTO {mart} BY NAME SELECT {} FROM {FRESH}",
+                    both.join(", ")
+                ),
+                [],
+            )?;
         }
         self.test(&mart, built)
     }
 
-    /// Rows whose windows have lost what they were made from are kept over, if they still fit.
+    /// Rows whose windows have lost what they were made from are kept over, in the columns that the mart still has.
     fn set_aside(&self, window: Window) -> Result<Option<i64>> {
         let Kind::Incremental { time, .. } = &self.model.kind else {
             return Ok(None);
@@ -299,7 +304,7 @@ impl Work<'_> {
                      newest = {newest}, error = NULL, failed_at = NULL WHERE name = ?"
             ),
             params![
-                self.model.hash(),
+                self.model.definition,
                 now_ns(),
                 start.elapsed().as_secs_f64() * 1e3,
                 built.how.name(),

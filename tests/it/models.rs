@@ -568,6 +568,43 @@ fn other_columns_other_comments_and_files_that_are_gone_are_noticed() {
 }
 
 #[test]
+fn a_change_of_what_a_mart_is_made_of_is_a_change_of_the_mart() {
+    let db = Db::new();
+    let top = |price: &str| {
+        write_sql(
+            &db,
+            "views/dear.sql",
+            &format!("-- V.\nSELECT * FROM trades WHERE price > {price}"),
+        );
+    };
+    top("1");
+    write_sql(
+        &db,
+        "marts/m.sql",
+        &mart("", &COUNTS.replace("trades", "dear")),
+    );
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2"), (12, 3, "3")]));
+    db.run(["build", "m"]).ok();
+    assert_eq!(db.value("SELECT n FROM m"), "2");
+    top("2");
+    db.run(["build", "m"]).ok().shows(&["full"]);
+    assert_eq!(db.value("SELECT n FROM m"), "1");
+
+    // What is read as a whole counts in every window.
+    let share = "SELECT symbol, c.ts, n / (SELECT sum(trades) FROM ohlcv_1d) AS n FROM counts c";
+    write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    write_sql(&db, "marts/share.sql", &mart("-- @whole ohlcv_1d\n", share));
+    trades(&db, "b", &day(&[(70, 4, "1")]));
+    db.run(["build"]).ok();
+    trades(&db, "c", &day(&[(71, 5, "1"), (72, 6, "1")]));
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT n FROM share ORDER BY ts"),
+        [["0.5"], ["0.5"]]
+    );
+}
+
+#[test]
 fn macros_and_views_count_for_what_they_read() {
     let db = Db::new();
     write_sql(
@@ -711,6 +748,8 @@ fn what_retention_drops_stays_in_the_marts() {
             &(ns / 1_000_000).to_string(),
         )
     };
+    let two = COUNTS.replace("count(*) AS n", "count(*) AS n, max(price) AS top");
+    write_sql(&db, "marts/counts.sql", &mart("", &two));
     trades(&db, "a", &[days(1, 0), days(2, 1), days(3, 2)]);
     db.run(["build"]).ok();
     db.run(["retain", "--table", "trades", "--keep", "1 day"])
@@ -730,6 +769,13 @@ fn what_retention_drops_stays_in_the_marts() {
     db.run(["build", "--full"]).ok();
     assert_eq!(
         db.sql("SELECT trades FROM ohlcv_1d ORDER BY ts"),
+        [["1"], ["1"], ["2"]]
+    );
+    // With a column less, too.
+    write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT n FROM counts ORDER BY ts"),
         [["1"], ["1"], ["2"]]
     );
 }

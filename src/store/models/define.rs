@@ -405,7 +405,7 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
         if model.is_mart() {
             conn.execute(
                 "UPDATE ops.models SET kind = ?, defined = ? WHERE name = ?",
-                params![kind, model.hash(), name],
+                params![kind, model.definition, name],
             )
         } else {
             conn.execute("INSERT INTO ops.views VALUES (?)", [name])

@@ -51,6 +51,8 @@ pub struct Model {
     pub kind: Kind,
     /// The models and canonical tables that it reads, itself or through macros.
     pub upstream: BTreeSet<String>,
+    /// Changes whenever its file does, or that of a view or macro which it is made of.
+    pub definition: String,
 }
 
 /// How a model is kept.
@@ -90,11 +92,6 @@ impl Model {
     pub fn select(&self) -> &str {
         self.file.text.trim_end().trim_end_matches(';')
     }
-
-    /// Changes whenever the file does.
-    pub fn hash(&self) -> String {
-        blake3::hash(self.file.text.as_bytes()).to_hex()[..16].to_owned()
-    }
 }
 
 impl Models {
@@ -126,7 +123,10 @@ impl Models {
         };
         let order = graph.in_order()?;
         let mut models = Self::default();
+        let mut definitions = BTreeMap::new();
         for node in order {
+            let definition = graph.definition(node, &definitions);
+            definitions.insert(node, definition.clone());
             let Found { file, kind, .. } = &found[node];
             let (file, upstream) = ((*file).clone(), graph.upstream(node));
             match kind {
@@ -137,6 +137,7 @@ impl Models {
                         file,
                         kind: kind.clone(),
                         upstream,
+                        definition,
                     });
                 }
                 None => models
@@ -347,6 +348,29 @@ impl<'a> Graph<'a> {
             }
         }
         upstream
+    }
+
+    /// A hash of all the text that a node is made of, given those of the nodes before it: its own file's, and those of the
+    /// views and macros that it mentions. A mart is what is stored of it, and says itself when that changes.
+    fn definition(&self, node: &Node, before: &BTreeMap<&Node, String>) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.found[node].file.text.as_bytes());
+        let mentioned: BTreeSet<Node> = self
+            .mentions(node)
+            .into_iter()
+            .map(|(node, _)| node)
+            .collect();
+        for node in &mentioned {
+            let is_mart = self
+                .found
+                .get(node)
+                .and_then(|found| found.kind.as_ref())
+                .is_some_and(|kind| *kind != Kind::View);
+            if let Some(definition) = before.get(node).filter(|_| !is_mart) {
+                hasher.update(definition.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 
     /// All nodes, each after those it mentions.
