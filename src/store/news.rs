@@ -19,6 +19,8 @@ use crate::sqltree::SqlTree;
 const SLACK_NS: i64 = 60_000_000_000;
 /// Rows that came late are listed by windows of at least this length.
 const LATE_WINDOW_NS: i64 = 60_000_000_000;
+/// Prepared statements that are kept: a few for each mart.
+const STATEMENTS: usize = 256;
 /// Stands for no time at all.
 const NEVER_NS: i64 = i64::MIN;
 /// Before any time that is stored, ns: about the year 1685.
@@ -89,6 +91,7 @@ impl Store {
     /// If the SQL tree's models cannot be read.
     pub fn modeler(&self) -> Result<Modeler> {
         let conn = self.clone_connection()?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
         let models = Models::load(&conn, &self.tree, &self.catalog)?;
         Ok(Modeler {
             conn,
@@ -159,6 +162,18 @@ impl Modeler {
             &format!("DESCRIBE SELECT * FROM main.\"{mart}\""),
         )
         .doing(format!("reading the mart {mart}"))
+    }
+
+    /// What a model reads, as a relation of those rows whose times lie in `parts` and perhaps others.
+    ///
+    /// # Errors
+    /// If the manifest cannot be read.
+    pub fn within(&self, relation: &str, parts: &Ranges) -> Result<String> {
+        let Some(table) = canonical(&self.catalog, relation) else {
+            return Ok(format!("main.\"{}\"", relation.replace('"', "\"\"")));
+        };
+        let voided = table.name != relation;
+        schema::within(&self.conn, &self.catalog, table, voided, parts)
     }
 
     /// What has come since a mark, in the windows given.
@@ -303,11 +318,10 @@ impl Modeler {
     /// If DuckDB refuses.
     pub fn kept_from_ns(&self, source: &Source) -> Result<Option<i64>> {
         self.conn
-            .query_row(
+            .prepare_cached(
                 "SELECT epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained WHERE table_name = ?",
-                [&source.table],
-                |row| row.get(0),
             )
+            .and_then(|mut s| s.query_row([&source.table], |row| row.get(0)))
             .doing("reading ops.retained")
     }
 

@@ -8,6 +8,7 @@ use super::catalog::{Catalog, Table};
 use super::error::{Doing, Result, in_file};
 use super::models;
 use crate::config::SlaSettings;
+use crate::model::window::Ranges;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS};
 use crate::sqltree::SqlTree;
 use crate::venues;
@@ -226,6 +227,44 @@ pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Tabl
     Ok(())
 }
 
+/// What users see of a table, as a relation of those rows whose times lie in `parts` and perhaps others: only such files
+/// of the lake are named in it as may hold one, so that what it costs does not grow with the lake. `voided` is whether
+/// rows that were taken back are in it.
+pub(super) fn within(
+    conn: &Connection,
+    catalog: &Catalog,
+    table: &Table,
+    voided: bool,
+    parts: &Ranges,
+) -> Result<String> {
+    let whole = if table.latest {
+        // The latest row of a key may lie anywhere.
+        format!("main.{}", table.whole())
+    } else {
+        let files: Vec<(String, i64, i64)> = conn
+            .prepare_cached(
+                "SELECT path, epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest WHERE table_name = ? ORDER BY path",
+            )
+            .and_then(|mut s| {
+                s.query_map([&table.name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                    .collect()
+            })
+            .doing("reading the manifest")?;
+        let held = files
+            .iter()
+            .filter(|(_, first, last)| parts.iter().any(|(from, to)| *first < to && *last >= from));
+        let paths: Vec<&str> = held.map(|(path, ..)| path.as_str()).collect();
+        let files = (!paths.is_empty()).then(|| parquet(&quoted(paths.into_iter())));
+        format!("({})", all_rows(table, files.as_deref()))
+    };
+    let valid = if voided {
+        None
+    } else {
+        valid_rows(conn, catalog, table, &whole)?
+    };
+    Ok(valid.map_or(whole, |valid| format!("({valid})")))
+}
+
 /// The lake's files of a table, as a relation; `None` if there are none. `loaded` limits them to those that raw can
 /// or cannot make again.
 pub(super) fn lake_files(
@@ -262,11 +301,8 @@ pub(super) fn quoted<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 /// All rows: hot ones, and the lake's files if there are any. If rows have only moved this is all that changes, and
 /// gets in the way of no other transaction.
 pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
-    let columns = table.select_list();
-    let mut body = format!("SELECT {columns} FROM hot.{}", table.name);
-    if let Some(files) = lake_files(conn, table, None)? {
-        body = format!("{body} UNION ALL SELECT {columns} FROM {files}");
-    }
+    let files = lake_files(conn, table, None)?;
+    let mut body = all_rows(table, files.as_deref());
     if table.latest {
         body = format!(
             "SELECT * FROM ({body}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
@@ -276,33 +312,51 @@ pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     define(conn, table, &table.whole(), &body)
 }
 
-/// Of a table that another one voids, the rows that are not. Rows of venues that never took one back are not
-/// compared: while no venue has, counting millions of sealed rows takes no more than their files' footers.
-fn replace_valid(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
-    let Some(voider) = table.voided_by.as_deref().and_then(|by| catalog.get(by)) else {
-        return Ok(());
-    };
-    let (columns, whole) = (table.select_list(), table.whole());
-    let mut body = format!("SELECT {columns} FROM main.{whole}");
-    let venues = voiding_venues(conn, voider)?;
-    if !venues.is_empty() {
-        let venues: Vec<String> = venues
-            .iter()
-            .map(|venue| format!("'{}'", venue.replace('\'', "''")))
-            .collect();
-        let venues = venues.join(", ");
-        let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
-        let same = same.collect::<Vec<_>>().join(" AND ");
-        let time = table.time();
-        body = format!(
-            "{body} WHERE venue NOT IN ({venues})
-             UNION ALL
-             SELECT w.* FROM (FROM main.{whole} WHERE venue IN ({venues})) w ANTI JOIN main.{} v ON {same}
-             AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
-            voider.whole()
-        );
+/// Hot rows, and those of the lake's files given.
+fn all_rows(table: &Table, files: Option<&str>) -> String {
+    let columns = table.select_list();
+    let hot = format!("SELECT {columns} FROM hot.{}", table.name);
+    match files {
+        Some(files) => format!("{hot} UNION ALL SELECT {columns} FROM {files}"),
+        None => hot,
     }
-    define(conn, table, &table.name, &body)
+}
+
+fn replace_valid(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
+    match valid_rows(conn, catalog, table, &format!("main.{}", table.whole()))? {
+        Some(body) => define(conn, table, &table.name, &body),
+        None => Ok(()),
+    }
+}
+
+/// Of a table that another one voids, the rows of `whole` that are not; `None` of any other table. Rows of venues that
+/// never took one back are not compared: while no venue has, counting millions of sealed rows takes no more than their
+/// files' footers.
+fn valid_rows(
+    conn: &Connection,
+    catalog: &Catalog,
+    table: &Table,
+    whole: &str,
+) -> Result<Option<String>> {
+    let Some(voider) = table.voided_by.as_deref().and_then(|by| catalog.get(by)) else {
+        return Ok(None);
+    };
+    let body = format!("SELECT {} FROM {whole}", table.select_list());
+    let venues = voiding_venues(conn, voider)?;
+    if venues.is_empty() {
+        return Ok(Some(body));
+    }
+    let venues = quoted(venues.iter().map(String::as_str));
+    let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
+    let same = same.collect::<Vec<_>>().join(" AND ");
+    let time = table.time();
+    Ok(Some(format!(
+        "{body} WHERE venue NOT IN ({venues})
+         UNION ALL
+         SELECT w.* FROM (FROM {whole} WHERE venue IN ({venues})) w ANTI JOIN main.{} v ON {same}
+         AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
+        voider.whole()
+    )))
 }
 
 /// Venues that have rows in a table.

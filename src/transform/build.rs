@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use duckdb::params;
 
-use super::work::Work;
+use super::work::{Known, Work};
 use super::{Error, Result, doing};
 use crate::sources::now_ns;
 use crate::sqltree::SqlTree;
@@ -50,6 +50,8 @@ pub struct Built {
     pub warnings: Vec<String>,
     /// Why it was not built, and keeps its version before.
     pub error: Option<Error>,
+    /// Its newest time is not before this, ns, unless rows were taken back.
+    pub(super) newest_from_ns: Option<i64>,
 }
 
 /// How a mart was built.
@@ -113,16 +115,56 @@ impl Builder {
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
-        for name in self.wanted(&request.names)? {
+        let wanted = self.wanted(&request.names)?;
+        let mut changed = self.waiting()?;
+        let known = Known::default();
+        for name in wanted {
             let Some(model) = self.modeler.models.get(&name).cloned() else {
                 continue;
             };
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            told(self.one(&model, request, stop)?);
+            if !self.may_be_due(&model, request, &changed) {
+                continue;
+            }
+            let built = self.one(&model, request, &known, stop)?;
+            if built.how != How::Nothing {
+                changed.insert(model.name.to_lowercase());
+            }
+            told(built);
         }
         Ok(())
+    }
+
+    /// Marts that have been told of a change, and those that were not built as they are defined now.
+    fn waiting(&self) -> Result<BTreeSet<String>> {
+        let waiting = self.modeler.conn.prepare_cached(
+            "SELECT lower(name) FROM ops.models WHERE built IS DISTINCT FROM defined
+             UNION SELECT lower(model) FROM ops.model_pending",
+        );
+        let waiting = waiting.and_then(|mut s| s.query_map([], |row| row.get(0))?.collect());
+        doing(waiting, || "reading ops.models".to_owned())
+    }
+
+    /// Whether there can be something to build, as far as that is known without asking.
+    fn may_be_due(&self, model: &Model, request: &Request, changed: &BTreeSet<String>) -> bool {
+        let Some(tables) = &request.tables else {
+            return true;
+        };
+        let name = model.name.to_lowercase();
+        changed.contains(&name)
+            || self
+                .modeler
+                .models
+                .stored(&model.upstream)
+                .iter()
+                .any(|stored| {
+                    changed.contains(stored)
+                        || self.modeler.sources(stored).iter().any(|source| {
+                            tables.contains(source.voider.as_ref().unwrap_or(&source.table))
+                        })
+                })
     }
 
     /// The marts to build, in order.
@@ -152,11 +194,18 @@ impl Builder {
             .collect())
     }
 
-    fn one(&mut self, model: &Model, request: &Request, stop: &AtomicBool) -> Result<Built> {
+    fn one(
+        &self,
+        model: &Model,
+        request: &Request,
+        known: &Known,
+        stop: &AtomicBool,
+    ) -> Result<Built> {
         let start = Instant::now();
         self.run("BEGIN", || format!("building {}", model.name))?;
         let work = Work {
             modeler: &self.modeler,
+            known,
             model,
             request,
             stop,
@@ -171,6 +220,7 @@ impl Builder {
             ran: String::new(),
             warnings: Vec::new(),
             error: None,
+            newest_from_ns: None,
         };
         let done = work.run(&mut built).and_then(|()| {
             if built.how != How::Nothing {
@@ -185,6 +235,7 @@ impl Builder {
             if matches!(error, Error::Stopped) {
                 return Err(error);
             }
+            let error = work.in_declaration(error);
             doing(
                 self.modeler.conn.execute(
                     "UPDATE ops.models SET error = ?, failed_at = make_timestamp_ns(?) WHERE name = ?",

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use duckdb::{OptionalExt, params};
+use duckdb::params;
 
+use super::Result;
 use super::work::Work;
-use super::{Result, doing};
 use crate::model::window::{Ranges, Window};
-use crate::store::{Kind, Mark, Source};
+use crate::store::{Kind, Mark, News, Source};
 
 /// Parts of time that wait for a mart; more than this become fewer, with the time between them.
 const PENDING: usize = 256;
@@ -20,6 +20,8 @@ pub(super) struct Due {
     /// All of it.
     pub(super) whole: bool,
     pub(super) touched: Ranges,
+    /// Its newest time so far, ns, if that is known.
+    pub(super) newest_ns: Option<i64>,
     /// How far each source was read, and is now.
     pub(super) marks: Vec<(Source, Mark, Mark)>,
 }
@@ -28,10 +30,19 @@ impl Work<'_> {
     /// Compares what there is with what was read.
     pub(super) fn due(&self) -> Result<Due> {
         let model = self.model;
-        let mut due = Due {
-            whole: self.request.full || !self.is_built()?,
-            ..Due::default()
-        };
+        let mut due = Due::default();
+        let last = self.rows(
+            "SELECT built, epoch_ns(newest) FROM ops.models WHERE name = ?",
+            [&model.name],
+            |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)),
+        )?;
+        if let [(Some(built), newest_ns)] = &last[..] {
+            due.newest_ns = *newest_ns;
+            due.whole = self.request.full || *built != model.definition;
+        } else {
+            due.whole = true;
+        }
+        let marks = self.marks()?;
         let window = match &model.kind {
             Kind::Incremental { window, .. } => Some(*window),
             _ => None,
@@ -45,7 +56,7 @@ impl Work<'_> {
                 .stored(&BTreeSet::from([relation.clone()]))
             {
                 for source in self.modeler.sources(&stored) {
-                    self.look(source, by_window, &mut due)?;
+                    self.look(source, &marks, by_window, &mut due)?;
                 }
             }
         }
@@ -66,39 +77,35 @@ impl Work<'_> {
         Ok(due)
     }
 
-    /// Whether its table is what its file says.
-    fn is_built(&self) -> Result<bool> {
-        let built: Option<Option<String>> = doing(
-            self.modeler
-                .conn
-                .query_row(
-                    "SELECT built FROM ops.models WHERE name = ?",
-                    [&self.model.name],
-                    |row| row.get(0),
-                )
-                .optional(),
-            || "reading ops.models".to_owned(),
+    /// How far its sources were read.
+    fn marks(&self) -> Result<BTreeMap<String, Mark>> {
+        let marks = self.rows(
+            "SELECT source, seq, recv_ns, newest_ns FROM ops.model_marks WHERE model = ?",
+            [&self.model.name],
+            |row| {
+                let mark = Mark {
+                    seq: row.get(1)?,
+                    recv_ns: row.get(2)?,
+                    newest_ns: row.get(3)?,
+                };
+                Ok((row.get(0)?, mark))
+            },
         )?;
-        Ok(built.flatten().as_ref() == Some(&self.model.definition))
+        Ok(marks.into_iter().collect())
     }
 
     /// What is new in a source.
-    fn look(&self, source: Source, window: Option<Window>, due: &mut Due) -> Result<()> {
+    fn look(
+        &self,
+        source: Source,
+        marks: &BTreeMap<String, Mark>,
+        window: Option<Window>,
+        due: &mut Due,
+    ) -> Result<()> {
         if due.marks.iter().any(|(known, ..)| *known == source) {
             return Ok(());
         }
-        let mark = self.rows(
-            "SELECT seq, recv_ns, newest_ns FROM ops.model_marks WHERE model = ? AND source = ?",
-            [&self.model.name, &source.name()],
-            |row| {
-                Ok(Mark {
-                    seq: row.get(0)?,
-                    recv_ns: row.get(1)?,
-                    newest_ns: row.get(2)?,
-                })
-            },
-        )?;
-        let Some(&mark) = mark.first() else {
+        let Some(&mark) = marks.get(&source.name()) else {
             due.whole = true;
             due.marks.push((source, Mark::default(), Mark::default()));
             return Ok(());
@@ -113,17 +120,28 @@ impl Work<'_> {
             due.marks.push((source, mark, mark));
             return Ok(());
         }
-        let news = self.modeler.news(
-            &source,
-            mark,
-            window.unwrap_or(Window::of(Duration::from_hours(24))),
-        )?;
+        let day = Window::of(Duration::from_hours(24));
+        let news = self.news(&source, mark, window.unwrap_or(day))?;
         match window {
             Some(_) => due.touched.extend(news.touched.iter()),
             None => due.whole |= news.mark != mark,
         }
         due.marks.push((source, mark, news.mark));
         Ok(())
+    }
+
+    /// What has come since a mark. Other marts may have asked already: of what has come since then their answer says
+    /// nothing, and it is found by the next build.
+    fn news(&self, source: &Source, mark: Mark, window: Window) -> Result<News> {
+        let mut known = self.known.borrow_mut();
+        let asked =
+            |(s, m, w, _): &&(Source, Mark, Window, News)| (s, m, w) == (source, &mark, &window);
+        if let Some((.., news)) = known.iter().find(asked) {
+            return Ok(news.clone());
+        }
+        let news = self.modeler.news(source, mark, window)?;
+        known.push((source.clone(), mark, window, news.clone()));
+        Ok(news)
     }
 
     /// Rows before this have lost what they were made from: they stay as they are.
@@ -194,20 +212,19 @@ impl Work<'_> {
     }
 
     pub(super) fn write_marks(&self, due: &Due) -> Result<()> {
-        for (source, since, mark) in &due.marks {
-            if since == mark && !due.whole {
-                continue;
-            }
-            let name = source.name();
-            self.execute(
-                "DELETE FROM ops.model_marks WHERE model = ? AND source = ?",
-                [&self.model.name, &name],
-            )?;
+        if !due.whole && due.marks.iter().all(|(_, since, mark)| since == mark) {
+            return Ok(());
+        }
+        self.execute(
+            "DELETE FROM ops.model_marks WHERE model = ?",
+            [&self.model.name],
+        )?;
+        for (source, _, mark) in &due.marks {
             self.execute(
                 "INSERT INTO ops.model_marks VALUES (?, ?, ?, ?, ?)",
                 params![
                     self.model.name,
-                    name,
+                    source.name(),
                     mark.seq,
                     mark.recv_ns,
                     mark.newest_ns

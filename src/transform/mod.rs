@@ -98,12 +98,3 @@ fn list(prefix: &str, names: &[String]) -> String {
     }
     text
 }
-
-/// The condition that two rows agree in some columns.
-fn same(a: &str, b: &str, names: &[String]) -> String {
-    let equal = names.iter().map(|name| {
-        let name = quoted(name);
-        format!("{a}.{name} IS NOT DISTINCT FROM {b}.{name}")
-    });
-    equal.collect::<Vec<_>>().join(" AND ")
-}

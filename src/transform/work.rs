@@ -1,5 +1,6 @@
 //! One mart on its way, within its transaction.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -8,20 +9,25 @@ use duckdb::params;
 use jiff::Timestamp;
 
 use super::build::{Built, How, Request};
-use super::{Error, Result, checks, doing, quoted, same, windows};
+use super::{Error, Result, checks, doing, quoted, windows};
 use crate::model::window::{Ranges, Window};
 use crate::sources::now_ns;
-use crate::sqltree::Severity;
-use crate::store::{self, Kind, Model, Modeler, in_file};
+use crate::sqltree::{Severity, check};
+use crate::store::{self, Kind, Mark, Model, Modeler, News, Source, in_file};
 
 /// Where the rows of the windows at work are put together.
 const FRESH: &str = "temp.fresh";
 /// Windows that last no longer than this in all are made at once, however many rows they hold.
 const FEW_NS: i64 = 3_600_000_000_000;
 
+/// What is new since a mark, in windows.
+pub(super) type Known = RefCell<Vec<(Source, Mark, Window, News)>>;
+
 /// A mart on its way, within its transaction.
 pub(super) struct Work<'a> {
     pub(super) modeler: &'a Modeler,
+    /// What is new in canonical tables, as far as it was asked for in this build.
+    pub(super) known: &'a Known,
     pub(super) model: &'a Model,
     pub(super) request: &'a Request,
     pub(super) stop: &'a AtomicBool,
@@ -46,6 +52,9 @@ impl Work<'_> {
             built.late = self.list_late(&due, *window, kept_ns)?;
             let touched = due.touched.from(kept_ns);
             self.windows(&touched, *window, built)?;
+            if let Some((first, _)) = touched.span() {
+                built.newest_from_ns = due.newest_ns.map(|newest| newest.min(first));
+            }
             if built.made > 0 || built.late > 0 {
                 built.how = How::Windows;
                 self.tell_readers(Some(&touched))?;
@@ -80,31 +89,20 @@ impl Work<'_> {
         let Kind::Incremental { time, .. } = &model.kind else {
             return Ok(());
         };
-        built.ran = self.limited(piece);
+        built.ran = self.limited(piece)?;
         self.execute_file(&format!(
             "CREATE OR REPLACE TEMP TABLE fresh AS {}",
             built.ran
         ))?;
-        self.check_windows(FRESH, piece, time)?;
-        self.test(FRESH, built)?;
-        let columns = self.modeler.columns(&model.name)?;
-        let names: Vec<String> = columns.into_iter().map(|(name, _)| name).collect();
-        let inside = piece.sql(&format!("m.{}", quoted(time)));
-        let removed = self.execute(
-            &format!(
-                "DELETE FROM {mart} AS m WHERE {inside} AND NOT EXISTS (SELECT 1 FROM {FRESH} f WHERE {})",
-                same("m", "f", &names)
-            ),
-            [],
-        )?;
-        let key = same("m", "f", &model.file.header.key);
-        let made = self.execute(
-            &format!(
-                "INSERT INTO {mart} BY NAME SELECT * FROM {FRESH} f
-                 WHERE NOT EXISTS (SELECT 1 FROM {mart} m WHERE {inside} AND {key})"
-            ),
-            [],
-        )?;
+        self.check(FRESH, Some((piece, time)), built)?;
+        let removed = self.execute_once(&format!(
+            "DELETE FROM {mart} WHERE {}",
+            piece.sql(&quoted(time))
+        ))?;
+        let made = self.execute_once(&format!(
+            "INSERT INTO {mart} BY NAME SELECT * FROM {FRESH} {}",
+            self.in_order()
+        ))?;
         built.made += made.max(removed) as u64;
         Ok(())
     }
@@ -129,7 +127,7 @@ impl Work<'_> {
             built.ran = format!("SELECT * FROM (\n{}\n)", model.select());
             built.made =
                 self.execute_file(&format!("INSERT INTO {mart} BY NAME {}", built.ran))? as u64;
-            return self.test(&mart, built);
+            return self.check(&mart, None, built);
         };
         let days = self.days()?;
         let all = windows::everything(&days, window).from(kept_ns.unwrap_or(i64::MIN));
@@ -137,28 +135,39 @@ impl Work<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            built.ran = self.limited(&piece);
-            built.made +=
-                self.execute_file(&format!("INSERT INTO {mart} BY NAME {}", built.ran))? as u64;
+            built.ran = self.limited(&piece)?;
+            let insert = format!(
+                "INSERT INTO {mart} BY NAME {} {}",
+                built.ran,
+                self.in_order()
+            );
+            built.made += self.execute_file(&insert)? as u64;
         }
-        if let Kind::Incremental { time, .. } = &model.kind
-            && !all.is_empty()
-        {
-            self.check_windows(&mart, &all, time)?;
+        match &model.kind {
+            Kind::Incremental { time, .. } if !all.is_empty() => {
+                self.check(&mart, Some((&all, time)), built)?;
+            }
+            _ => self.check(&mart, None, built)?,
         }
         if let (Some(_), Some(before)) = (kept_ns, &before) {
             let now = self.modeler.columns(&model.name)?;
             let both = before.iter().filter(|column| now.contains(column));
             let both: Vec<String> = both.map(|(name, _)| quoted(name)).collect();
-            self.execute(
-                &format!(
-                    "INSERT INTO {mart} BY NAME SELECT {} FROM {FRESH}",
-                    both.join(", ")
-                ),
-                [],
-            )?;
+            self.execute_once(&format!(
+                "INSERT INTO {mart} BY NAME SELECT {} FROM {FRESH}",
+                both.join(", ")
+            ))?;
         }
-        self.test(&mart, built)
+        Ok(())
+    }
+
+    /// Rows of one instrument together: who asks for its day reads no other's.
+    fn in_order(&self) -> String {
+        let key = super::list("", &self.model.file.header.key);
+        if key.is_empty() {
+            return key;
+        }
+        format!("ORDER BY {key}")
     }
 
     /// Rows whose windows have lost what they were made from are kept over, in the columns that the mart still has.
@@ -170,19 +179,16 @@ impl Work<'_> {
         if kept_ns == i64::MIN {
             return Ok(None);
         }
-        self.execute(
-            &format!(
-                "CREATE OR REPLACE TEMP TABLE fresh AS FROM {} WHERE {} < make_timestamp_ns({kept_ns})",
-                self.table(),
-                quoted(time)
-            ),
-            [],
-        )?;
+        self.execute_once(&format!(
+            "CREATE OR REPLACE TEMP TABLE fresh AS FROM {} WHERE {} < make_timestamp_ns({kept_ns})",
+            self.table(),
+            quoted(time)
+        ))?;
         Ok(Some(kept_ns))
     }
 
     /// The mart's SELECT over parts of time; its own text begins on the second line.
-    fn limited(&self, parts: &Ranges) -> String {
+    fn limited(&self, parts: &Ranges) -> Result<String> {
         let whole = &self.model.file.header.whole;
         let read = self
             .model
@@ -191,85 +197,90 @@ impl Work<'_> {
             .filter(|name| !whole.contains(*name));
         let shadows = read.map(|name| {
             let time = quoted(&self.modeler.time_of(name));
-            let name = quoted(name);
-            format!(
-                "{name} AS NOT MATERIALIZED (SELECT * FROM main.{name} WHERE {})",
+            Ok(format!(
+                "{} AS NOT MATERIALIZED (SELECT * FROM {} WHERE {})",
+                quoted(name),
+                self.modeler.within(name, parts)?,
                 parts.sql(&time)
-            )
+            ))
         });
-        let shadows: Vec<String> = shadows.collect();
+        let shadows: Vec<String> = shadows.collect::<Result<_>>()?;
         let with = if shadows.is_empty() {
             String::new()
         } else {
             format!("WITH {} ", shadows.join(", "))
         };
-        format!("{with}SELECT * FROM (\n{}\n)", self.model.select())
+        Ok(format!("{with}SELECT * FROM (\n{}\n)", self.model.select()))
     }
 
-    /// Rows must lie in the windows that they were made for, each key once.
-    fn check_windows(&self, relation: &str, parts: &Ranges, time: &str) -> Result<()> {
-        let column = quoted(time);
-        let outside = format!(
-            "SELECT coalesce({column}::VARCHAR, 'NULL') FROM {relation} WHERE ({}) IS NOT true LIMIT 1",
-            parts.sql(&column)
-        );
-        if let Some(sample) = self
-            .rows(&outside, [], |row| row.get::<_, String>(0))?
-            .pop()
-        {
-            return Err(Error::Outside {
-                file: self.model.file.origin.clone(),
-                column: time.to_owned(),
-                sample,
-            });
-        }
-        let key = &self.model.file.header.key;
-        let double = format!(
-            "SELECT d::VARCHAR FROM ({} LIMIT 1) d",
-            checks::double(relation, key)
-        );
-        if let Some(sample) = self.rows(&double, [], |row| row.get::<_, String>(0))?.pop() {
-            return Err(Error::TwoRows {
-                file: self.model.file.origin.clone(),
-                key: key.join(", "),
-                sample,
-            });
-        }
-        Ok(())
-    }
-
-    /// Tests the rows that were made.
-    fn test(&self, relation: &str, built: &mut Built) -> Result<()> {
+    /// Rows must lie in the windows that they were made for, each key once, and pass their tests: all asked at once,
+    /// because each question takes longer to plan than to answer.
+    fn check(
+        &self,
+        relation: &str,
+        parts: Option<(&Ranges, &str)>,
+        built: &mut Built,
+    ) -> Result<()> {
         let file = &self.model.file;
-        let checks = file
-            .header
-            .checks
+        let mut queries = Vec::new();
+        if let Some((parts, time)) = parts {
+            let column = quoted(time);
+            queries.push(format!(
+                "SELECT coalesce({column}::VARCHAR, 'NULL') AS t FROM {relation} WHERE ({}) IS NOT true",
+                parts.sql(&column)
+            ));
+            queries.push(format!(
+                "SELECT d::VARCHAR AS t FROM ({}) d",
+                checks::double(relation, &file.header.key)
+            ));
+        }
+        let tests = self.tests(relation);
+        let own = queries.len();
+        queries.extend(
+            tests
+                .iter()
+                .map(|test| format!("SELECT t::VARCHAR AS t FROM ({}) t", test.sql)),
+        );
+        if queries.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<String> = queries
             .iter()
-            .filter(|check| check.kind.is_of_rows());
-        for check in checks {
-            let test = checks::declared(file, check, relation, "ts", Timestamp::UNIX_EPOCH);
-            let failing = format!(
-                "SELECT count(*), any_value(t)::VARCHAR FROM ({}) t",
-                test.sql
-            );
-            let (rows, sample) = self
-                .rows(&failing, [], |row| {
-                    Ok((
-                        row.get::<_, u64>(0)?,
-                        row.get::<_, Option<String>>(1)?.unwrap_or_default(),
-                    ))
-                })
-                .map_err(|error| in_declaration(error, &test))?
-                .pop()
-                .unwrap_or_default();
-            if rows == 0 {
-                continue;
+            .enumerate()
+            .map(|(i, query)| {
+                format!("SELECT {i} AS i, count(*) AS rows, any_value(t) AS t FROM ({query})")
+            })
+            .collect();
+        let failing = format!(
+            "FROM ({}) WHERE rows > 0 ORDER BY i",
+            asked.join(" UNION ALL ")
+        );
+        let failing = self.rows_once(&failing, |row| {
+            Ok((
+                row.get::<_, usize>(0)?,
+                row.get::<_, u64>(1)?,
+                row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+            ))
+        })?;
+        for (at, rows, sample) in failing {
+            if at < own {
+                let (file, key) = (file.origin.clone(), file.header.key.join(", "));
+                let column = parts.map_or("", |(_, time)| time).to_owned();
+                return Err(match at {
+                    0 => Error::Outside {
+                        file,
+                        column,
+                        sample,
+                    },
+                    _ => Error::TwoRows { file, key, sample },
+                });
             }
-            if check.severity == Severity::Error {
+            let test = &tests[at - own];
+            if test.severity == Severity::Error {
                 return Err(Error::Test {
-                    file: test.file,
+                    file: test.file.clone(),
                     line: test.line,
-                    test: test.text,
+                    test: test.text.clone(),
                     rows,
                     sample,
                 });
@@ -282,13 +293,40 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// An error of DuckDB's as one of the line that declares a test, if a test is what it cannot make sense of. Asked
+    /// after the transaction, of the table as it is.
+    pub(super) fn in_declaration(&self, error: Error) -> Error {
+        let Error::Store(store::Error::Duck { error, doing }) = error else {
+            return error;
+        };
+        let tests = self.tests(&self.table()).into_iter();
+        let mut faulty = tests.filter_map(|test| {
+            let error = self.modeler.conn.prepare(&test.sql).err()?;
+            Some(store::Error::Sql {
+                file: test.file,
+                line: test.line,
+                message: error.to_string(),
+            })
+        });
+        Error::Store(faulty.next().unwrap_or(store::Error::Duck { doing, error }))
+    }
+
+    /// The tests of rows in `relation`; that no key is there twice is asked of every mart that has one.
+    fn tests(&self, relation: &str) -> Vec<checks::Test> {
+        let file = &self.model.file;
+        let of_rows = file.header.checks.iter().filter(|check| {
+            check.kind.is_of_rows() && check.kind != check::Kind::Unique(file.header.key.clone())
+        });
+        of_rows
+            .map(|check| checks::declared(file, check, relation, "ts", Timestamp::UNIX_EPOCH))
+            .collect()
+    }
+
     /// Notes the build.
     pub(super) fn note(&self, built: &mut Built, start: Instant) -> Result<()> {
-        let newest = match &self.model.kind {
-            Kind::Incremental { time, .. } => {
-                format!("(SELECT max({}) FROM {})", quoted(time), self.table())
-            }
-            _ => "NULL".to_owned(),
+        let newest_ns = match &self.model.kind {
+            Kind::Incremental { time, .. } => self.newest_ns(time, built.newest_from_ns)?,
+            _ => None,
         };
         built.rows = self
             .rows(
@@ -299,10 +337,8 @@ impl Work<'_> {
             .pop()
             .unwrap_or_default();
         self.execute(
-            &format!(
-                "UPDATE ops.models SET built = ?, built_at = make_timestamp_ns(?), took_ms = ?, how = ?, rows = ?, ran = ?,
-                     newest = {newest}, error = NULL, failed_at = NULL WHERE name = ?"
-            ),
+            "UPDATE ops.models SET built = ?, built_at = make_timestamp_ns(?), took_ms = ?, how = ?, rows = ?, ran = ?,
+                 newest = make_timestamp_ns(?), error = NULL, failed_at = NULL WHERE name = ?",
             params![
                 self.model.definition,
                 now_ns(),
@@ -310,24 +346,41 @@ impl Work<'_> {
                 built.how.name(),
                 built.rows,
                 built.ran,
+                newest_ns,
                 self.model.name
             ],
         )
         .map(|_| ())
     }
 
+    /// The newest time in it, ns: not before `from_ns`, unless rows were taken back.
+    fn newest_ns(&self, time: &str, from_ns: Option<i64>) -> Result<Option<i64>> {
+        let newest = |from: &str| -> Result<Option<i64>> {
+            let (time, table) = (quoted(time), self.table());
+            let sql = format!("SELECT epoch_ns(max({time})) FROM {table} {from}");
+            Ok(self.rows_once(&sql, |row| row.get(0))?.pop().flatten())
+        };
+        if let Some(from_ns) = from_ns {
+            let from = format!("WHERE {} >= make_timestamp_ns({from_ns})", quoted(time));
+            if let Some(found) = newest(&from)? {
+                return Ok(Some(found));
+            }
+        }
+        newest("")
+    }
+
     fn table(&self) -> String {
         format!("main.{}", quoted(&self.model.name))
     }
 
+    /// Runs a statement that is the same at every build: it is parsed once.
     pub(super) fn execute(&self, sql: &str, params: impl duckdb::Params) -> Result<usize> {
-        doing(
-            self.modeler
-                .conn
-                .prepare(sql)
-                .and_then(|mut s| s.execute(params)),
-            || format!("building {}", self.model.name),
-        )
+        let mut statement = self.doing(self.modeler.conn.prepare_cached(sql))?;
+        self.doing(statement.execute(params))
+    }
+
+    fn execute_once(&self, sql: &str) -> Result<usize> {
+        self.doing(self.modeler.conn.execute(sql, []))
     }
 
     /// The same of what holds the file's own text from its second line on.
@@ -338,30 +391,27 @@ impl Work<'_> {
             .map_err(|error| Error::Store(in_file(&self.model.file.origin, 1, &error)))
     }
 
+    /// The rows of a query that is the same at every build.
     pub(super) fn rows<T>(
         &self,
         sql: &str,
         params: impl duckdb::Params,
         row: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>> {
-        doing(
-            self.modeler
-                .conn
-                .prepare(sql)
-                .and_then(|mut s| s.query_map(params, row)?.collect()),
-            || format!("building {}", self.model.name),
-        )
+        let mut statement = self.doing(self.modeler.conn.prepare_cached(sql))?;
+        self.doing(statement.query_map(params, row).and_then(Iterator::collect))
     }
-}
 
-/// An error of a declared test's SQL, as one of the line that declares it.
-fn in_declaration(error: Error, test: &checks::Test) -> Error {
-    match error {
-        Error::Store(store::Error::Duck { error, .. }) => Error::Store(store::Error::Sql {
-            file: test.file.clone(),
-            line: test.line,
-            message: error.to_string(),
-        }),
-        other => other,
+    fn rows_once<T>(
+        &self,
+        sql: &str,
+        row: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.doing(self.modeler.conn.prepare(sql))?;
+        self.doing(statement.query_map([], row).and_then(Iterator::collect))
+    }
+
+    fn doing<T>(&self, result: duckdb::Result<T>) -> Result<T> {
+        doing(result, || format!("building {}", self.model.name))
     }
 }

@@ -445,7 +445,7 @@ fn the_database_is_found_by_flag_variable_and_default() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let db = Db::new();
+    let db = Db::none();
     for args in [
         &["no_such_command"][..],
         &["sql", "--no-such-flag", "SELECT 1"],

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -42,8 +43,24 @@ pub(crate) struct Db {
     dir: PathBuf,
 }
 
+/// An empty database: making one takes most of a second, and most tests begin with it.
+static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let db = Db::none();
+    db.value("SELECT 1");
+    fs::read(db.dir.join("market.duckdb")).unwrap()
+});
+
 impl Db {
+    /// An empty database.
     pub(crate) fn new() -> Self {
+        let db = Self::none();
+        fs::create_dir(&db.dir).unwrap();
+        fs::write(db.dir.join("market.duckdb"), &*EMPTY).unwrap();
+        db
+    }
+
+    /// No database yet: the first command makes one, or must not.
+    pub(crate) fn none() -> Self {
         let home = tempfile::Builder::new()
             .prefix("mdb-it-")
             .tempdir()
@@ -54,12 +71,15 @@ impl Db {
 
     /// A database in a directory that the caller owns (a mounted file system).
     pub(crate) fn at(dir: PathBuf) -> Self {
-        Self { dir, ..Self::new() }
+        Self {
+            dir,
+            ..Self::none()
+        }
     }
 
     /// A copy of this database, as `cp -r` makes one.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self::new();
+        let copy = Self::none();
         copy_dir(&self.dir, &copy.dir);
         copy
     }

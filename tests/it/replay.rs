@@ -94,7 +94,7 @@ const KEY: &str = "a-key-of-the-tests";
 
 /// A database with the venue and captures of it: `(symbol, file)`.
 fn database(feed: &str, captures: &[(&str, &Path)]) -> Db {
-    let db = Db::new();
+    let db = Db::none();
     let folder = db.dir().join("sql/venues/binance_spot");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("feed.toml"), feed).unwrap();

@@ -640,7 +640,7 @@ fn a_long_answer_takes_no_more_memory_than_a_short_one() {
 
 #[test]
 fn the_socket_is_its_owners_alone_however_deep_the_database_lies() {
-    let db = Db::new();
+    let db = Db::none();
     let deep = Db::at(db.beside(&format!("{}/{}", "d".repeat(100), "e".repeat(100))));
     fs::create_dir_all(deep.dir()).unwrap();
     for db in [&db, &deep] {
@@ -700,7 +700,7 @@ fn reading_the_database_file_as_bytes_does_not_unlock_it() {
 
 #[test]
 fn status_tells_of_the_process_and_without_one_of_the_database() {
-    let none = Db::new();
+    let none = Db::none();
     none.run(["status"]).fails_naming(&["no database"]);
     assert!(!none.dir().exists(), "asking makes no database");
     let db = filled(83);

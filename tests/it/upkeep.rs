@@ -549,7 +549,7 @@ fn tables_tells_what_is_there() {
     drop(stdin);
     live.finish().ok();
 
-    let none = Db::new();
+    let none = Db::none();
     none.run(["tables"]).fails_naming(&["no database"]);
     assert!(!none.dir().exists());
 }
