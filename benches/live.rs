@@ -301,6 +301,14 @@ fn freshness(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    let last = "SELECT string_agg(name || ' ' || round(took_ms)::BIGINT, ', ' ORDER BY name) FROM ops.models WHERE how = 'windows'";
+    let last: Option<String> = reader
+        .connection
+        .query_row(last, [], |row| row.get(0))
+        .unwrap();
+    if let Some(last) = last {
+        println!("the last builds, ms: {last}");
+    }
     took
 }
 

@@ -1,4 +1,4 @@
-//! Builds marts: each in one transaction with the marks of how far it has read, so that what has come since is read
+//! Builds marts: in one transaction with the marks of how far they have read, so that what has come since is read
 //! exactly once whatever happens.
 //!
 //! An incremental mart is made anew in the windows in which rows have come or gone, however late. Its SELECT is run with
@@ -54,6 +54,24 @@ pub struct Built {
     pub(super) newest_from_ns: Option<i64>,
 }
 
+impl Built {
+    /// Before anything is done.
+    fn of(model: &Model) -> Self {
+        Self {
+            model: model.name.clone(),
+            how: How::Nothing,
+            made: 0,
+            rows: 0,
+            late: 0,
+            took: Duration::ZERO,
+            ran: String::new(),
+            warnings: Vec::new(),
+            error: None,
+            newest_from_ns: None,
+        }
+    }
+}
+
 /// How a mart was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
@@ -79,12 +97,17 @@ impl How {
 /// Builds marts.
 pub struct Builder {
     modeler: Modeler,
+    /// Whether one failed in the last build.
+    failing: bool,
 }
 
 impl Builder {
     /// On a connection of its own.
     pub fn new(modeler: Modeler) -> Self {
-        Self { modeler }
+        Self {
+            modeler,
+            failing: false,
+        }
     }
 
     /// Goes on by another tree, which the database holds already.
@@ -115,26 +138,59 @@ impl Builder {
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
-        let wanted = self.wanted(&request.names)?;
-        let mut changed = self.waiting()?;
-        let known = Known::default();
-        for name in wanted {
-            let Some(model) = self.modeler.models.get(&name).cloned() else {
-                continue;
-            };
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::Stopped);
+        // Beside a capture commits are what takes longest: all that is new goes into the marts in one.
+        if request.tables.is_some() && !self.failing {
+            match self.together(request, stop) {
+                Ok(all) => {
+                    all.into_iter().for_each(told);
+                    return Ok(());
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                // One by one it is seen which it was, and the others go on.
+                Err(_) => {}
             }
-            if !self.may_be_due(&model, request, &changed) {
-                continue;
-            }
-            let built = self.one(&model, request, &known, stop)?;
-            if built.how != How::Nothing {
-                changed.insert(model.name.to_lowercase());
-            }
+        }
+        self.failing = false;
+        let mut pass = self.pass(request)?;
+        while let Some(model) = pass.next(self) {
+            let built = self.one(&model, &pass, stop)?;
+            self.failing |= built.error.is_some();
+            pass.done(&built);
             told(built);
         }
         Ok(())
+    }
+
+    /// Builds all that is due in one transaction.
+    fn together(&self, request: &Request, stop: &AtomicBool) -> Result<Vec<Built>> {
+        let whole = || "building the marts".to_owned();
+        self.run("BEGIN", whole)?;
+        let mut all = Vec::new();
+        let done = self.pass(request).and_then(|mut pass| {
+            while let Some(model) = pass.next(self) {
+                let mut built = Built::of(&model);
+                self.within(&model, &pass, stop, &mut built)?;
+                pass.done(&built);
+                all.push(built);
+            }
+            self.run("COMMIT", whole)
+        });
+        if done.is_err() {
+            // A transaction that DuckDB itself ended needs no rollback.
+            let _ = self.modeler.conn.execute_batch("ROLLBACK");
+        }
+        done.map(|()| all)
+    }
+
+    fn pass<'a>(&self, request: &'a Request) -> Result<Pass<'a>> {
+        let mut left = self.wanted(&request.names)?;
+        left.reverse();
+        Ok(Pass {
+            request,
+            left,
+            changed: self.waiting()?,
+            known: Known::default(),
+        })
     }
 
     /// Marts that have been told of a change, and those that were not built as they are defined now.
@@ -145,26 +201,6 @@ impl Builder {
         );
         let waiting = waiting.and_then(|mut s| s.query_map([], |row| row.get(0))?.collect());
         doing(waiting, || "reading ops.models".to_owned())
-    }
-
-    /// Whether there can be something to build, as far as that is known without asking.
-    fn may_be_due(&self, model: &Model, request: &Request, changed: &BTreeSet<String>) -> bool {
-        let Some(tables) = &request.tables else {
-            return true;
-        };
-        let name = model.name.to_lowercase();
-        changed.contains(&name)
-            || self
-                .modeler
-                .models
-                .stored(&model.upstream)
-                .iter()
-                .any(|stored| {
-                    changed.contains(stored)
-                        || self.modeler.sources(stored).iter().any(|source| {
-                            tables.contains(source.voider.as_ref().unwrap_or(&source.table))
-                        })
-                })
     }
 
     /// The marts to build, in order.
@@ -194,48 +230,20 @@ impl Builder {
             .collect())
     }
 
-    fn one(
-        &self,
-        model: &Model,
-        request: &Request,
-        known: &Known,
-        stop: &AtomicBool,
-    ) -> Result<Built> {
-        let start = Instant::now();
+    /// Builds a mart in a transaction of its own.
+    fn one(&self, model: &Model, pass: &Pass<'_>, stop: &AtomicBool) -> Result<Built> {
         self.run("BEGIN", || format!("building {}", model.name))?;
-        let work = Work {
-            modeler: &self.modeler,
-            known,
-            model,
-            request,
-            stop,
-        };
-        let mut built = Built {
-            model: model.name.clone(),
-            how: How::Nothing,
-            made: 0,
-            rows: 0,
-            late: 0,
-            took: Duration::ZERO,
-            ran: String::new(),
-            warnings: Vec::new(),
-            error: None,
-            newest_from_ns: None,
-        };
-        let done = work.run(&mut built).and_then(|()| {
-            if built.how != How::Nothing {
-                work.note(&mut built, start)?;
-            }
-            self.run("COMMIT", || format!("building {}", model.name))
-        });
-        built.took = start.elapsed();
+        let mut built = Built::of(model);
+        let done = self
+            .within(model, pass, stop, &mut built)
+            .and_then(|()| self.run("COMMIT", || format!("building {}", model.name)));
         if let Err(error) = done {
             // A transaction that DuckDB itself ended needs no rollback.
             let _ = self.modeler.conn.execute_batch("ROLLBACK");
             if matches!(error, Error::Stopped) {
                 return Err(error);
             }
-            let error = work.in_declaration(error);
+            let error = self.work(model, pass, stop).in_declaration(error);
             doing(
                 self.modeler.conn.execute(
                     "UPDATE ops.models SET error = ?, failed_at = make_timestamp_ns(?) WHERE name = ?",
@@ -248,7 +256,83 @@ impl Builder {
         Ok(built)
     }
 
+    /// Builds a mart within a transaction.
+    fn within(
+        &self,
+        model: &Model,
+        pass: &Pass<'_>,
+        stop: &AtomicBool,
+        built: &mut Built,
+    ) -> Result<()> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        let start = Instant::now();
+        let work = self.work(model, pass, stop);
+        let done = work.run(built).and_then(|()| {
+            if built.how == How::Nothing {
+                return Ok(());
+            }
+            work.note(built, start)
+        });
+        built.took = start.elapsed();
+        done
+    }
+
+    fn work<'a>(&'a self, model: &'a Model, pass: &'a Pass<'_>, stop: &'a AtomicBool) -> Work<'a> {
+        Work {
+            modeler: &self.modeler,
+            known: &pass.known,
+            model,
+            request: pass.request,
+            stop,
+        }
+    }
+
     fn run(&self, sql: &str, what: impl FnOnce() -> String) -> Result<()> {
         doing(self.modeler.conn.execute_batch(sql), what)
+    }
+}
+
+/// One look at the marts, in their order.
+struct Pass<'a> {
+    request: &'a Request,
+    /// Names of those that are to be looked at yet, the next one last.
+    left: Vec<String>,
+    /// Names in lower case of marts that have changed in this pass, or have something to do whatever has come.
+    changed: BTreeSet<String>,
+    known: Known,
+}
+
+impl Pass<'_> {
+    /// The next mart that may have something to do.
+    fn next(&mut self, builder: &Builder) -> Option<Model> {
+        loop {
+            let name = self.left.pop()?;
+            let model = builder.modeler.models.get(&name);
+            if let Some(model) = model.filter(|model| self.may_be_due(model, &builder.modeler)) {
+                return Some(model.clone());
+            }
+        }
+    }
+
+    /// Whether there can be something to build, as far as that is known without asking.
+    fn may_be_due(&self, model: &Model, modeler: &Modeler) -> bool {
+        let Some(tables) = &self.request.tables else {
+            return true;
+        };
+        self.changed.contains(&model.name.to_lowercase())
+            || modeler.models.stored(&model.upstream).iter().any(|stored| {
+                self.changed.contains(stored)
+                    || modeler.sources(stored).iter().any(|source| {
+                        tables.contains(source.voider.as_ref().unwrap_or(&source.table))
+                    })
+            })
+    }
+
+    fn done(&mut self, built: &Built) {
+        if built.how != How::Nothing {
+            self.changed.insert(built.model.to_lowercase());
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Test {
     pub lines_before: Option<usize>,
     /// One SELECT of the rows that fail.
     pub sql: String,
+    /// What is true of a row that fails, if that can be told of each row alone.
+    pub(super) condition: Option<String>,
 }
 
 /// All tests that the tree declares, of tables, views and marts and in files of their own. `now` is what freshness is
@@ -49,6 +51,7 @@ pub fn all(tree: &SqlTree, now: Timestamp) -> Vec<Test> {
             "SELECT * FROM (\n{}\n)",
             file.text.trim_end().trim_end_matches(';')
         ),
+        condition: None,
     }));
     tests
 }
@@ -61,6 +64,7 @@ pub(super) fn declared(
     time: &str,
     now: Timestamp,
 ) -> Test {
+    let (sql, condition) = failing(&check.kind, relation, time, now);
     Test {
         of: file.name.clone(),
         text: check.text.clone(),
@@ -68,21 +72,25 @@ pub(super) fn declared(
         file: file.origin.clone(),
         line: check.line,
         lines_before: None,
-        sql: failing(&check.kind, relation, time, now),
+        sql,
+        condition,
     }
 }
 
-fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> String {
-    match kind {
+/// The rows that fail, and what is true of each if that can be told of it alone.
+fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> (String, Option<String>) {
+    let where_so = |condition: String| {
+        let sql = format!("SELECT * FROM {relation} WHERE {condition}");
+        (sql, Some(condition))
+    };
+    let sql = match kind {
         Kind::NotNull(columns) => {
             let lacks = columns
                 .iter()
                 .map(|column| format!("{} IS NULL", quoted(column)));
-            format!(
-                "SELECT * FROM {relation} WHERE {}",
-                lacks.collect::<Vec<_>>().join(" OR ")
-            )
+            return where_so(lacks.collect::<Vec<_>>().join(" OR "));
         }
+        Kind::Range(condition) => return where_so(format!("NOT ({condition})")),
         Kind::Unique(columns) => {
             let has = columns
                 .iter()
@@ -114,7 +122,6 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> String {
                  AND NOT EXISTS (SELECT 1 FROM main.{there} o WHERE o.{other} = r.{column}) GROUP BY r.{column}"
             )
         }
-        Kind::Range(condition) => format!("SELECT * FROM {relation} WHERE NOT ({condition})"),
         Kind::Freshness(limit) => {
             let since = now.as_nanosecond().saturating_sub(limit.as_nanos() as i128);
             let time = quoted(time);
@@ -128,7 +135,8 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> String {
                 "SELECT count(*) AS row_count FROM {relation} HAVING NOT (count(*) {condition})"
             )
         }
-    }
+    };
+    (sql, None)
 }
 
 /// The keys that are there more than once.

@@ -15,8 +15,8 @@ use crate::sources::now_ns;
 use crate::sqltree::{Severity, check};
 use crate::store::{self, Kind, Mark, Model, Modeler, News, Source, in_file};
 
-/// Where the rows of the windows at work are put together.
-const FRESH: &str = "temp.fresh";
+/// Where rows are kept that cannot be made again while all others are.
+const ASIDE: &str = "temp.aside";
 /// Windows that last no longer than this in all are made at once, however many rows they hold.
 const FEW_NS: i64 = 3_600_000_000_000;
 
@@ -89,45 +89,69 @@ impl Work<'_> {
         let Kind::Incremental { time, .. } = &model.kind else {
             return Ok(());
         };
-        built.ran = self.limited(piece)?;
-        self.execute_file(&format!(
-            "CREATE OR REPLACE TEMP TABLE fresh AS {}",
-            built.ran
-        ))?;
-        self.check(FRESH, Some((piece, time)), built)?;
         let removed = self.execute_once(&format!(
             "DELETE FROM {mart} WHERE {}",
             piece.sql(&quoted(time))
         ))?;
-        let made = self.execute_once(&format!(
-            "INSERT INTO {mart} BY NAME SELECT * FROM {FRESH} {}",
-            self.in_order()
-        ))?;
+        let made = self.insert(piece, time, built)?;
         built.made += made.max(removed) as u64;
         Ok(())
+    }
+
+    /// Puts the rows of windows into the table, which has none of them, and tests them.
+    fn insert(&self, piece: &Ranges, time: &str, built: &mut Built) -> Result<usize> {
+        built.ran = self.limited(piece)?;
+        // Rows of one instrument together: who asks for its day reads no other's.
+        let made = self.execute_file(&format!(
+            "INSERT INTO {} BY NAME {} ORDER BY {}",
+            self.table(),
+            built.ran,
+            super::list("", &self.model.file.header.key)
+        ))?;
+        let inside = format!(
+            "(SELECT * FROM {} WHERE {})",
+            self.table(),
+            piece.sql(&quoted(time))
+        );
+        if self.check(&inside, built)? != made as u64 {
+            let column = quoted(time);
+            let outside = format!(
+                "SELECT coalesce({column}::VARCHAR, 'NULL') FROM ({}) WHERE ({}) IS NOT true LIMIT 1",
+                built.ran,
+                piece.sql(&column)
+            );
+            let sample = self.rows_once(&outside, |row| row.get::<_, String>(0))?;
+            return Err(Error::Outside {
+                file: self.model.file.origin.clone(),
+                column: time.to_owned(),
+                sample: sample.into_iter().next().unwrap_or_default(),
+            });
+        }
+        Ok(made)
     }
 
     /// Makes all of it anew.
     fn whole(&self, built: &mut Built) -> Result<()> {
         let (model, mart) = (self.model, self.table());
         let before = self.modeler.columns(&model.name).ok();
-        let window = match &model.kind {
-            Kind::Incremental { window, .. } => Some(*window),
+        let windowed = match &model.kind {
+            Kind::Incremental { window, time, .. } => Some((*window, time.as_str())),
             _ => None,
         };
-        let kept_ns = match window {
-            Some(window) => self.set_aside(window)?,
+        let kept_ns = match windowed {
+            Some((window, _)) => self.set_aside(window)?,
             None => None,
         };
         self.modeler.create_table(&model.name)?;
         if before.is_some() && self.modeler.columns(&model.name).ok() != before {
             self.modeler.define_views()?;
         }
-        let Some(window) = window else {
+        let Some((window, time)) = windowed else {
             built.ran = format!("SELECT * FROM (\n{}\n)", model.select());
             built.made =
                 self.execute_file(&format!("INSERT INTO {mart} BY NAME {}", built.ran))? as u64;
-            return self.check(&mart, None, built);
+            self.check(&mart, built)?;
+            return Ok(());
         };
         let days = self.days()?;
         let all = windows::everything(&days, window).from(kept_ns.unwrap_or(i64::MIN));
@@ -135,39 +159,18 @@ impl Work<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            built.ran = self.limited(&piece)?;
-            let insert = format!(
-                "INSERT INTO {mart} BY NAME {} {}",
-                built.ran,
-                self.in_order()
-            );
-            built.made += self.execute_file(&insert)? as u64;
-        }
-        match &model.kind {
-            Kind::Incremental { time, .. } if !all.is_empty() => {
-                self.check(&mart, Some((&all, time)), built)?;
-            }
-            _ => self.check(&mart, None, built)?,
+            built.made += self.insert(&piece, time, built)? as u64;
         }
         if let (Some(_), Some(before)) = (kept_ns, &before) {
             let now = self.modeler.columns(&model.name)?;
             let both = before.iter().filter(|column| now.contains(column));
             let both: Vec<String> = both.map(|(name, _)| quoted(name)).collect();
             self.execute_once(&format!(
-                "INSERT INTO {mart} BY NAME SELECT {} FROM {FRESH}",
+                "INSERT INTO {mart} BY NAME SELECT {} FROM {ASIDE}",
                 both.join(", ")
             ))?;
         }
         Ok(())
-    }
-
-    /// Rows of one instrument together: who asks for its day reads no other's.
-    fn in_order(&self) -> String {
-        let key = super::list("", &self.model.file.header.key);
-        if key.is_empty() {
-            return key;
-        }
-        format!("ORDER BY {key}")
     }
 
     /// Rows whose windows have lost what they were made from are kept over, in the columns that the mart still has.
@@ -180,7 +183,7 @@ impl Work<'_> {
             return Ok(None);
         }
         self.execute_once(&format!(
-            "CREATE OR REPLACE TEMP TABLE fresh AS FROM {} WHERE {} < make_timestamp_ns({kept_ns})",
+            "CREATE OR REPLACE TEMP TABLE aside AS FROM {} WHERE {} < make_timestamp_ns({kept_ns})",
             self.table(),
             quoted(time)
         ))?;
@@ -213,69 +216,45 @@ impl Work<'_> {
         Ok(format!("{with}SELECT * FROM (\n{}\n)", self.model.select()))
     }
 
-    /// Rows must lie in the windows that they were made for, each key once, and pass their tests: all asked at once,
-    /// because each question takes longer to plan than to answer.
-    fn check(
-        &self,
-        relation: &str,
-        parts: Option<(&Ranges, &str)>,
-        built: &mut Built,
-    ) -> Result<()> {
-        let file = &self.model.file;
-        let mut queries = Vec::new();
-        if let Some((parts, time)) = parts {
-            let column = quoted(time);
-            queries.push(format!(
-                "SELECT coalesce({column}::VARCHAR, 'NULL') AS t FROM {relation} WHERE ({}) IS NOT true",
-                parts.sql(&column)
-            ));
-            queries.push(format!(
-                "SELECT d::VARCHAR AS t FROM ({}) d",
-                checks::double(relation, &file.header.key)
-            ));
-        }
+    /// Asks whether each key is there once, and all tests of rows, in one query: each takes longer to plan than to answer.
+    /// Returns the number of rows.
+    fn check(&self, relation: &str, built: &mut Built) -> Result<u64> {
+        let header = &self.model.file.header;
         let tests = self.tests(relation);
-        let own = queries.len();
-        queries.extend(
-            tests
-                .iter()
-                .map(|test| format!("SELECT t::VARCHAR AS t FROM ({}) t", test.sql)),
-        );
-        if queries.is_empty() {
-            return Ok(());
+        let mut asked = vec!["count(*)".to_owned()];
+        if !header.key.is_empty() {
+            asked.push(format!(
+                "(SELECT count(*) FROM ({}))",
+                checks::double(relation, &header.key)
+            ));
         }
-        let asked: Vec<String> = queries
-            .iter()
-            .enumerate()
-            .map(|(i, query)| {
-                format!("SELECT {i} AS i, count(*) AS rows, any_value(t) AS t FROM ({query})")
-            })
-            .collect();
-        let failing = format!(
-            "FROM ({}) WHERE rows > 0 ORDER BY i",
-            asked.join(" UNION ALL ")
-        );
-        let failing = self.rows_once(&failing, |row| {
-            Ok((
-                row.get::<_, usize>(0)?,
-                row.get::<_, u64>(1)?,
-                row.get::<_, Option<String>>(2)?.unwrap_or_default(),
-            ))
-        })?;
-        for (at, rows, sample) in failing {
-            if at < own {
-                let (file, key) = (file.origin.clone(), file.header.key.join(", "));
-                let column = parts.map_or("", |(_, time)| time).to_owned();
-                return Err(match at {
-                    0 => Error::Outside {
-                        file,
-                        column,
-                        sample,
-                    },
-                    _ => Error::TwoRows { file, key, sample },
-                });
+        let first = asked.len();
+        asked.extend(tests.iter().map(|test| match &test.condition {
+            Some(fails) => format!("count(*) FILTER ({fails})"),
+            None => format!("(SELECT count(*) FROM ({}))", test.sql),
+        }));
+        let counts = self.rows_once(
+            &format!("SELECT {} FROM {relation}", asked.join(", ")),
+            |row| (0..asked.len()).map(|i| row.get::<_, u64>(i)).collect(),
+        )?;
+        let counts: Vec<u64> = counts.into_iter().next().unwrap_or_default();
+        let sample = |sql: &str| -> Result<String> {
+            let one = format!("SELECT t::VARCHAR FROM ({sql}) t LIMIT 1");
+            let one = self.rows_once(&one, |row| row.get(0))?;
+            Ok(one.into_iter().next().unwrap_or_default())
+        };
+        if counts[1..first].iter().any(|&keys| keys > 0) {
+            return Err(Error::TwoRows {
+                file: self.model.file.origin.clone(),
+                key: header.key.join(", "),
+                sample: sample(&checks::double(relation, &header.key))?,
+            });
+        }
+        for (test, &rows) in tests.iter().zip(&counts[first..]) {
+            if rows == 0 {
+                continue;
             }
-            let test = &tests[at - own];
+            let sample = sample(&test.sql)?;
             if test.severity == Severity::Error {
                 return Err(Error::Test {
                     file: test.file.clone(),
@@ -290,7 +269,7 @@ impl Work<'_> {
                 test.file, test.line, test.text
             ));
         }
-        Ok(())
+        Ok(counts[0])
     }
 
     /// An error of DuckDB's as one of the line that declares a test, if a test is what it cannot make sense of. Asked

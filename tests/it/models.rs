@@ -17,7 +17,7 @@ const MARTS: [&str; 7] = [
     "ohlcv_1d",
     "mart_liquidity",
     "exchange_health_1m",
-    "ingest_1m",
+    "ingest_1s",
 ];
 
 const HOUR_NS: u64 = 3_600_000_000_000;

@@ -1,12 +1,12 @@
--- What was received of each venue, by minute of its receipt, and what went wrong with it. Messages are those stored as
+-- What was received of each venue, by second of its receipt, and what went wrong with it. Messages are those stored as
 -- raw; what is loaded from vendors' files never is one. Venue '' is what concerns none, such as mdb.toml.
 -- @materialize incremental
 -- @key venue, ts
 -- @time ts
--- @window 1 minute
+-- @window 1 second
 -- @lateness 10 minutes
 -- @column venue VARCHAR venue folder's name; '' where there is none
--- @column ts TIMESTAMP_NS start of the minute, UTC
+-- @column ts TIMESTAMP_NS start of the second, UTC
 -- @column messages UBIGINT number of messages
 -- @column bytes UBIGINT their length in bytes, UTF-8
 -- @column dead_letters UBIGINT number of records that no table took
@@ -32,7 +32,7 @@ WITH received AS (
     WHERE kind IN ('disconnect', 'backpressure', 'error', 'connect_failed', 'refused', 'unacknowledged', 'final',
                    'backfill_failed', 'snapshot_failed', 'misconfigured')
 )
-SELECT venue, bucket_start(ts, '1 minute') AS ts,
+SELECT venue, bucket_start(ts, '1 second') AS ts,
        count_if(kind = 'message')::UBIGINT AS messages,
        coalesce(sum(bytes), 0)::UBIGINT AS bytes,
        count_if(kind = 'dead_letter')::UBIGINT AS dead_letters,
