@@ -167,6 +167,7 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
         f64::from(rate),
         seconds + 5,
         true,
+        Asks::Rows,
     );
     let mut latencies = measured.latencies;
     // The first second is connecting, snapshots and caches.
@@ -189,7 +190,7 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
 }
 
 fn measure_marts(file: &Path) {
-    let mut fresh = capture(file, 100_000, 10_000.0, 20, true).freshness;
+    let mut fresh = capture(file, 100_000, 10_000.0, 20, true, Asks::Marts).freshness;
     fresh.sort_unstable();
     let at = |q| Measured::at(&fresh, q);
     println!(
@@ -201,7 +202,7 @@ fn measure_marts(file: &Path) {
     );
     let messages = 600_000;
     let rates = [false, true].map(|marts| {
-        let measured = capture(file, messages, 1e9, 120, marts);
+        let measured = capture(file, messages, 1e9, 120, marts, Asks::Marts);
         measured.capture["messages"].as_f64().unwrap() / measured.took
     });
     println!(
@@ -212,8 +213,22 @@ fn measure_marts(file: &Path) {
     );
 }
 
+/// What is asked for all the time beside a capture. The other's questions would be a load to it.
+#[derive(Clone, Copy)]
+enum Asks {
+    Rows,
+    Marts,
+}
+
 /// Captures so many messages at a rate, for so many seconds at most.
-fn capture(file: &Path, messages: usize, rate: f64, seconds: u32, marts: bool) -> Measured {
+fn capture(
+    file: &Path,
+    messages: usize,
+    rate: f64,
+    seconds: u32,
+    marts: bool,
+    asks: Asks,
+) -> Measured {
     let (recording, symbols) = recorded(file, messages);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -240,17 +255,16 @@ fn capture(file: &Path, messages: usize, rate: f64, seconds: u32, marts: bool) -
     }];
     settings.models.live = marts;
     let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
-    let (readers, others) = (store.readers().unwrap(), store.readers().unwrap());
+    let readers = store.readers().unwrap();
     let process = Process::new(settings, Scope::Feeds);
     let figures = process.figures();
     let over = Arc::new(AtomicBool::new(false));
     let reader = {
         let over = Arc::clone(&over);
-        std::thread::spawn(move || poll(&readers, &over))
-    };
-    let fresh = {
-        let over = Arc::clone(&over);
-        std::thread::spawn(move || freshness(&others, &over))
+        std::thread::spawn(move || match asks {
+            Asks::Rows => (poll(&readers, &over), Vec::new()),
+            Asks::Marts => (Vec::new(), freshness(&readers, &over)),
+        })
     };
     let start = Instant::now();
     process
@@ -263,8 +277,7 @@ fn capture(file: &Path, messages: usize, rate: f64, seconds: u32, marts: bool) -
         .unwrap();
     let took = start.elapsed().as_secs_f64();
     over.store(true, Ordering::Relaxed);
-    let latencies = reader.join().unwrap();
-    let freshness = fresh.join().unwrap();
+    let (latencies, freshness) = reader.join().unwrap();
     drop(runtime);
     store.close().unwrap();
     Measured {

@@ -1,8 +1,8 @@
 //! What it costs to keep marts up to date, and what they save.
 //!
-//! `cargo bench --bench marts [-- ROWS…]` (default 1 and 50 million trades that are there already): bringing `ohlcv_1s` and
-//! `ohlcv_1m` up to date after a commit of 10,000 new trades; one symbol's day of one-minute bars from the mart, and the same
-//! from trades.
+//! `cargo bench --bench marts [-- ROWS…]` (default 1 and 50 million trades that are there already, of 50 symbols that have a
+//! million a day, as a liquid one has): bringing `ohlcv_1s` and `ohlcv_1m` up to date after a commit of 10,000 new trades;
+//! one symbol's day of one-minute bars from the mart, and the same from trades.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +30,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const NEW: u64 = 10_000;
 const ROUNDS: u64 = 21;
+/// Trades of a day, of all symbols.
+const PER_DAY: f64 = 5e7;
 /// After the last of the trades that are there, ns.
 const AFTER_NS: u64 = 1_725_062_400_000_000_000;
 
@@ -75,8 +77,8 @@ fn measure(rows: u64) {
     );
     let readers = store.readers().unwrap();
     let reader = readers.open().unwrap();
-    let day = "'2024-08-15', '2024-08-16'";
-    let mart = "FROM ohlcv_1m WHERE symbol = 'SYM07USDT' AND ts >= '2024-08-15' AND ts < '2024-08-16' ORDER BY ts";
+    let day = "'2024-08-01', '2024-08-02'";
+    let mart = "FROM ohlcv_1m WHERE symbol = 'SYM07USDT' AND ts >= '2024-08-01' AND ts < '2024-08-02' ORDER BY ts";
     let (mart, plain) = (
         median(&reader.connection, mart),
         median(
@@ -96,8 +98,11 @@ fn fill(store: &mut Store, dir: &Path, rows: u64) {
     let file = dir.join("trades.parquet");
     let sql = include_str!("make_trades.sql")
         .replace("'trades.parquet'", &format!("'{}'", file.display()));
-    conn.execute_batch(&format!("SET VARIABLE rows = {rows}; {sql}"))
-        .unwrap();
+    let days = rows as f64 / PER_DAY;
+    conn.execute_batch(&format!(
+        "SET VARIABLE rows = {rows}; SET VARIABLE days = {days}; {sql}"
+    ))
+    .unwrap();
     let import = Import {
         dialect: "auto".to_owned(),
         into: None,

@@ -15,7 +15,7 @@ use crate::transform::{Error, Result};
 /// From the start of one build to the start of the next one at least.
 const EVERY: Duration = Duration::from_millis(250);
 /// … and so many times as long as the build took,
-const PACE: f64 = 1.5;
+const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:
 const PRESSED: f64 = 4.0;
 /// a commit held so many messages.
