@@ -700,7 +700,8 @@ fn assert_recorded(path: &Path, venue: &str, symbol: &str) {
     let db = Db::new();
     db.load(venue, symbol, [path]).ok();
     let lines = read_lines(path);
-    assert_books(&db, symbol, &updates(&lines), 20);
+    let moments = std::env::var("MDB_BOOK_MOMENTS").map_or(20, |n| n.parse().unwrap());
+    assert_books(&db, symbol, &updates(&lines), moments);
 }
 
 #[test]
