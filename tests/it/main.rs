@@ -50,6 +50,7 @@ mod stock_venues;
 mod surroundings;
 mod synthetic;
 mod terminal;
+mod tools;
 mod upkeep;
 mod venues;
 mod wire;
