@@ -9,6 +9,7 @@ mod doctor;
 mod export;
 mod fetch;
 mod import;
+mod job;
 mod load;
 mod models;
 mod new;

@@ -27,6 +27,7 @@ mod harness;
 mod hostile;
 mod idempotent;
 mod imports;
+mod jobs;
 mod live_faults;
 mod live_models;
 mod live_net;
