@@ -22,6 +22,7 @@ mod corrections;
 mod crash;
 mod dialects;
 mod documented;
+mod engines;
 mod export;
 mod harness;
 mod history;
