@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use jiff::civil::Date;
+use serde::Deserialize;
 
 use super::progress::{bar, grouped};
 use super::serving::Serving;
@@ -23,21 +24,29 @@ pub(super) const EXAMPLES: &str = "Examples:
   mdb load --as DIALECT 'ticks/2024/*.csv.gz'
   mdb load trades.parquet --venue mine          columns told by their names
   mdb load --explain big.parquet --venue mine   what it would take, and how it would run
-  mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE";
+  mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE
+  mdb load job.toml                             what is said there: [[load]] with files = [\"…\"], and the flags as keys";
+
+/// A file with more bad rows is refused, unless the user says another number.
+pub(super) const MAX_ERRORS: u64 = 1000;
 
 /// How names of columns are written.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Case {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Case {
     Lower,
     Upper,
+    #[default]
     Keep,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Exists {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Exists {
     /// Add everything, known or not
     Append,
     /// Leave out known files, and rows whose key is known
+    #[default]
     Skip,
     /// Make a table of your own anew
     Replace,
@@ -46,56 +55,56 @@ enum Exists {
 }
 
 /// What concerns vendors' files only.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, PartialEq, Eq, clap::Args)]
 pub(super) struct Args {
     /// The canonical table to fill, if a dialect leaves a choice; or a table of your own
     #[arg(long, value_name = "TABLE")]
-    into: Option<String>,
+    pub(super) into: Option<String>,
     /// The date, in the exchange's own time zone, if the files do not name it
     #[arg(long)]
-    date: Option<Date>,
+    pub(super) date: Option<Date>,
     /// The character between two fields, instead of the likeliest
     #[arg(long, value_name = "CHAR")]
-    delimiter: Option<char>,
+    pub(super) delimiter: Option<char>,
     /// Names of the columns of files without a header line
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// Call a column otherwise
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
-    rename: Vec<(String, String)>,
+    pub(super) rename: Vec<(String, String)>,
     /// Read a column as a SQL type; what does not fit becomes NULL
     #[arg(long, value_name = "COLUMN=TYPE", value_parser = pair)]
-    cast: Vec<(String, String)>,
+    pub(super) cast: Vec<(String, String)>,
     /// Give a column one value
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = pair)]
-    set: Vec<(String, String)>,
+    pub(super) set: Vec<(String, String)>,
     /// Write all names of columns in one case
     #[arg(long, value_enum, default_value = "keep")]
-    column_case: Case,
+    pub(super) column_case: Case,
     /// How times are written, e.g. '%d.%m.%Y %H:%M:%S'
     #[arg(long, value_name = "FORMAT")]
-    date_format: Option<String>,
+    pub(super) date_format: Option<String>,
     /// Round numbers with a fraction
     #[arg(long, value_name = "N")]
-    decimals: Option<u8>,
+    pub(super) decimals: Option<u8>,
     /// What to do with what is there already
     #[arg(long, value_enum, default_value = "skip")]
-    if_exists: Exists,
+    pub(super) if_exists: Exists,
     /// Refuse a file with more bad rows than this; up to there they go to the dead letters
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    max_errors: u64,
+    #[arg(long, value_name = "N", default_value_t = MAX_ERRORS)]
+    pub(super) max_errors: u64,
     /// Take files whose columns have changed since the last of their kind
     #[arg(long)]
-    evolve: bool,
+    pub(super) evolve: bool,
     /// Memory for the load, e.g. 256MB
     #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory_limit: Option<u64>,
+    pub(super) memory_limit: Option<u64>,
     /// Threads that read
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    pub(super) threads: Option<u16>,
     /// Tell what it would take and how it would run, and load nothing
     #[arg(long)]
-    explain: bool,
+    pub(super) explain: bool,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -106,7 +115,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Bytes of a size such as `256MB`.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let upper = text.trim().to_uppercase();
     let digits = upper.trim_end_matches(|c: char| c.is_alphabetic() || c == ' ');
     let factor = match upper[digits.len()..].trim() {

@@ -17,29 +17,35 @@ use crate::store::{Load, Loaded, Store, Written};
 
 /// What is no file of a vendor but recorded messages.
 const CAPTURE: &str = "capture";
+/// Whatever can be told by the names of its columns.
+pub(super) const AUTO: &str = "auto";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::import::EXAMPLES)]
 pub(super) struct Args {
     /// What the files hold: `capture` = lines `<receive time, ns> <message as received>`; a dialect = a folder of
     /// sql/files/; `auto` = whatever has columns that can be told by their names
-    #[arg(long = "as", value_name = "DIALECT", default_value = "auto")]
-    dialect: String,
+    #[arg(long = "as", value_name = "DIALECT", default_value = AUTO)]
+    pub(super) dialect: String,
     /// The venue, if the files do not name it; of a capture the folder of sql/venues/
     #[arg(long)]
-    venue: Option<String>,
+    pub(super) venue: Option<String>,
     /// The instrument, if the files do not name it
     #[arg(long)]
-    symbol: Option<String>,
+    pub(super) symbol: Option<String>,
     #[command(flatten)]
-    import: super::import::Args,
-    /// Files, directories or patterns such as 'ticks/*.csv.gz'; of a capture also - for standard input
+    pub(super) import: super::import::Args,
+    /// Files, directories or patterns such as 'ticks/*.csv.gz'; of a capture also - for standard input; or job files, which
+    /// end with .toml
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// Loads files of any make.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
+    if args.files.iter().any(|path| super::job::is_job(path)) {
+        return super::job::run(args, settings);
+    }
     if args.dialect == CAPTURE {
         let Some(venue) = &args.venue else {
             anyhow::bail!("a capture's messages are some venue's: say which with --venue");

@@ -8,7 +8,9 @@ mod demo;
 mod doctor;
 mod export;
 mod fetch;
+mod history;
 mod import;
+mod job;
 mod load;
 mod models;
 mod new;
@@ -94,6 +96,8 @@ enum Command {
     New(new::Args),
     /// Tell what is in each table: rows, files, bytes, times
     Tables(tables::Args),
+    /// Tell what has changed the lake, version by version
+    History(history::Args),
     /// Verify the database and its lake
     Doctor(doctor::Args),
     /// Serve recorded messages as their venue does
@@ -152,6 +156,7 @@ fn settings(cli: &Cli) -> anyhow::Result<Settings> {
                     | Command::Export(_)
                     | Command::Status(_)
                     | Command::Tables(_)
+                    | Command::History(_)
                     | Command::Models(_)
                     | Command::Lineage(_)
                     | Command::Test(_)
@@ -171,6 +176,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Sql(args)) => return sql::run(&args, settings),
         Some(Command::Export(args)) => return export::run(&args, settings),
         Some(Command::Tables(args)) => return tables::run(&args, settings),
+        Some(Command::History(args)) => return history::run(&args, settings),
         Some(Command::Models(args)) => return models::run(&args, settings),
         Some(Command::Lineage(args)) => return models::lineage(&args, settings),
         Some(Command::Test(args)) => return test::run(&args, settings),

@@ -105,9 +105,13 @@ fn tell(expired: &Expired, dry_run: bool, out: &mut impl Write) -> std::io::Resu
     if expired.dates == 0 {
         return writeln!(out, "{table:<17} has nothing before {first_kept}");
     }
+    let cut = match expired.cut {
+        0 => String::new(),
+        cut => format!(" and parts of {}", grouped(cut)),
+    };
     writeln!(
         out,
-        "{table:<17} {} {} dates before {first_kept}: {} files of {} bytes with {} rows, and {} rows in the database file",
+        "{table:<17} {} {} dates before {first_kept}: {} files of {} bytes{cut} with {} rows, and {} rows in the database file",
         if dry_run { "would drop" } else { "dropped" },
         grouped(expired.dates),
         grouped(expired.files),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use tempfile::NamedTempFile;
 
-use super::{INTERRUPTED, session};
+use super::{INTERRUPTED, history, session};
 use crate::config::Settings;
 use crate::output::{Format, Layout};
 use crate::query::{Rows, Session, Source, Types};
@@ -52,6 +52,11 @@ pub(super) struct Args {
     /// Allows changes to the database; COPY … TO a file is always allowed
     #[arg(long)]
     write: bool,
+
+    /// Asks the lake as it was: a version's number, or a time (UTC). What was not sealed then is not seen; marts are as they
+    /// are now. `mdb history` lists the versions
+    #[arg(long, value_name = "VERSION|TIME", conflicts_with = "write")]
+    as_of: Option<String>,
 
     /// Shows the SQL that made a mart's rows last
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["query", "file"])]
@@ -118,6 +123,9 @@ fn open(args: &Args, settings: &Settings) -> anyhow::Result<Session> {
             .run(&set, Types::Exact)
             .and_then(Rows::finish)
             .with_context(|| format!("cannot set the parameter {name}"))?;
+    }
+    if let Some(version) = &args.as_of {
+        history::go_back(&mut session, settings, version)?;
     }
     Ok(session)
 }

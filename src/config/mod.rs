@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Span;
+use jiff::{Span, SpanRelativeTo};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -52,6 +52,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// When rows leave the database file for the lake.
     pub seal: SealSettings,
+    /// How long past versions of the lake can be read.
+    pub history: HistorySettings,
     /// How much of which tables `mdb retain` keeps.
     pub retain: Vec<Retention>,
     /// How marts are kept up to date.
@@ -114,6 +116,16 @@ impl Default for SealSettings {
     }
 }
 
+/// `[history]` in `mdb.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySettings {
+    /// How long the files of a version of the lake stay after the next one has taken its place: as long it can be asked
+    /// for. Not at all by default.
+    #[serde(deserialize_with = "days")]
+    pub keep: Duration,
+}
+
 /// `[models]` in `mdb.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -157,6 +169,7 @@ pub struct Retention {
 struct File {
     store: StoreSettings,
     seal: SealSettings,
+    history: HistorySettings,
     retain: BTreeMap<String, Spanned<String>>,
     models: ModelSettings,
     sla: Vec<SlaSettings>,
@@ -193,6 +206,7 @@ impl Settings {
             db: db.to_owned(),
             store: file.store,
             seal: file.seal,
+            history: file.history,
             retain: Vec::new(),
             models: file.models,
             slas: file.sla,
@@ -248,6 +262,16 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     Duration::try_from(span).map_err(serde::de::Error::custom)
 }
 
+/// The same with days and weeks: "7 days", "2 weeks".
+fn days<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    let span: Span = text.parse().map_err(serde::de::Error::custom)?;
+    let length = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(serde::de::Error::custom)?;
+    Duration::try_from(length).map_err(serde::de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +297,17 @@ mod tests {
         assert_eq!(settings.seal.lateness, Duration::from_mins(10));
         assert!(load("[seal]\nlateness = \"soon\"\n").is_err());
         assert!(load("[seal]\nlateness = \"-1 h\"\n").is_err());
+    }
+
+    #[test]
+    fn past_versions_are_kept_as_long_as_said_and_not_by_default() {
+        assert_eq!(load("").unwrap().history.keep, Duration::ZERO);
+        let settings = load("[history]\nkeep = \"2 weeks 1 day\"\n").unwrap();
+        assert_eq!(settings.history.keep, Duration::from_hours(15 * 24));
+        for wrong in ["soon", "-1 day", "1 month"] {
+            let error = load(&format!("[history]\nkeep = \"{wrong}\"\n")).unwrap_err();
+            assert!(error.contains("line 2"), "{wrong}: {error}");
+        }
     }
 
     #[test]

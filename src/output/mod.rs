@@ -13,6 +13,7 @@ mod json_value;
 mod line;
 mod markdown;
 mod markup;
+mod npy;
 mod number;
 mod parquet_file;
 mod table;
@@ -32,6 +33,8 @@ use parquet::errors::ParquetError;
 
 use cells::Cells;
 
+pub use npy::Npy;
+pub use parquet_file::Annotated;
 pub(crate) use table::{cut, grouped, marked_table, printable};
 pub use texts::texts;
 pub use types::{is_number, type_name};

@@ -60,6 +60,18 @@ pub struct Header {
     pub file_names: Vec<String>,
     /// `@read document`: the vendor's JSON is one nested document, not a record after the other.
     pub document: bool,
+    /// `@from trades, book_deltas`: the tables that an export reads, if not the one of the file's stem. Of the first it makes
+    /// files.
+    pub from: Vec<String>,
+    /// `@date recv_ts::DATE`: SQL for the date that a row of an export belongs to; that of `ts` by default.
+    pub date: Option<String>,
+    /// `@file '…' || symbol || '.csv.gz'`: SQL for the name of the file that an export makes of the rows of a venue, symbol
+    /// and date; its ending says what it is.
+    pub file: Option<String>,
+    /// `@member …`: the same of what is in it, if it is a zip archive.
+    pub member: Option<String>,
+    /// `@metadata name = …`, once or more: the same of what a Parquet file says of itself.
+    pub metadata: Vec<(String, String)>,
     /// `@split a, b`: numbers that look random; sealed byte by byte. All other columns get a dictionary.
     pub split: Vec<String>,
     /// `@materialize full` or `incremental`: how a mart is kept up to date.
@@ -82,7 +94,7 @@ pub struct Header {
 
 /// All tags, for whoever has mistaken one.
 const KNOWN: &str = "@key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, \
-                     @name, @read document, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
+                     @name, @read document, @from, @date, @file, @member, @metadata, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
 
 /// Reads the block. A file without one, or with an `@name` that mdb does not know, is an error.
 pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
@@ -114,6 +126,10 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             "optional" => header.optional = list(value),
             "name" => header.file_names = list(value),
             "read" if value.trim() == "document" => header.document = true,
+            "from" => header.from = list(value),
+            "date" => header.date = Some(value.trim().to_owned()),
+            "file" => header.file = Some(value.trim().to_owned()),
+            "member" => header.member = Some(value.trim().to_owned()),
             "time" => header.time = Some(value.trim().to_owned()),
             "whole" => header.whole = list(value),
             _ => {
@@ -138,7 +154,7 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// The tags of models and tests that can be wrong in themselves.
+/// The tags that can be wrong in themselves.
 fn of_model(header: &mut Header, name: &str, value: &str, line: usize) -> Result<(), String> {
     let time = || {
         length(value).ok_or(format!(
@@ -156,6 +172,13 @@ fn of_model(header: &mut Header, name: &str, value: &str, line: usize) -> Result
                     ));
                 }
             });
+        }
+        "metadata" => {
+            let (name, sql) = value
+                .split_once('=')
+                .ok_or_else(|| format!("@metadata is a name, = and SQL, not '{value}'"))?;
+            let pair = (name.trim().to_owned(), sql.trim().to_owned());
+            header.metadata.push(pair);
         }
         "window" => header.window = Some(time()?),
         "lateness" => header.lateness = Some(time()?),

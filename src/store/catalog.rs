@@ -73,11 +73,7 @@ impl Table {
 
     /// The view of all its rows, hot and sealed.
     pub(super) fn whole(&self) -> String {
-        if self.voided_by.is_some() {
-            format!("{}_reported", self.name)
-        } else {
-            self.name.clone()
-        }
+        whole_name(&self.name, self.voided_by.is_some())
     }
 
     /// Position of a column.
@@ -120,6 +116,23 @@ impl Table {
     pub(super) fn key_list(&self) -> String {
         list(self.key.iter().map(String::as_str))
     }
+}
+
+/// What the view of all rows of a table is called, of one that another table voids or not.
+pub fn whole_name(table: &str, is_voided: bool) -> String {
+    if is_voided {
+        format!("{table}_reported")
+    } else {
+        table.to_owned()
+    }
+}
+
+/// SQL for those rows of a SELECT of which none with the same key came later.
+pub fn newest_of_key(rows: &str, key: &[String]) -> String {
+    format!(
+        "SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
+        list(key.iter().map(String::as_str))
+    )
 }
 
 /// What mdb relies on in every table, whoever wrote its file.

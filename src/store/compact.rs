@@ -1,4 +1,5 @@
-//! Compacting: many files of a table and UTC date become one, sorted as a whole.
+//! Compacting: many files of a table and UTC date become one, sorted as a whole; and so do those of a month or a year, as
+//! soon as it shows that a table has few rows a date (see [`partition`]).
 //!
 //! The old files' hashes are compared with the manifest. The new file is written under a hidden name, compared with what
 //! the manifest says of them, made durable, announced in `ops.incoming` and renamed. One transaction then puts it in
@@ -18,9 +19,12 @@ use jiff::civil::Date;
 
 use super::catalog::Table;
 use super::error::{Doing, Error, Result};
-use super::lake::{self, Facts, Staged};
+use super::history::Version;
+use super::lake::{self, Entry, Facts, Staged, paths};
+use super::partition::{self, Held};
 use super::pieces::pieces;
 use super::{Store, schema};
+use crate::model::time::date_of;
 
 /// A file below this size is merged with others of its date …
 const SMALL_BYTES: u64 = 64 << 20;
@@ -57,16 +61,7 @@ pub struct Merged {
     pub bytes: u64,
 }
 
-/// A file as the manifest has it.
-#[derive(Debug, Clone)]
-struct Entry {
-    path: String,
-    bytes: u64,
-    hash: String,
-    facts: Facts,
-}
-
-/// The files of a table and UTC date, by size; those loaded from vendors' files and those made from raw apart.
+/// The files of a table and partition, by size; those loaded from vendors' files and those made from raw apart.
 struct Group {
     table: Arc<Table>,
     date: Date,
@@ -75,7 +70,7 @@ struct Group {
 }
 
 impl Store {
-    /// Makes one file of each date's many. Which: where a date has several, the small ones; with `all`, every one, and also
+    /// Makes one file of each partition's many. Which: where one has several, the small ones; with `all`, every one, and also
     /// one that was loaded from a vendor's file and so is neither sorted as a whole nor compressed as well as others.
     /// A second time there is nothing left to do. From now on each statement has
     /// [one thread](Store::use_one_thread), on which its memory is known.
@@ -140,53 +135,37 @@ impl Store {
         if self.lock.is_asked() {
             return Ok(());
         }
-        lake::remove_outgoing(&self.dir, &self.conn)
+        lake::remove_outgoing(&self.dir, &self.conn, self.keep)
     }
 
     /// All files of the lake.
     fn groups(&self) -> Result<Vec<Group>> {
-        let rows: Vec<(String, String, bool, Entry)> = self
-            .conn
-            .prepare(
-                "SELECT table_name, date::VARCHAR, loaded, path, bytes, rows, epoch_ns(min_ts), epoch_ns(max_ts),
-                        first_seq, last_seq, blake3
-                 FROM ops.manifest ORDER BY table_name, date, loaded, bytes, path",
-            )
-            .and_then(|mut s| {
-                s.query_map([], |row| {
-                    let facts = Facts {
-                        rows: row.get(5)?,
-                        min_ts: row.get(6)?,
-                        max_ts: row.get(7)?,
-                        first_seq: row.get(8)?,
-                        last_seq: row.get(9)?,
-                    };
-                    let entry = Entry {
-                        path: row.get(3)?,
-                        bytes: row.get(4)?,
-                        hash: row.get(10)?,
-                        facts,
-                    };
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, entry))
-                })
-                .and_then(Iterator::collect)
-            })
-            .doing("reading the manifest")?;
-        let mut groups: Vec<Group> = Vec::new();
-        for (name, date, loaded, file) in rows {
+        let mut of_tables: BTreeMap<(String, bool), Vec<Entry>> = BTreeMap::new();
+        for (name, file) in lake::entries_where(&self.conn, "true")? {
+            let files = of_tables.entry((name, file.loaded)).or_default();
+            files.push(file);
+        }
+        let mut groups = Vec::new();
+        for ((name, loaded), files) in of_tables {
             // A table whose file is gone from sql/ has no order to be sorted by.
-            let (Some(table), Ok(date)) = (self.catalog.get(&name), date.parse::<Date>()) else {
+            let Some(table) = self.catalog.get(&name) else {
                 continue;
             };
-            match groups.last_mut() {
-                Some(last) if last.is_of(&name, date, loaded) => last.files.push(file),
-                _ => groups.push(Group {
+            let held: Vec<Held> = files.iter().map(held).collect();
+            let dates = partition::partitions(&held);
+            let mut of_dates: BTreeMap<Date, Vec<Entry>> = BTreeMap::new();
+            for (date, file) in dates.into_iter().zip(files) {
+                of_dates.entry(date).or_default().push(file);
+            }
+            groups.extend(of_dates.into_iter().map(|(date, mut files)| {
+                files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
+                Group {
                     table: Arc::clone(table),
                     date,
                     loaded,
-                    files: vec![file],
-                }),
-            }
+                    files,
+                }
+            }));
         }
         Ok(groups)
     }
@@ -237,15 +216,15 @@ impl Store {
             )));
         }
         let path = lake::free_path(&self.dir, table, date, &facts)?;
-        self.conn
-            .execute("INSERT INTO ops.incoming VALUES (?)", [&path])
-            .doing("writing ops.incoming")?;
+        lake::announce(&self.conn, &path)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         let merged = Entry {
+            date,
             path,
             bytes,
             hash,
             facts,
+            loaded: group.loaded,
         };
         self.exchange(group, inputs, &merged)?;
         Ok(Some(merged))
@@ -257,26 +236,17 @@ impl Store {
         let doing = || format!("compacting {} {date}", table.name);
         self.conn.execute_batch("BEGIN").doing(doing())?;
         let exchanged = (|| {
-            let retired = lake::retire(&self.conn, &format!("path IN ({})", paths(inputs)))?;
+            let version = Version::begin(&self.conn, &table.name)?;
+            let old = format!("path IN ({})", paths(inputs));
+            let retired = lake::retire(&self.conn, &old, &version)?;
             if retired != inputs.len() {
                 return Err(group.mismatch(format!(
                     "{retired} of {} files are in the manifest",
                     inputs.len()
                 )));
             }
-            let file = (merged.bytes, merged.hash.as_str());
-            lake::record(
-                &self.conn,
-                table,
-                date,
-                &merged.path,
-                &merged.facts,
-                file,
-                group.loaded,
-            )?;
-            self.conn
-                .execute("DELETE FROM ops.incoming WHERE path = ?", [&merged.path])
-                .doing("writing ops.incoming")?;
+            lake::record(&self.conn, table, merged, &version)?;
+            version.end("compact", None)?;
             schema::replace_whole(&self.conn, table)
         })();
         if let Err(error) = exchanged {
@@ -291,10 +261,6 @@ impl Store {
 }
 
 impl Group {
-    fn is_of(&self, table: &str, date: Date, loaded: bool) -> bool {
-        self.table.name == table && self.date == date && self.loaded == loaded
-    }
-
     fn mismatch(&self, message: String) -> Error {
         Error::CompactMismatch {
             table: self.table.name.clone(),
@@ -338,13 +304,17 @@ fn several(sizes: &[u64], all: bool) -> usize {
     }
 }
 
-fn rows(files: &[Entry]) -> u64 {
-    files.iter().map(|file| file.facts.rows).sum()
+fn held(file: &Entry) -> Held {
+    Held {
+        date: file.date,
+        first: date_of(file.facts.min_ts),
+        last: date_of(file.facts.max_ts),
+        rows: file.facts.rows,
+    }
 }
 
-/// Paths for SQL.
-fn paths(files: &[Entry]) -> String {
-    schema::quoted(files.iter().map(|file| file.path.as_str()))
+fn rows(files: &[Entry]) -> u64 {
+    files.iter().map(|file| file.facts.rows).sum()
 }
 
 /// What a file with the rows of all of these holds.

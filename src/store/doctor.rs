@@ -8,7 +8,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::catalog::Catalog;
 use super::error::{At, Doing, Error, Result};
-use super::{FILE, Purpose, duck, lake, schema};
+use super::history::Version;
+use super::{FILE, Purpose, duck, history, lake, schema};
 use crate::config::Settings;
 use crate::model::RAW_MESSAGES;
 use crate::sqltree::SqlTree;
@@ -89,8 +90,23 @@ pub fn doctor(
     }
     // The tables of an older mdb do not know them.
     let unsettled = lake::unsettled(&conn).unwrap_or_default();
+    let kept = history::kept(&conn, settings.history.keep).unwrap_or_default();
+    for path in kept.iter().filter(|path| !dir.join(path).exists()) {
+        findings.push(Finding {
+            what: format!(
+                "{} is missing, which past versions have",
+                dir.join(path).display()
+            ),
+            remedy: "those versions cannot be asked for; nothing else is the worse for it"
+                .to_owned(),
+            harmless: true,
+        });
+    }
     for (_, path) in lake::unknown(dir, &conn)? {
         let relative = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy();
+        if kept.iter().any(|path| *path == relative) {
+            continue;
+        }
         let (what, remedy) = if lake::is_staging(&path) || unsettled.contains(&*relative) {
             (
                 "is no longer part of the lake, or never was",
@@ -276,7 +292,8 @@ fn set_file_aside(
     let repaired = conn
         .execute("DELETE FROM ops.manifest WHERE path = ?", [&entry.path])
         .doing("repairing the manifest")
-        .and_then(|_| {
+        .and_then(|_| Version::begin(conn, &entry.table)?.end("repair", Some(&entry.path)))
+        .and_then(|()| {
             catalog
                 .get(&entry.table)
                 .map_or(Ok(()), |table| schema::replace_views(conn, &catalog, table))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray, UInt64Array};
 use arrow::compute::cast;
@@ -22,7 +23,10 @@ use parquet::schema::types::ColumnPath;
 
 use super::catalog::{Layout, Table};
 use super::error::{At, Doing, Error, Result};
+use super::history::{self, Version};
+use super::schema;
 use crate::model::RAW_MESSAGES;
+use crate::model::time::date_of;
 use crate::sources::files::UNPACKED;
 
 /// The lake, below the database's directory.
@@ -73,36 +77,95 @@ pub(super) fn free_path(db: &Path, table: &Table, date: Date, facts: &Facts) -> 
         })
 }
 
-/// Makes a file part of the lake; `loaded` if its rows come from a vendor's file and not from raw.
+/// A file as the manifest has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The first date of its partition.
+    pub(super) date: Date,
+    /// Relative to the database's directory.
+    pub(super) path: String,
+    pub(super) bytes: u64,
+    pub(super) hash: String,
+    pub(super) facts: Facts,
+    /// Its rows come from a vendor's file and not from raw.
+    pub(super) loaded: bool,
+}
+
+/// Paths for SQL.
+pub(super) fn paths(files: &[Entry]) -> String {
+    schema::quoted(files.iter().map(|file| file.path.as_str()))
+}
+
+/// Notes that a file is about to get its name: unless the manifest names it, the next start removes it.
+pub(super) fn announce(conn: &Connection, path: &str) -> Result<()> {
+    conn.prepare_cached("INSERT INTO ops.incoming VALUES (?)")
+        .and_then(|mut s| s.execute([path]))
+        .doing("writing ops.incoming")
+        .map(|_| ())
+}
+
+/// Makes a file part of the lake, from a version on.
 pub(super) fn record(
     conn: &Connection,
     table: &Table,
-    date: Date,
-    path: &str,
-    facts: &Facts,
-    (bytes, hash): (u64, &str),
-    loaded: bool,
+    file: &Entry,
+    version: &Version<'_>,
 ) -> Result<()> {
+    let facts = &file.facts;
     conn.execute(
         "INSERT INTO ops.manifest
-             (table_name, date, path, first_seq, last_seq, rows, bytes, min_ts, max_ts, blake3, loaded)
-         VALUES (?, ?::DATE, ?, ?, ?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?)",
+             (table_name, date, path, first_seq, last_seq, rows, bytes, min_ts, max_ts, blake3, loaded, added)
+         VALUES (?, ?::DATE, ?, ?, ?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?)",
         params![
             table.name,
-            date.to_string(),
-            path,
+            file.date.to_string(),
+            file.path,
             facts.first_seq,
             facts.last_seq,
             facts.rows,
-            bytes,
+            file.bytes,
             facts.min_ts,
             facts.max_ts,
-            hash,
-            loaded
+            file.hash,
+            file.loaded,
+            version.number
         ],
     )
+    .and_then(|_| conn.execute("DELETE FROM ops.incoming WHERE path = ?", [&file.path]))
     .doing("writing the manifest")
     .map(|_| ())
+}
+
+/// Files of the lake whose row of the manifest meets a condition, each with its table.
+pub(super) fn entries_where(conn: &Connection, condition: &str) -> Result<Vec<(String, Entry)>> {
+    conn.prepare(&format!(
+        "SELECT table_name, date::VARCHAR, path, bytes, blake3, loaded, rows, epoch_ns(min_ts), epoch_ns(max_ts),
+                first_seq, last_seq
+         FROM ops.manifest WHERE {condition} ORDER BY table_name, date, path"
+    ))
+    .and_then(|mut s| {
+        s.query_map([], |row| {
+            let facts = Facts {
+                rows: row.get(6)?,
+                min_ts: row.get(7)?,
+                max_ts: row.get(8)?,
+                first_seq: row.get(9)?,
+                last_seq: row.get(10)?,
+            };
+            let date: String = row.get(1)?;
+            let entry = Entry {
+                date: date.parse().unwrap_or_else(|_| date_of(facts.min_ts)),
+                path: row.get(2)?,
+                bytes: row.get(3)?,
+                hash: row.get(4)?,
+                loaded: row.get(5)?,
+                facts,
+            };
+            Ok((row.get(0)?, entry))
+        })
+        .and_then(Iterator::collect)
+    })
+    .doing("reading the manifest")
 }
 
 /// A file under construction: hidden, and gone again if it is dropped before [`Staged::publish`].
@@ -374,31 +437,39 @@ pub(super) fn is_staging(path: &Path) -> bool {
     name.starts_with('.') && name.ends_with(STAGING) && path.is_file()
 }
 
-/// Takes files out of the lake: those whose row of the manifest meets a condition. They stay on disk, where an open
-/// query may read them, until [`remove_outgoing`]. Returns their number.
-pub(super) fn retire(conn: &Connection, condition: &str) -> Result<usize> {
+/// Takes files out of the lake, from a version on: those whose row of the manifest meets a condition. They stay on disk,
+/// where an open query may read them, until [`remove_outgoing`]. Returns their number.
+pub(super) fn retire(conn: &Connection, condition: &str, version: &Version<'_>) -> Result<usize> {
     conn.execute(
-        &format!("INSERT INTO ops.outgoing SELECT path FROM ops.manifest WHERE {condition}"),
-        [],
+        &format!(
+            "INSERT INTO ops.outgoing BY NAME
+             SELECT path, table_name, rows, bytes, added, ?::UBIGINT AS removed, make_timestamp_ns(?) AS removed_at
+             FROM ops.manifest WHERE {condition}"
+        ),
+        params![version.number, version.at_ns],
     )
     .doing("writing ops.outgoing")?;
     conn.execute(&format!("DELETE FROM ops.manifest WHERE {condition}"), [])
         .doing("writing the manifest")
 }
 
-/// Removes the files that were taken out of the lake.
-pub(super) fn remove_outgoing(db: &Path, conn: &Connection) -> Result<()> {
+/// Removes the files that were taken out of the lake, but for those of versions that are kept.
+pub(super) fn remove_outgoing(db: &Path, conn: &Connection, keep: Duration) -> Result<()> {
+    let expired = history::expired(keep);
     let paths: Vec<String> = conn
-        .prepare("SELECT path FROM ops.outgoing ANTI JOIN ops.manifest USING (path)")
+        .prepare(&format!(
+            "SELECT path FROM ops.outgoing ANTI JOIN ops.manifest USING (path) WHERE {expired}"
+        ))
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing("reading ops.outgoing")?;
     if paths.is_empty() {
         return Ok(());
     }
+    history::forget(conn, &expired)?;
     for path in paths {
         remove(&db.join(path))?;
     }
-    conn.execute_batch("DELETE FROM ops.outgoing")
+    conn.execute_batch(&format!("DELETE FROM ops.outgoing WHERE {expired}"))
         .doing("writing ops.outgoing")
 }
 
@@ -425,24 +496,29 @@ pub(super) fn unsettled(conn: &Connection) -> Result<HashSet<String>> {
 /// Removes what a crash left: files that never got their name, files that were about to become part of the lake or had
 /// ceased to be, and files all of whose rows are in the database still. A file that the manifest does not know and whose
 /// rows are nowhere else stays: `doctor` names it.
-pub(super) fn sweep(db: &Path, conn: &Connection) -> Result<()> {
-    for left in entries(db)? {
+pub(super) fn sweep(db: &Path, conn: &Connection, keep: Duration) -> Result<()> {
+    for left in listed(db)? {
         let name = left.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(UNPACKED) && left.is_file() {
             fs::remove_file(&left).at("remove", &left)?;
         }
     }
+    remove_outgoing(db, conn, keep)?;
+    let kept: HashSet<String> = history::kept(conn, keep)?.into_iter().collect();
     let unsettled = unsettled(conn)?;
     for (table, path) in unknown(db, conn)? {
         let relative = path.strip_prefix(db).unwrap_or(&path).to_string_lossy();
+        if kept.contains(&*relative) {
+            continue;
+        }
         if is_staging(&path) || unsettled.contains(&*relative) || rows_are_hot(conn, &table, &path)
         {
             remove(&path)?;
         }
     }
-    if !unsettled.is_empty() {
-        conn.execute_batch("DELETE FROM ops.incoming; DELETE FROM ops.outgoing")
-            .doing("writing ops.incoming and ops.outgoing")?;
+    if unsettled.len() > kept.len() {
+        conn.execute_batch("DELETE FROM ops.incoming")
+            .doing("writing ops.incoming")?;
     }
     Ok(())
 }
@@ -476,7 +552,7 @@ pub(super) fn unknown(db: &Path, conn: &Connection) -> Result<Vec<(String, PathB
     let tables = column("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hot'")
         .doing("reading the catalog")?;
     let mut unknown = Vec::new();
-    for table in entries(&lake)? {
+    for table in listed(&lake)? {
         let name = table
             .file_name()
             .unwrap_or_default()
@@ -485,8 +561,8 @@ pub(super) fn unknown(db: &Path, conn: &Connection) -> Result<Vec<(String, PathB
         if !tables.contains(&name) || !table.is_dir() {
             continue;
         }
-        for date in entries(&table)?.into_iter().filter(|d| d.is_dir()) {
-            for file in entries(&date)? {
+        for date in listed(&table)?.into_iter().filter(|d| d.is_dir()) {
+            for file in listed(&date)? {
                 let relative = file
                     .strip_prefix(db)
                     .unwrap_or(&file)
@@ -501,7 +577,7 @@ pub(super) fn unknown(db: &Path, conn: &Connection) -> Result<Vec<(String, PathB
     Ok(unknown)
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+fn listed(dir: &Path) -> Result<Vec<PathBuf>> {
     fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
         .at("read", dir)

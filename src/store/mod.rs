@@ -12,6 +12,7 @@ mod duck;
 mod error;
 mod events;
 mod functions;
+pub mod history;
 mod import;
 mod insert;
 mod key;
@@ -22,6 +23,7 @@ mod load;
 mod models;
 mod news;
 mod normalize;
+mod partition;
 mod pieces;
 mod raw;
 mod readers;
@@ -34,12 +36,14 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use duckdb::Connection;
 
 use crate::config::{Settings, StoreSettings};
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
+pub use catalog::{newest_of_key, whole_name};
 pub use compact::{Compacted, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
@@ -69,6 +73,8 @@ pub struct Store {
     one_thread: bool,
     purpose: Purpose,
     settings: StoreSettings,
+    /// How long files of past versions stay.
+    keep: Duration,
     /// Last, for closing it drops the lock on the database.
     lock: Arc<readers::Lock>,
 }
@@ -87,7 +93,7 @@ impl Store {
         schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
-        lake::sweep(&dir, &conn)?;
+        lake::sweep(&dir, &conn, settings.history.keep)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
         for table in catalog.iter() {
             slot::register(&conn, &table.name, table.carried_schema())?;
@@ -103,6 +109,7 @@ impl Store {
             one_thread: false,
             purpose,
             settings: settings.store.clone(),
+            keep: settings.history.keep,
             lock,
         })
     }

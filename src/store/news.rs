@@ -283,18 +283,39 @@ impl Modeler {
     /// # Errors
     /// If it cannot be read.
     pub fn days(&self, relation: &str) -> Result<BTreeMap<i64, u64>> {
+        let doing = || format!("counting the rows of {relation} by date");
         let day =
             |time: &str| Window::of(std::time::Duration::from_nanos(DAY_NS as u64)).start_sql(time);
         let sql = if let Some(table) = canonical(&self.catalog, relation) {
-            let time = table.time();
+            let (name, time) = (&table.name, table.time());
+            // The manifest knows it of files of one date; others are small enough to be asked.
+            let longer: Vec<String> = self
+                .conn
+                .prepare(
+                    "SELECT path FROM ops.manifest WHERE table_name = ? AND min_ts::DATE <> max_ts::DATE ORDER BY path",
+                )
+                .and_then(|mut s| s.query_map([name], |row| row.get(0))?.collect())
+                .doing(doing())?;
+            let mut held = vec![format!("hot.\"{name}\"")];
+            if !longer.is_empty() {
+                held.push(schema::parquet(&schema::quoted(
+                    longer.iter().map(String::as_str),
+                )));
+            }
+            let counted = held.iter().map(|held| {
+                format!(
+                    "SELECT {} AS day, count(*) AS rows FROM {held} WHERE {time} IS NOT NULL GROUP BY 1",
+                    day(time)
+                )
+            });
             format!(
                 "SELECT day, sum(rows)::UBIGINT FROM (
-                     SELECT {} AS day, count(*) AS rows FROM hot.\"{name}\" WHERE {time} IS NOT NULL GROUP BY 1
+                     {}
                      UNION ALL
-                     SELECT epoch_ns(date::TIMESTAMP_NS), sum(rows) FROM ops.manifest WHERE table_name = '{name}' GROUP BY 1)
+                     SELECT epoch_ns(min_ts::DATE::TIMESTAMP_NS), sum(rows) FROM ops.manifest
+                     WHERE table_name = '{name}' AND min_ts::DATE = max_ts::DATE GROUP BY 1)
                  GROUP BY 1",
-                day(time),
-                name = table.name,
+                counted.collect::<Vec<_>>().join(" UNION ALL "),
             )
         } else {
             let time = self.time_of(relation);
@@ -309,7 +330,7 @@ impl Modeler {
                 s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                     .collect()
             })
-            .doing(format!("counting the rows of {relation} by date"))
+            .doing(doing())
     }
 
     /// From when on a table's rows were kept, ns, if older ones were dropped.

@@ -2,6 +2,7 @@
 //! beside the old ones; then one transaction puts them in their place.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,11 +13,13 @@ use jiff::civil::Date;
 
 use super::book_rows::CHANNEL;
 use super::catalog::Table;
-use super::error::{At, Doing, Error, Result};
+use super::error::{Doing, Error, Result};
+use super::history::Version;
 use super::normalize::Normalizers;
 use super::raw::{self, RawBatch};
 use super::writer::{Target, Writer, Written};
-use super::{Store, schema};
+use super::{Store, lake, schema};
+use crate::model::time::date_of;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS};
 use crate::venues::{self, Venue};
 
@@ -25,6 +28,9 @@ const WINDOW_SEQS: u64 = 1_000_000;
 /// A batch ends once it holds this many messages or bytes.
 const BATCH_ROWS: usize = 32_768;
 const BATCH_BYTES: usize = 8 << 20;
+
+/// UTC dates and their rows.
+type Dates = Vec<(Date, u64)>;
 
 /// What to rebuild.
 #[derive(Debug, Default, Clone)]
@@ -94,8 +100,8 @@ impl Store {
         self.keep_others(&tables, &venues)?;
         let sealed = self.put_in_place(&tables, &names, writer)?;
         let seals = self.sealer()?;
-        for (table, date) in sealed {
-            seals.seal_date(&table, date)?;
+        for (table, dates) in sealed {
+            seals.seal_dates(&table, &dates)?;
         }
         Ok(rebuilt)
     }
@@ -258,31 +264,28 @@ impl Store {
         Ok(())
     }
 
-    /// Swaps old for new. Returns the tables and dates that were sealed, to be sealed again.
+    /// Swaps old for new. Returns the tables and dates that were sealed, with their rows, to be sealed again.
     fn put_in_place(
         &self,
         tables: &[Arc<Table>],
         venues: &[String],
         mut writer: Writer,
-    ) -> Result<Vec<(Arc<Table>, Date)>> {
-        let mut sealed = Vec::new();
-        let mut files = Vec::new();
+    ) -> Result<Vec<(Arc<Table>, Dates)>> {
+        let mut old = Vec::new();
         writer.in_transaction(|conn, books| {
             for table in tables {
-                for (path, date) in manifest_of(conn, &table.name)? {
-                    files.push(path);
-                    if !sealed
-                        .iter()
-                        .any(|(t, d): &(Arc<Table>, Date)| t.name == table.name && *d == date)
-                    {
-                        sealed.push((Arc::clone(table), date));
-                    }
+                let files = manifest_of(conn, &table.name)?;
+                if !files.is_empty() {
+                    let version = Version::begin(conn, &table.name)?;
+                    let made = format!("table_name = '{}' AND NOT loaded", table.name);
+                    lake::retire(conn, &made, &version)?;
+                    version.end("rebuild", None)?;
                 }
+                old.push(files);
                 let name = &table.name;
                 conn.execute_batch(&format!(
                     "DELETE FROM hot.{name};
                      INSERT INTO hot.{name} FROM rebuild.{name};
-                     DELETE FROM ops.manifest WHERE table_name = '{name}' AND NOT loaded;
                      DELETE FROM ops.model_marks WHERE '{name}' IN string_split(source, ' of ');"
                 ))
                 .doing(format!("putting {name} in place"))?;
@@ -300,34 +303,30 @@ impl Store {
             conn.execute_batch("DROP SCHEMA rebuild CASCADE")
                 .doing("ending the rebuild")
         })?;
-        for file in files {
-            let path = self.dir.join(file);
-            if path.exists() {
-                std::fs::remove_file(&path).at("remove", &path)?;
-            }
-        }
+        self.remove_outgoing()?;
         let seals = self.sealer()?;
-        sealed.retain(|(table, date)| {
-            seals
-                .hot_dates(table)
-                .is_ok_and(|dates| dates.contains(date))
-        });
+        let mut sealed = Vec::new();
+        for (table, files) in tables.iter().zip(old) {
+            let mut dates = seals.hot_dates(table)?;
+            dates.retain(|(date, _)| files.iter().any(|held| held.contains(date)));
+            sealed.push((Arc::clone(table), dates));
+        }
         Ok(sealed)
     }
 }
 
-fn manifest_of(conn: &Connection, table: &str) -> Result<Vec<(String, Date)>> {
-    let rows: Vec<(String, String)> = conn
-        .prepare("SELECT path, date::VARCHAR FROM ops.manifest WHERE table_name = ? AND NOT loaded")
-        .and_then(|mut s| {
-            s.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
-                .and_then(Iterator::collect)
+/// Dates that a table's files have rows of, of those that raw makes again.
+fn manifest_of(conn: &Connection, table: &str) -> Result<Vec<RangeInclusive<Date>>> {
+    conn.prepare(
+        "SELECT epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest WHERE table_name = ? AND NOT loaded",
+    )
+    .and_then(|mut s| {
+        s.query_map([table], |row| {
+            Ok(date_of(row.get(0)?)..=date_of(row.get(1)?))
         })
-        .doing("reading the manifest")?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(path, date)| Some((path, date.parse().ok()?)))
-        .collect())
+        .and_then(Iterator::collect)
+    })
+    .doing("reading the manifest")
 }
 
 /// Raw rows of a venue with `from <= seq < to` in batches of bounded size, by rising seq.

@@ -1,4 +1,5 @@
-//! Retention: what is older than a table is to be kept goes, whole UTC dates at a time, sealed and hot.
+//! Retention: what is older than a table is to be kept goes, whole UTC dates at a time, sealed and hot. A file that has
+//! dates on both sides is written again without the old ones.
 //!
 //! Age is counted from the table's newest row, not from a clock: a capture that stood still for a month does not lose
 //! one. As with a merge, the manifest and the view change in one transaction, and the files go once nobody can be
@@ -10,6 +11,9 @@ use jiff::civil::Date;
 
 use super::catalog::Table;
 use super::error::{Doing, Error, Result};
+use super::history::Version;
+use super::lake::{Entry, Staged};
+use super::seal::source_facts;
 use super::{Store, lake, schema};
 use crate::model::time::{date_of, start_of};
 
@@ -29,11 +33,13 @@ pub struct Expired {
     pub first_kept: Date,
     /// UTC dates that are not.
     pub dates: u64,
-    /// Files of the lake.
+    /// Files of the lake that go.
     pub files: u64,
     /// Their size.
     pub bytes: u64,
-    /// Their rows.
+    /// Files that are written again, without their older dates.
+    pub cut: u64,
+    /// Rows that go with the files, and out of those that are cut.
     pub sealed_rows: u64,
     /// Rows in the database file.
     pub hot_rows: u64,
@@ -68,20 +74,41 @@ impl Store {
             .unwrap_or(Date::MAX)
             .saturating_sub(keep)
             .max(EARLIEST);
+        let start = start_of(first_kept).unwrap_or(i64::MIN);
+        // The manifest knows the dates of files of one date; those of others stand in them.
+        let longer = format!(
+            "min_ts::DATE <> max_ts::DATE AND {}",
+            reaching_back(name, start)
+        );
+        let longer = self.files_where(&longer)?;
+        let of_longer = if longer.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "UNION ALL SELECT {time}::DATE, count(*) FROM {} WHERE {time} < make_timestamp_ns({start}) GROUP BY 1",
+                schema::parquet(&lake::paths(&longer))
+            )
+        };
         let expired = self
             .conn
             .query_row(
                 &format!(
-                    "WITH sealed AS (FROM ops.manifest WHERE table_name = $1 AND date < $2::DATE),
-                          unsealed AS (SELECT {time}::DATE AS date FROM {})
+                    "WITH old AS (FROM ops.manifest WHERE {}),
+                          unsealed AS (SELECT {time}::DATE AS date FROM {}),
+                          sealed AS (SELECT min_ts::DATE AS date, rows FROM old WHERE min_ts::DATE = max_ts::DATE
+                                     {of_longer})
                      SELECT (SELECT count(DISTINCT date)
                              FROM (SELECT date FROM sealed UNION ALL SELECT date FROM unsealed)),
-                            count(*), coalesce(sum(bytes), 0)::UBIGINT, coalesce(sum(rows), 0)::UBIGINT,
+                            count(*) FILTER (max_ts < make_timestamp_ns({start})),
+                            coalesce(sum(bytes) FILTER (max_ts < make_timestamp_ns({start})), 0)::UBIGINT,
+                            count(*) FILTER (max_ts >= make_timestamp_ns({start})),
+                            (SELECT coalesce(sum(rows), 0)::UBIGINT FROM sealed),
                             (SELECT count(*) FROM unsealed)
-                     FROM sealed",
+                     FROM old",
+                    reaching_back(name, start),
                     hot_before(table, first_kept)
                 ),
-                params![name, first_kept.to_string()],
+                [],
                 |row| {
                     Ok(Expired {
                         table: name.clone(),
@@ -90,8 +117,9 @@ impl Store {
                         dates: row.get(0)?,
                         files: row.get(1)?,
                         bytes: row.get(2)?,
-                        sealed_rows: row.get(3)?,
-                        hot_rows: row.get(4)?,
+                        cut: row.get(3)?,
+                        sealed_rows: row.get(4)?,
+                        hot_rows: row.get(5)?,
                     })
                 },
             )
@@ -106,18 +134,97 @@ impl Store {
     pub fn drop_expired(&self, expired: &Expired) -> Result<()> {
         let table = self.table_to_retain(&expired.table)?;
         let doing = || format!("dropping rows of {}", table.name);
-        self.conn.execute_batch("BEGIN").doing(doing())?;
-        let dropped = self.drop_rows(table, expired.first_kept);
+        let start = start_of(expired.first_kept).unwrap_or(i64::MIN);
+        let both_sides = format!(
+            "{} AND max_ts >= make_timestamp_ns({start})",
+            reaching_back(&table.name, start)
+        );
+        let mut cut = Vec::new();
+        let dropped = self
+            .files_where(&both_sides)
+            .and_then(|files| {
+                files.into_iter().try_for_each(|file| {
+                    cut.push(self.cut(table, &file, start)?);
+                    Ok(())
+                })
+            })
+            .and_then(|()| self.conn.execute_batch("BEGIN").doing(doing()))
+            .and_then(|()| {
+                let dropped = self.drop_rows(table, expired.first_kept, &cut);
+                if dropped.is_err() {
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                dropped
+            });
         if dropped.is_err() {
-            let _ = self.conn.execute_batch("ROLLBACK");
+            for file in &cut {
+                // If it cannot be removed now, the next start does it.
+                let _ = std::fs::remove_file(self.dir.join(&file.path));
+            }
         }
         dropped?;
         self.conn.execute_batch("COMMIT").doing(doing())?;
         self.remove_outgoing()
     }
 
+    fn files_where(&self, condition: &str) -> Result<Vec<Entry>> {
+        let files = lake::entries_where(&self.conn, condition)?;
+        Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    /// Writes a file's rows from `start` on to a file of their own, which has its name but is not known yet.
+    fn cut(&self, table: &Table, file: &Entry, start: i64) -> Result<Entry> {
+        let doing = || format!("dropping rows of {}", file.path);
+        if lake::hash_of(&self.dir.join(&file.path))? != file.hash {
+            return Err(Error::SealMismatch {
+                table: table.name.clone(),
+                date: file.date.to_string(),
+                message: format!(
+                    "{} is not what was written: its checksum differs",
+                    file.path
+                ),
+            });
+        }
+        let rows = format!(
+            "{} WHERE {} >= make_timestamp_ns({start})",
+            schema::parquet(&lake::paths(std::slice::from_ref(file))),
+            table.time()
+        );
+        let mut staged = Staged::create(&self.dir, table, file.date, lake::SEAL_LEVEL)?;
+        let select = format!(
+            "SELECT {} FROM {rows} ORDER BY {}",
+            table.select_list(),
+            lake::sort_columns(table).join(", ")
+        );
+        let mut statement = self.conn.prepare(&select).doing(doing())?;
+        for batch in statement.stream_arrow([]).doing(doing())? {
+            staged.write(&batch.doing(doing())?)?;
+        }
+        drop(statement);
+        let facts = staged.finish()?;
+        let expected = source_facts(&self.conn, &rows, table.time()).doing(doing())?;
+        if facts != expected {
+            return Err(Error::SealMismatch {
+                table: table.name.clone(),
+                date: file.date.to_string(),
+                message: format!("the file holds {facts:?}, its source {expected:?}"),
+            });
+        }
+        let path = lake::free_path(&self.dir, table, file.date, &facts)?;
+        lake::announce(&self.conn, &path)?;
+        let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
+        Ok(Entry {
+            date: file.date,
+            path,
+            bytes,
+            hash,
+            facts,
+            loaded: file.loaded,
+        })
+    }
+
     /// All but the commit.
-    fn drop_rows(&self, table: &Table, first_kept: Date) -> Result<()> {
+    fn drop_rows(&self, table: &Table, first_kept: Date, cut: &[Entry]) -> Result<()> {
         // A seq is never used again, even if the row that had the last one goes.
         let last_seq = self.next_seq()? - 1;
         self.conn
@@ -129,13 +236,14 @@ impl Store {
                 )
             })
             .doing("writing ops.progress")?;
-        lake::retire(
-            &self.conn,
-            &format!(
-                "table_name = '{}' AND date < '{first_kept}'::DATE",
-                table.name
-            ),
-        )?;
+        let version = Version::begin(&self.conn, &table.name)?;
+        let old = reaching_back(&table.name, start_of(first_kept).unwrap_or(i64::MIN));
+        if lake::retire(&self.conn, &old, &version)? > 0 {
+            for file in cut {
+                lake::record(&self.conn, table, file, &version)?;
+            }
+            version.end("retain", Some(&format!("from {first_kept} on")))?;
+        }
         self.conn
             .execute(
                 &format!("DELETE FROM {}", hot_before(table, first_kept)),
@@ -170,6 +278,11 @@ impl Store {
             }
         })
     }
+}
+
+/// Files that have rows of earlier times.
+fn reaching_back(table: &str, start: i64) -> String {
+    format!("table_name = '{table}' AND min_ts < make_timestamp_ns({start})")
 }
 
 /// Hot rows of earlier dates. Those without a time are of none.

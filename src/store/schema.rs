@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use duckdb::{Connection, OptionalExt, params};
 
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, Table, newest_of_key};
 use super::error::{Doing, Result, in_file};
 use super::models;
 use crate::config::SlaSettings;
@@ -28,8 +28,24 @@ const OPS: &str = "
     ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS loaded BOOLEAN DEFAULT false;
     -- Lake files about to get their names: what the manifest does not name of them after a crash is swept.
     CREATE TABLE IF NOT EXISTS ops.incoming (path VARCHAR NOT NULL);
-    -- Lake files that others have taken the place of, or that were dropped: removed once nobody can be reading them.
+    -- The version of the lake that a file is part of from.
+    ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS added UBIGINT DEFAULT 0;
+    -- Lake files that others have taken the place of, or that were dropped, with their row of the manifest and the version
+    -- that is without them: removed once nobody can be reading them, and no version that is kept has them.
     CREATE TABLE IF NOT EXISTS ops.outgoing (path VARCHAR NOT NULL);
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS table_name VARCHAR;
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS rows UBIGINT;
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS bytes UBIGINT;
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS added UBIGINT;
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS removed UBIGINT;
+    ALTER TABLE ops.outgoing ADD COLUMN IF NOT EXISTS removed_at TIMESTAMP_NS;
+    -- Versions of the lake: what each changed, and what the table's files are from then on.
+    CREATE TABLE IF NOT EXISTS ops.versions (
+        version UBIGINT NOT NULL, made_at TIMESTAMP_NS NOT NULL, table_name VARCHAR NOT NULL, what VARCHAR NOT NULL,
+        detail VARCHAR, files_added UBIGINT NOT NULL, files_removed UBIGINT NOT NULL, files UBIGINT NOT NULL,
+        rows UBIGINT NOT NULL, bytes UBIGINT NOT NULL);
+    -- Of no version before this one all files are there still.
+    CREATE TABLE IF NOT EXISTS ops.oldest_version (version UBIGINT NOT NULL);
     -- Vendors' files that were loaded, by the hash of their content and what was said of them.
     CREATE TABLE IF NOT EXISTS ops.file_loads (
         mark VARCHAR NOT NULL, source VARCHAR NOT NULL, bytes UBIGINT NOT NULL, into_table VARCHAR NOT NULL,
@@ -304,10 +320,7 @@ pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let files = lake_files(conn, table, None)?;
     let mut body = all_rows(table, files.as_deref());
     if table.latest {
-        body = format!(
-            "SELECT * FROM ({body}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
-            table.key_list()
-        );
+        body = newest_of_key(&body, &table.key);
     }
     define(conn, table, &table.whole(), &body)
 }

@@ -1,4 +1,5 @@
-//! Sealing: the rows of a table and UTC date move from the database file to one file of the lake.
+//! Sealing: the rows of a table and UTC date move from the database file to one file of the lake; where there are few of
+//! a date, those of a month or a year (see [`partition`]).
 //!
 //! One transaction reads the rows, names the file in the manifest, deletes the hot rows and swaps the view; before it
 //! is committed the file is written under a hidden name, compared with its source, made durable and renamed. A crash
@@ -13,7 +14,9 @@ use jiff::civil::Date;
 
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
-use super::lake::{self, Facts, Staged};
+use super::history::Version;
+use super::lake::{self, Entry, Facts, Staged};
+use super::partition::{self, Held};
 use super::{Store, schema};
 use crate::model::time::{DAY_NS, date_of, start_of};
 
@@ -31,7 +34,7 @@ pub enum Which {
 pub struct SealedFile {
     /// The table.
     pub table: String,
-    /// The UTC date.
+    /// The UTC date, or the first one of the month or year.
     pub date: Date,
     /// Relative to the database's directory.
     pub path: String,
@@ -66,11 +69,12 @@ impl Sealer {
     /// At the first file that cannot be written; those before it stay sealed, and nothing else changed.
     pub fn seal(&self, which: Which, mut sealed: impl FnMut(&SealedFile) -> bool) -> Result<()> {
         for table in self.catalog.clone().iter() {
-            for date in self.hot_dates(table)? {
-                if matches!(which, Which::Before(end) if date >= end) {
-                    continue;
-                }
-                if !sealed(&self.seal_date(table, date)?) {
+            let mut dates = self.hot_dates(table)?;
+            if let Which::Before(end) = which {
+                dates.retain(|(date, _)| *date < end);
+            }
+            for part in parts(&dates) {
+                if !sealed(&self.seal_part(table, &part)?) {
                     return Ok(());
                 }
             }
@@ -78,49 +82,60 @@ impl Sealer {
         Ok(())
     }
 
-    /// UTC dates that have hot rows.
-    pub(super) fn hot_dates(&self, table: &Table) -> Result<Vec<Date>> {
+    /// Seals rows of these dates, and of none before or after them.
+    pub(super) fn seal_dates(&self, table: &Table, dates: &[(Date, u64)]) -> Result<()> {
+        for part in parts(dates) {
+            self.seal_part(table, &part)?;
+        }
+        Ok(())
+    }
+
+    /// UTC dates that have hot rows, and how many.
+    pub(super) fn hot_dates(&self, table: &Table) -> Result<Vec<(Date, u64)>> {
         let time = table.time();
         let sql = format!(
-            "SELECT DISTINCT t - ((t % {DAY_NS}) + {DAY_NS}) % {DAY_NS} FROM (SELECT epoch_ns({time}) AS t FROM hot.{} WHERE {time} IS NOT NULL) ORDER BY 1",
+            "SELECT t - ((t % {DAY_NS}) + {DAY_NS}) % {DAY_NS} AS day, count(*)
+             FROM (SELECT epoch_ns({time}) AS t FROM hot.{} WHERE {time} IS NOT NULL) GROUP BY day ORDER BY day",
             table.name
         );
-        let days: Vec<i64> = self
+        let days: Vec<(i64, u64)> = self
             .conn
             .prepare(&sql)
             .and_then(|mut s| {
-                s.query_map([], |row| row.get(0))
+                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
                     .and_then(Iterator::collect)
             })
             .doing(format!("reading the dates of {}", table.name))?;
-        let mut dates: Vec<Date> = days.into_iter().map(date_of).collect();
-        dates.dedup();
+        let mut dates: Vec<(Date, u64)> = Vec::with_capacity(days.len());
+        for (day, rows) in days {
+            match dates.last_mut() {
+                // The last moments that can be stored are of one date.
+                Some((date, before)) if *date == date_of(day) => *before += rows,
+                _ => dates.push((date_of(day), rows)),
+            }
+        }
         Ok(dates)
     }
 
-    /// Seals one table's rows of one date.
-    pub(super) fn seal_date(&self, table: &Table, date: Date) -> Result<SealedFile> {
-        self.conn
-            .execute_batch("BEGIN")
-            .doing(format!("sealing {} {date}", table.name))?;
-        let sealed = self.seal_rows(table, date);
+    /// Seals a table's rows of a part of time.
+    fn seal_part(&self, table: &Table, part: &Part) -> Result<SealedFile> {
+        let doing = || format!("sealing {} {}", table.name, part.date);
+        self.conn.execute_batch("BEGIN").doing(doing())?;
+        let sealed = self.seal_rows(table, part);
         if sealed.is_err() {
             let _ = self.conn.execute_batch("ROLLBACK");
         }
         let sealed = sealed?;
-        // A commit that reports an error may be durable all the same, and then the file is the only place of its
-        // rows: the next start decides by the manifest.
-        self.conn
-            .execute_batch("COMMIT")
-            .doing(format!("sealing {} {date}", table.name))?;
+        self.conn.execute_batch("COMMIT").doing(doing())?;
         Ok(sealed)
     }
 
     /// All but the commit.
-    fn seal_rows(&self, table: &Table, date: Date) -> Result<SealedFile> {
+    fn seal_rows(&self, table: &Table, part: &Part) -> Result<SealedFile> {
+        let date = part.date;
         let doing = || format!("sealing {} {date}", table.name);
-        let start = start_of(date).unwrap_or(i64::MIN);
-        let end = start.saturating_add(DAY_NS - 1);
+        let start = start_of(part.first).unwrap_or(i64::MIN);
+        let end = start_of(part.last).map_or(i64::MAX, |last| last.saturating_add(DAY_NS - 1));
         let time = table.time();
         let rows = format!(
             "hot.{} WHERE {time} >= make_timestamp_ns({start}) AND {time} <= make_timestamp_ns({end})",
@@ -151,51 +166,84 @@ impl Sealer {
         }
         let path = lake::free_path(&self.dir, table, date, &facts)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
-        self.swap(table, date, &path, &facts, (bytes, &hash), &rows)?;
+        let file = Entry {
+            date,
+            path,
+            bytes,
+            hash,
+            facts,
+            loaded: false,
+        };
+        self.swap(table, &file, &rows)?;
         Ok(SealedFile {
             table: table.name.clone(),
             date,
-            path,
-            rows: facts.rows,
+            path: file.path,
+            rows: file.facts.rows,
             bytes,
         })
     }
 
-    fn swap(
-        &self,
-        table: &Table,
-        date: Date,
-        path: &str,
-        facts: &Facts,
-        (bytes, hash): (u64, &str),
-        rows: &str,
-    ) -> Result<()> {
-        let doing = || format!("sealing {} {date}", table.name);
+    fn swap(&self, table: &Table, file: &Entry, rows: &str) -> Result<()> {
+        let doing = || format!("sealing {} {}", table.name, file.date);
         let swapped = (|| {
-            lake::record(&self.conn, table, date, path, facts, (bytes, hash), false)?;
+            let version = Version::begin(&self.conn, &table.name)?;
+            lake::record(&self.conn, table, file, &version)?;
+            version.end("seal", None)?;
             let deleted = self
                 .conn
                 .execute(&format!("DELETE FROM {rows}"), [])
                 .doing(doing())?;
-            if deleted as u64 != facts.rows {
+            if deleted as u64 != file.facts.rows {
                 return Err(Error::SealMismatch {
                     table: table.name.clone(),
-                    date: date.to_string(),
-                    message: format!("{deleted} rows to delete, {} sealed", facts.rows),
+                    date: file.date.to_string(),
+                    message: format!("{deleted} rows to delete, {} sealed", file.facts.rows),
                 });
             }
             schema::replace_whole(&self.conn, table)
         })();
         if let Err(error) = swapped {
             // If it cannot be removed now, the next start does it.
-            let _ = std::fs::remove_file(self.dir.join(path));
+            let _ = std::fs::remove_file(self.dir.join(&file.path));
             return Err(error);
         }
         Ok(())
     }
 }
 
-fn source_facts(conn: &Connection, rows: &str, time: &str) -> duckdb::Result<Facts> {
+/// Dates that go into one file.
+#[derive(Debug)]
+struct Part {
+    /// The first date of the partition.
+    date: Date,
+    /// The first date that there is.
+    first: Date,
+    /// The last.
+    last: Date,
+}
+
+/// Cuts dates in rising order, of which the rows are counted, into what becomes one file each.
+fn parts(dates: &[(Date, u64)]) -> Vec<Part> {
+    let held: Vec<Held> = dates
+        .iter()
+        .map(|&(date, rows)| Held::of(date, rows))
+        .collect();
+    let mut parts: Vec<Part> = Vec::new();
+    for (partition, &(date, _)) in partition::partitions(&held).into_iter().zip(dates) {
+        match parts.last_mut() {
+            Some(part) if part.date == partition => part.last = date,
+            _ => parts.push(Part {
+                date: partition,
+                first: date,
+                last: date,
+            }),
+        }
+    }
+    parts
+}
+
+pub(super) fn source_facts(conn: &Connection, rows: &str, time: &str) -> duckdb::Result<Facts> {
     conn.query_row(
         &format!("SELECT count(*), epoch_ns(min({time})), epoch_ns(max({time})), min(seq), max(seq) FROM {rows}"),
         [],

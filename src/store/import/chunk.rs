@@ -1,4 +1,4 @@
-//! Rows on their way into the lake: a piece of a file is held, brought into the lake's order and cut at dates.
+//! Rows on their way into the lake: a piece of a file is held, brought into the lake's order and cut into partitions.
 //!
 //! Files come by time, and the lake wants symbol by symbol: what costs when DuckDB sorts by a text is cheap here, for
 //! each text is held once and rows are counted into their places.
@@ -22,6 +22,7 @@ use super::dialect::Select;
 use crate::model::time::{DAY_NS, date_of};
 use crate::store::catalog::{Column, Layout, Table, VENUE};
 use crate::store::error::Result;
+use crate::store::partition;
 
 /// Rows of a file, as they come.
 pub(super) struct Chunk {
@@ -288,7 +289,7 @@ pub(super) struct Sorted {
     pub(super) rows: RecordBatch,
     /// Their order.
     pub(super) order: Vec<u32>,
-    /// Rows of one date and one symbol, as ranges of the order.
+    /// Rows of one partition and one symbol, as ranges of the order.
     pub(super) runs: Vec<(Date, Range<usize>)>,
     /// The time of each row as it came.
     pub(super) ts: ScalarBuffer<i64>,
@@ -364,30 +365,54 @@ fn range_of(day: i64) -> Range<i64> {
     start..start.saturating_add(DAY_NS)
 }
 
-/// The order by date, group and time, and the runs of one date and group in it. Rows of one time stay in their order.
-fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Date, Range<usize>)>) {
+/// The days that there are, counted from 1970, in rising order, and the rows of each.
+fn days(ts: &[i64]) -> Vec<(i64, u64)> {
+    let mut days: HashMap<i64, u64, RandomState> = HashMap::default();
     // Rows of one day mostly follow one another: to compare is cheaper than to divide.
-    let day_of = |ts: i64| ts.div_euclid(DAY_NS);
-    let mut days: Vec<i64> = Vec::new();
-    let mut same = 0..0;
+    let (mut same, mut rows) = (0..0, 0);
     for &ts in ts {
         if !same.contains(&ts) {
-            same = range_of(day_of(ts));
-            days.push(day_of(ts));
+            if rows > 0 {
+                *days.entry(same.start.div_euclid(DAY_NS)).or_default() += rows;
+            }
+            (same, rows) = (range_of(ts.div_euclid(DAY_NS)), 0);
         }
+        rows += 1;
     }
+    if rows > 0 {
+        *days.entry(same.start.div_euclid(DAY_NS)).or_default() += rows;
+    }
+    let mut days: Vec<(i64, u64)> = days.into_iter().collect();
     days.sort_unstable();
-    days.dedup();
+    days
+}
+
+/// The order by partition, group and time, and the runs of one partition and group in it. Rows of one time stay in their
+/// order.
+fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Date, Range<usize>)>) {
+    let days = days(ts);
+    let held: Vec<partition::Held> = days
+        .iter()
+        .map(|&(day, rows)| partition::Held::of(date_of(day.saturating_mul(DAY_NS)), rows))
+        .collect();
+    let dates = partition::partitions(&held);
+    let mut parts = dates.clone();
+    parts.dedup();
+    let part_of: Vec<usize> = dates
+        .iter()
+        .map(|date| parts.partition_point(|part| part < date))
+        .collect();
     // Rows are counted, and then put where their bucket begins: that takes two passes whatever their order.
     let mut last = (0..0, 0);
     let mut bucket_of = |row: usize| -> usize {
         if !last.0.contains(&ts[row]) {
-            let day = day_of(ts[row]);
-            last = (range_of(day), days.partition_point(|&d| d < day) * count);
+            let day = ts[row].div_euclid(DAY_NS);
+            let at = days.partition_point(|&(d, _)| d < day);
+            last = (range_of(day), part_of[at] * count);
         }
         last.1 + groups[row] as usize
     };
-    let buckets = days.len() * count;
+    let buckets = parts.len() * count;
     let mut ends: HashMap<usize, usize, RandomState> = HashMap::default();
     let sparse = buckets > ts.len().max(1 << 20);
     let mut order: Vec<u32>;
@@ -403,7 +428,7 @@ fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Dat
         sorted.sort_unstable();
         let mut start = 0;
         for (bucket, rows) in sorted {
-            runs.push((days[bucket / count], start..start + rows));
+            runs.push((parts[bucket / count], start..start + rows));
             start += rows;
         }
     } else {
@@ -415,7 +440,7 @@ fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Dat
         for bucket in 0..buckets {
             let range = starts[bucket]..starts[bucket + 1];
             if !range.is_empty() {
-                runs.push((days[bucket / count], range));
+                runs.push((parts[bucket / count], range));
             }
         }
         order = vec![0; ts.len()];
@@ -431,9 +456,5 @@ fn order(ts: &[i64], (groups, count): &(Vec<u32>, usize)) -> (Vec<u32>, Vec<(Dat
             rows.sort_by_key(|&row| ts[row as usize]);
         }
     }
-    let runs = runs
-        .into_iter()
-        .map(|(day, range)| (date_of(day.saturating_mul(DAY_NS)), range))
-        .collect();
     (order, runs)
 }

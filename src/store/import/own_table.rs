@@ -4,7 +4,7 @@ use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
 use super::relation::{self, name, text};
-use super::{IfExists, Import, Imported, refused};
+use super::{IfExists, Import, Imported, Shape, refused};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
 
@@ -128,10 +128,21 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         ));
     };
     let mut columns = relation::described(conn, &reader, input)?;
+    let said = said_times(&columns, import);
     let times: Vec<String> = columns
         .iter()
-        .filter(|(_, sql_type)| csv.is_some() && sql_type == "TIMESTAMP")
-        .map(|(column, _)| format!("{}: 'TIMESTAMP_NS'", text(column)))
+        .filter(|_| csv.is_some())
+        .filter_map(|(column, sql_type)| {
+            let read_as = if said.contains(column) {
+                // As the user says it is written, and not as DuckDB guesses.
+                "VARCHAR"
+            } else if sql_type == "TIMESTAMP" {
+                "TIMESTAMP_NS"
+            } else {
+                return None;
+            };
+            Some(format!("{}: '{read_as}'", text(column)))
+        })
         .collect();
     if !times.is_empty() {
         // DuckDB would cut them to microseconds.
@@ -145,6 +156,29 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         .map(|(column, sql)| format!("{sql} AS {}", name(column)))
         .collect();
     Ok(format!("SELECT {} FROM {reader}", list.join(", ")))
+}
+
+/// Columns, as the file calls them, of which the user says how their times are written.
+fn said_times(columns: &[(String, String)], import: &Import) -> Vec<String> {
+    let shape = &import.shape;
+    if shape.date_format.is_none() {
+        return Vec::new();
+    }
+    let without_set = Shape {
+        set: Vec::new(),
+        ..shape.clone()
+    };
+    let shaped = relation::shaped(columns, &without_set);
+    let is_time = |name: &str| {
+        shape.cast.iter().any(|(column, to)| {
+            let to = to.to_uppercase();
+            column.eq_ignore_ascii_case(name) && (to.starts_with("TIMESTAMP") || to == "DATE")
+        })
+    };
+    let both = columns.iter().zip(shaped);
+    both.filter(|(_, (name, _))| is_time(name))
+        .map(|((column, _), _)| column.clone())
+        .collect()
 }
 
 /// As for a canonical table, but the types of a text file's columns are told from what stands in them.

@@ -16,7 +16,8 @@ use super::known::Known;
 use crate::model::DEAD_LETTERS;
 use crate::store::catalog::{Catalog, Table, VENUE};
 use crate::store::error::{Doing, Error, Result};
-use crate::store::lake::{self, Facts, Staged};
+use crate::store::history::Version;
+use crate::store::lake::{self, Entry, Facts, Staged};
 use crate::store::normalize::{Derived, Rows};
 use crate::store::raw::{self, DeadLetter, RawBatch};
 use crate::store::writer::{Target, Writer};
@@ -180,23 +181,28 @@ impl Pieces {
                 ..
             } = ended;
             let path = lake::free_path(&self.dir, &self.table, date, &facts)?;
-            named.push((staged, (date, facts, path, bytes, hash)));
+            let entry = Entry {
+                date,
+                path,
+                bytes,
+                hash,
+                facts,
+                loaded: true,
+            };
+            named.push((staged, entry));
         }
         let conn = commit.conn;
         conn.execute_batch("BEGIN").doing(doing())?;
-        let noted = named.iter().try_for_each(|(_, (_, _, path, ..))| {
-            conn.prepare_cached("INSERT INTO ops.incoming VALUES (?)")
-                .and_then(|mut s| s.execute([path]))
-                .doing("writing ops.incoming")
-                .map(|_| ())
-        });
+        let noted = named
+            .iter()
+            .try_for_each(|(_, file)| lake::announce(conn, &file.path));
         finish_transaction(conn, noted)?;
-        let mut files: Vec<Named> = Vec::new();
+        let mut files: Vec<Entry> = Vec::new();
         let made_known = named
             .into_iter()
             .try_for_each(|(staged, file)| {
                 files.push(file);
-                staged.publish_settled(&self.dir.join(&files[files.len() - 1].2))
+                staged.publish_settled(&self.dir.join(&files[files.len() - 1].path))
             })
             .and_then(|()| conn.execute_batch("BEGIN").doing(doing()))
             .and_then(|()| {
@@ -208,15 +214,18 @@ impl Pieces {
                 written
             });
         if made_known.is_err() {
-            for (_, _, path, ..) in &files {
+            for file in &files {
                 // What cannot be removed now is swept at the next start.
-                let _ = std::fs::remove_file(self.dir.join(path));
+                let _ = std::fs::remove_file(self.dir.join(&file.path));
             }
         }
         made_known?;
         // A commit that reports an error may be durable all the same: the next start decides by the manifest.
         conn.execute_batch("COMMIT").doing(doing())?;
-        Ok((files.len() as u64, files.iter().map(|f| f.3).sum()))
+        Ok((
+            files.len() as u64,
+            files.iter().map(|file| file.bytes).sum(),
+        ))
     }
 }
 
@@ -243,23 +252,14 @@ pub(super) struct Commit<'a> {
     pub(super) venue: Option<&'a str>,
 }
 
-/// Date, facts, path, bytes and hash of a file that has its name.
-type Named = (Date, Facts, String, u64, String);
-
 impl Commit<'_> {
-    fn make_known(&self, files: &[Named]) -> Result<()> {
-        for (date, facts, path, bytes, hash) in files {
-            lake::record(
-                self.conn,
-                self.table,
-                *date,
-                path,
-                facts,
-                (*bytes, hash),
-                true,
-            )?;
-        }
+    fn make_known(&self, files: &[Entry]) -> Result<()> {
         if !files.is_empty() {
+            let version = Version::begin(self.conn, &self.table.name)?;
+            for file in files {
+                lake::record(self.conn, self.table, file, &version)?;
+            }
+            version.end("load", Some(self.mark.1))?;
             schema::replace_views(self.conn, self.catalog, self.table)?;
         }
         if !self.dead.is_empty() {
@@ -282,10 +282,8 @@ impl Commit<'_> {
                     self.last_seq
                 ],
             )
-            .doing("writing ops.file_loads")?;
-        self.conn
-            .execute_batch("DELETE FROM ops.incoming WHERE path IN (SELECT path FROM ops.manifest)")
-            .doing("writing ops.incoming")
+            .doing("writing ops.file_loads")
+            .map(|_| ())
     }
 }
 

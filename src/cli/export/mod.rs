@@ -1,5 +1,7 @@
 //! `mdb export`: a table or the answer to a query as files for other programs, complete or not there at all.
 
+mod tool;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -54,13 +56,29 @@ enum Unit {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: mdb export trades trades/ --partition-by venue,symbol --sort ts,seq"
+    after_help = "Examples:\n  mdb export trades trades/ --partition-by venue,symbol --sort ts,seq\n  \
+                  mdb export book_deltas out/ --as TOOL --symbol BTCUSDT --from 2024-08-08 --to 2024-08-09"
 )]
 pub(super) struct Args {
-    /// A table or view, or a query
+    /// A table or view, or a query; with --as, a file of the tool's folder
     source: String,
-    /// The file; with --partition-by, a new directory
+    /// The file; with --partition-by or --as, a new directory
     path: PathBuf,
+    /// The files that a tool reads: a folder of sql/exports/
+    #[arg(long = "as", value_name = "TOOL", conflicts_with_all = ["format", "partition_by", "sort", "compression", "row_group_size", "timestamp"])]
+    tool: Option<String>,
+    /// With --as, only this venue's rows
+    #[arg(long, requires = "tool")]
+    venue: Option<String>,
+    /// With --as, only these instruments
+    #[arg(long, value_delimiter = ',', requires = "tool")]
+    symbol: Vec<String>,
+    /// With --as, only rows from this time on
+    #[arg(long, value_name = "TIME", requires = "tool")]
+    from: Option<String>,
+    /// With --as, only rows before this time
+    #[arg(long, value_name = "TIME", requires = "tool")]
+    to: Option<String>,
     /// How it is written; by default as the file's name says, and Parquet in a directory
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
     format: Option<As>,
@@ -90,6 +108,9 @@ pub(super) struct Args {
 /// If nothing was written.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
+    if let Some(tool) = &args.tool {
+        return tool::run(args, tool, settings);
+    }
     let mut session = session::open(settings, false)?;
     session
         .interrupter()
@@ -112,7 +133,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         };
         return sql::write_file(&mut session, &args.path, format, query);
     }
-    let target = Target::new(args)?;
+    let target = Target::new(args, !args.partition_by.is_empty())?;
     let text = copy(args, format, &query, &target.temporary);
     let rows = match execute(&mut session, &text) {
         Ok(rows) => rows,
@@ -121,11 +142,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
             return failed(&text, &error);
         }
     };
-    let (files, bytes) = target.keep()?;
+    let size = target.keep()?;
+    told(u64::try_from(rows.unwrap_or(0)).unwrap_or(0), size, start)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what was written.
+fn told(rows: u64, (files, bytes): (u64, u64), start: Instant) -> io::Result<()> {
     writeln!(
         io::stderr(),
         "{} rows, {} in {}, {:.2} s",
-        grouped(u64::try_from(rows.unwrap_or(0)).unwrap_or(0)),
+        grouped(rows),
         human(bytes),
         if files == 1 {
             "1 file".to_owned()
@@ -133,8 +160,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
             format!("{} files", grouped(files))
         },
         start.elapsed().as_secs_f64()
-    )?;
-    Ok(ExitCode::SUCCESS)
+    )
 }
 
 fn failed(text: &str, error: &query::Error) -> anyhow::Result<ExitCode> {
@@ -274,7 +300,8 @@ struct Target {
 }
 
 impl Target {
-    fn new(args: &Args) -> anyhow::Result<Self> {
+    /// `partitioned` if it is to be a directory.
+    fn new(args: &Args, partitioned: bool) -> anyhow::Result<Self> {
         let path = std::path::absolute(&args.path)
             .with_context(|| format!("cannot write {}", args.path.display()))?;
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
@@ -291,7 +318,7 @@ impl Target {
             let name = name.to_string_lossy();
             directory.join(format!(".mdb-{what}-{}-{name}", std::process::id()))
         };
-        let (partitioned, there) = (!args.partition_by.is_empty(), path.symlink_metadata().ok());
+        let there = path.symlink_metadata().ok();
         if there.as_ref().is_some_and(fs::Metadata::is_dir) && !partitioned {
             bail!("cannot write {}: it is a directory", path.display());
         }
