@@ -27,6 +27,8 @@ use scope::Scope;
 use text::Text;
 use word::{Word, in_line_comment, last_statement, statement_end};
 
+#[cfg(test)]
+pub(super) use catalog::Function;
 pub(super) use catalog::{Catalog, ValuesOf, relations};
 pub(super) use files::paths;
 pub(super) use librarian::Librarian;
