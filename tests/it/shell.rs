@@ -148,7 +148,6 @@ fn models_venues_and_lineage_are_told() {
         terminal.clear();
         terminal.line(".lineage ohlcv_1m");
         terminal.line(".lineage ohlvc_1m");
-        terminal.line(".settings memory_limit");
         seen(&terminal, "lineage", columns);
         terminal.leave();
     }
