@@ -19,8 +19,8 @@ const WIDE: usize = 110;
 /// The list of commands.
 fn list(width: usize) -> String {
     let mut text = String::from(
-        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line. Tab\n\
-         completes tables, columns, functions, symbols, files. _ is the last result: FROM _;\n",
+        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line.\n\
+         Tab completes tables, columns, symbols, files. _ is the last result: FROM _;\n",
     );
     let usage = |entry: &Entry| match width {
         WIDE.. => format!("{} {}", entry.name, entry.arguments),

@@ -46,10 +46,10 @@ impl Shell<'_> {
         self.changed = true;
         let rows = self.ask(&format!("SELECT count(*)::VARCHAR FROM \"{name}\""))?;
         let rows = rows.into_iter().flatten().flatten().next();
-        let rows: usize = rows.and_then(|rows| rows.parse().ok()).unwrap_or(0);
+        let rows = rows.and_then(|rows| rows.parse().ok()).unwrap_or(0);
         say(&format!(
-            "{} rows in {name}, which lasts as long as this shell; mdb load keeps a file's rows in the database\n",
-            grouped(rows)
+            "{} in {name}, which lasts as long as this shell; mdb load keeps a file's rows in the database\n",
+            counted(rows)
         ));
         Ok(())
     }
@@ -107,11 +107,7 @@ impl Shell<'_> {
                 grouped(usize::try_from(bytes).unwrap_or(usize::MAX))
             )
         });
-        say(&format!(
-            "{} rows{bytes} in {}\n",
-            grouped(usize::try_from(rows).unwrap_or(usize::MAX)),
-            file.display()
-        ));
+        say(&format!("{}{bytes} in {}\n", counted(rows), file.display()));
         Ok(())
     }
 
@@ -146,13 +142,21 @@ impl Shell<'_> {
         execute!(out, CopyToClipboard::to_clipboard_from(text)).map_err(output_error)?;
         let of = note.map_or_else(String::new, |note| format!(" ({note})"));
         say(&format!(
-            "{} rows{of} sent to the clipboard as {}, {} bytes; a terminal may be set not to take them\n",
-            grouped(usize::try_from(rows).unwrap_or(usize::MAX)),
+            "{}{of} sent to the clipboard as {}, {} bytes; a terminal may be set not to take them\n",
+            counted(rows),
             format.name(),
             grouped(bytes)
         ));
         Ok(())
     }
+}
+
+fn counted(rows: u64) -> String {
+    let plural = if rows == 1 { "" } else { "s" };
+    format!(
+        "{} row{plural}",
+        grouped(usize::try_from(rows).unwrap_or(usize::MAX))
+    )
 }
 
 /// The name of the table that a file becomes: its own up to the first dot, with what is no letter or digit as `_`.
