@@ -9,6 +9,7 @@ use super::{session, sql};
 use crate::config::Settings;
 use crate::output::Format;
 use crate::query::Session;
+use crate::shell;
 use crate::store;
 use crate::transform::lineage::{self, EDGES, Graph};
 
@@ -55,7 +56,7 @@ impl From<GraphFormat> for lineage::Format {
 /// Runs `mdb models`.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut session = open(settings)?;
-    let query = query(&mut session)?;
+    let query = shell::models_query(&mut session)?;
     sql::print(&mut session, args.format, query)
 }
 
@@ -89,35 +90,4 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Session> {
         .on_ctrl_c()
         .context("cannot listen for Ctrl-C")?;
     Ok(session)
-}
-
-/// The query of all models. Whether one is behind is told by the last seq of each table that models read.
-fn query(session: &mut Session) -> anyhow::Result<String> {
-    let tables = session
-        .strings("SELECT DISTINCT split_part(source, ' of ', 1) FROM ops.model_marks ORDER BY 1")?;
-    let last = tables.into_iter().flatten().flatten().map(|table| {
-        format!(
-            "SELECT '{table}' AS source, coalesce(greatest((SELECT max(seq) FROM hot.\"{table}\"), \
-             (SELECT max(last_seq) FROM ops.manifest WHERE table_name = '{table}')), 0) AS seq"
-        )
-    });
-    let none = "SELECT NULL::VARCHAR AS source, NULL::UBIGINT AS seq".to_owned();
-    let last: Vec<String> = std::iter::once(none).chain(last).collect();
-    Ok(format!(
-        "WITH last AS ({}),
-         behind AS (
-             SELECT model FROM ops.model_marks m JOIN last l ON split_part(m.source, ' of ', 1) = l.source AND m.seq < l.seq
-             UNION SELECT model FROM ops.model_pending),
-         edges AS (
-             SELECT name, kind, string_agg(DISTINCT upstream, ', ' ORDER BY upstream) AS upstream, any_value(made_by) AS file
-             FROM ops.lineage WHERE kind NOT IN ('table', 'test') GROUP BY name, kind)
-         SELECT e.name AS model, e.kind,
-                CASE WHEN m.name IS NULL THEN NULL WHEN m.error IS NOT NULL THEN 'failed' WHEN m.built IS NULL THEN 'not built'
-                     WHEN m.built <> m.defined THEN 'changed' WHEN m.name IN (FROM behind) THEN 'behind' ELSE 'ok' END AS state,
-                m.rows::BIGINT AS rows, m.newest, m.how AS last_build, m.built_at, round(m.took_ms, 1) AS took_ms, e.upstream,
-                e.file, m.error
-         FROM edges e LEFT JOIN ops.models m USING (name)
-         ORDER BY m.name IS NULL, e.name",
-        last.join(" UNION ALL ")
-    ))
 }

@@ -1,20 +1,20 @@
 //! `mdb sql`: answers to a program or a file.
 
 use std::fmt::Write as _;
-use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context, bail};
-use tempfile::NamedTempFile;
 
 use super::{INTERRUPTED, history, session};
 use crate::config::Settings;
 use crate::output::{Format, Layout};
 use crate::query::{Rows, Session, Source, Types};
-use crate::shell::{self, Failure, Printer};
+use crate::shell::{self, Failure, Printer, WholeFile};
+use crate::sqltree::SqlTree;
+use crate::venues;
 
 /// Bytes gathered for one write.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -210,6 +210,7 @@ fn to_stream(
 
 /// Runs the shell on the database.
 pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let background = shell::Detection::start();
     let reopen = || session::open(settings, false).map_err(|error| format!("{error:#}"));
     let session = session::open(settings, false)?;
     let mut banner = format!(
@@ -229,9 +230,26 @@ pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
     let options = shell::Options {
         banner: Some(banner),
         database: name.map(|name| name.to_string_lossy().into_owned()),
+        background: Some(background),
+        venues: Some(venues(settings)),
         reopen: Some(&reopen),
     };
     exit_code(shell::run(session, &options))
+}
+
+/// Finds the venues of a database's SQL tree.
+fn venues(settings: &Settings) -> shell::Venues {
+    let db = settings.db.clone();
+    Rc::new(move || {
+        let tree = SqlTree::load(&db).map_err(|error| error.to_string())?;
+        let described = venues::names(&tree).into_iter().map(|name| {
+            // What is wrong with a venue is said where it is used.
+            let what = venues::load(&tree, &name)
+                .map_or_else(|error| error.to_string(), |venue| venue.feed.description);
+            (name, what)
+        });
+        Ok(described.collect())
+    })
 }
 
 /// Says what ended a script, and with which code.
@@ -308,8 +326,7 @@ fn to_stdout(format: Format, session: &mut Session, scripts: &[Script]) -> anyho
     Ok(to_stream(format, shell::layout(), out, session, scripts))
 }
 
-/// Writes beside `path` and renames at the end, so that no reader ever sees a part. What is no regular file, such
-/// as `/dev/null` or a named pipe, is written to directly.
+/// Writes to a file, so that no reader ever sees a part.
 fn to_file(
     path: &Path,
     format: Format,
@@ -317,45 +334,13 @@ fn to_file(
     scripts: &[Script],
 ) -> anyhow::Result<Said> {
     let cannot = || format!("cannot write {}", path.display());
-    // A link's target is replaced, not the link.
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let known = target.metadata().ok();
+    let file = WholeFile::create(path).with_context(cannot)?;
     let layout = Layout {
         file: true,
         ..Layout::default()
     };
-    if known.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-        bail!("{}: it is a directory", cannot());
-    }
-    if known.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        let file = File::options()
-            .write(true)
-            .open(&target)
-            .with_context(cannot)?;
-        return Ok(to_stream(format, layout, file, session, scripts));
-    }
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    if !directory.is_dir() {
-        bail!(
-            "{}: there is no directory {}",
-            cannot(),
-            directory.display()
-        );
-    }
-    // What a new file would get, less the umask, unless there is one to take the place of.
-    let permissions = known.map_or(Permissions::from_mode(0o666), |metadata| {
-        metadata.permissions()
-    });
-    let temporary: NamedTempFile = tempfile::Builder::new()
-        .prefix(".mdb-")
-        .permissions(permissions)
-        .tempfile_in(directory)
-        .with_context(cannot)?;
     let watched = Watched {
-        inner: temporary,
+        inner: file,
         written: false,
     };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, watched);
@@ -364,17 +349,12 @@ fn to_file(
         session,
         scripts,
     );
-    let said = out.get_ref().written;
     if result.is_ok() {
-        let temporary = out
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .with_context(cannot)?
-            .inner;
-        temporary
-            .persist(&target)
-            .map_err(|error| error.error)
-            .with_context(cannot)?;
+        out.flush().with_context(cannot)?;
+        out.get_mut().inner.keep().with_context(cannot)?;
     }
+    let said = out.get_ref().written;
+    // What waits in the buffer of an answer that broke off would be said twice.
+    let _ = out.into_parts();
     Ok((result, said))
 }

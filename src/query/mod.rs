@@ -13,6 +13,7 @@ mod tokens;
 pub mod wire;
 
 use std::path::Path;
+use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
@@ -136,6 +137,18 @@ impl Session {
         match &self.place {
             Place::Here(_) => None,
             Place::There(remote) => Some(remote.welcome()),
+        }
+    }
+
+    /// What the process that has the database open says of itself, as JSON, if this session is in another one; it is
+    /// not waited for longer than `patience`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn status(&self, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
+        match &self.place {
+            Place::Here(_) => Ok(None),
+            Place::There(remote) => remote.status(patience),
         }
     }
 
@@ -342,7 +355,7 @@ impl Iterator for Rows<'_> {
 mod tests {
     use super::*;
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn session() -> Session {
         Session::new(duckdb::Connection::open_in_memory().unwrap(), true)

@@ -85,6 +85,11 @@ impl Remote {
         }
     }
 
+    /// What the process says of itself; `None` if it is ending.
+    pub(super) fn status(&self, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
+        status_of(&self.socket, patience)
+    }
+
     fn lost(&self) -> String {
         format!(
             "the process that had the database open (mdb {}, PID {}) has ended",
@@ -138,9 +143,14 @@ impl Remote {
 /// # Errors
 /// If one does, but not with that.
 pub fn status(db: &Path) -> Result<Option<serde_json::Value>, Error> {
-    let Some(mut wire) = Wire::open(&db.join(wire::SOCKET))? else {
+    status_of(&db.join(wire::SOCKET), PATIENCE)
+}
+
+fn status_of(socket: &Path, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
+    let Some(mut wire) = Wire::open(socket)? else {
         return Ok(None);
     };
+    wire.patience = patience;
     let Some(body) = wire.ask(Method::GET, "/status", Vec::new())? else {
         return Ok(None);
     };
@@ -223,6 +233,8 @@ struct Wire {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
     socket: PathBuf,
+    /// How long an answer that needs no work may take.
+    patience: Duration,
 }
 
 impl Wire {
@@ -266,6 +278,7 @@ impl Wire {
             runtime,
             sender,
             socket: socket.to_owned(),
+            patience: PATIENCE,
         })
     }
 
@@ -283,7 +296,7 @@ impl Wire {
     /// The answer to what needs no work; `None` if the process is ending.
     fn ask(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         let request = request(method, path, body);
-        let sender = &mut self.sender;
+        let (sender, patience) = (&mut self.sender, self.patience);
         let answer = self.runtime.block_on(async {
             let answer = async {
                 sender.ready().await?;
@@ -292,13 +305,13 @@ impl Wire {
                 let body = response.into_body().collect().await?.to_bytes();
                 Ok::<_, hyper::Error>((status, body.to_vec()))
             };
-            tokio::time::timeout(PATIENCE, answer).await
+            tokio::time::timeout(patience, answer).await
         });
         let (status, body) = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Ok(None),
             Err(_) => {
-                let why = format!("no answer within {} s", PATIENCE.as_secs());
+                let why = format!("no answer within {patience:?}");
                 return Err(self.failed(&why));
             }
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::command::Book;
 use super::screen::{self, Block, Key, Raw};
-use super::{Failure, Reader, Shell, layout, literal, output_error, stdout};
+use super::{Failure, Reader, Shell, literal, output_error, stdout};
 
 /// How often a live book is read again.
 const EVERY: Duration = Duration::from_millis(500);
@@ -45,6 +45,19 @@ struct Ladder {
 impl Shell<'_> {
     pub(super) fn book(&mut self, request: Book) -> Result<(), Failure> {
         let mut request = request;
+        if request.symbol.is_none() {
+            request.symbol.clone_from(&self.focus.symbol);
+            request.venue.clone_from(&self.focus.venue);
+        }
+        let Some(symbol) = request.symbol.clone() else {
+            return Err(Failure::Report(
+                "error: .book takes a SYMBOL, unless .symbol has set one\nhint: for example .book BTCUSDT\n"
+                    .to_owned(),
+            ));
+        };
+        if request.at.is_none() {
+            request.at = self.focus.range.end();
+        }
         let terminal = self.reader == Reader::Person && std::io::stdout().is_terminal();
         let live = request.at.is_none();
         let follows = terminal && (!live || self.session.attached_to().is_some());
@@ -55,19 +68,14 @@ impl Shell<'_> {
             let height = crossterm::terminal::size().map_or(24, |(_, height)| usize::from(height));
             let depth = (height.saturating_sub(6) / 2).clamp(*LEVELS.start(), *LEVELS.end());
             let start = Instant::now();
-            let ladder = self.ladder(&request, depth)?;
+            let ladder = self.ladder(&request, &symbol, depth)?;
             let took = start.elapsed();
             if ladder.levels.is_empty() && first {
-                return Err(self.no_book(&request)?);
+                return Err(self.no_book(&request, &symbol)?);
             }
             first = false;
-            let layout = layout();
-            let mut text = painted(
-                &request.symbol,
-                &ladder,
-                layout.width.unwrap_or(80),
-                layout.color,
-            );
+            let layout = self.layout();
+            let mut text = painted(&symbol, &ladder, layout.width.unwrap_or(80), layout.color);
             if !follows {
                 return self.printer.text(&text);
             }
@@ -110,13 +118,13 @@ impl Shell<'_> {
         }
     }
 
-    fn ladder(&mut self, request: &Book, depth: usize) -> Result<Ladder, Failure> {
+    fn ladder(&mut self, request: &Book, symbol: &str, depth: usize) -> Result<Ladder, Failure> {
         let at = request.at.as_deref().unwrap_or(NEWEST);
         let rows = self.ask(&format!(
             "SELECT venue, side, price::VARCHAR, size::VARCHAR, max(ts) OVER (PARTITION BY venue)::VARCHAR \
              FROM book_at({}, {}, {depth}) \
              ORDER BY max(ts) OVER (PARTITION BY venue) DESC, venue, side, level",
-            literal(&request.symbol),
+            literal(symbol),
             literal(at)
         ))?;
         let mut ladder = Ladder::default();
@@ -150,13 +158,13 @@ impl Shell<'_> {
     }
 
     /// Why there is no book.
-    fn no_book(&mut self, request: &Book) -> Result<Failure, Failure> {
+    fn no_book(&mut self, request: &Book, symbol: &str) -> Result<Failure, Failure> {
         let symbols = self.ask(
             "SELECT DISTINCT symbol FROM book_tops WHERE symbol IS NOT NULL ORDER BY 1 LIMIT 1000",
         )?;
         let symbols: Vec<String> = symbols.into_iter().flatten().flatten().collect();
-        let meant = crate::query::meant(&request.symbol, symbols.iter().map(String::as_str));
-        let hint = if symbols.contains(&request.symbol) {
+        let meant = crate::query::meant(symbol, symbols.iter().map(String::as_str));
+        let hint = if symbols.iter().any(|known| known == symbol) {
             "a book is there from its first snapshot on, and not between a gap and the next snapshot".to_owned()
         } else if let Some(meant) = meant {
             format!("did you mean {meant}?")
@@ -176,8 +184,7 @@ impl Shell<'_> {
             .as_ref()
             .map_or_else(String::new, |at| format!(" at {at}"));
         Ok(Failure::Report(format!(
-            "error: there is no order book of {}{of}{at}\nhint: {hint}\n",
-            request.symbol
+            "error: there is no order book of {symbol}{of}{at}\nhint: {hint}\n"
         )))
     }
 }

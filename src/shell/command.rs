@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use rustyline::EditMode;
 
-use super::commands::{COMMANDS, entry};
+use super::color::Choice;
+use super::commands::{commands, entry};
 use super::outlet::Target;
-use super::plot;
+use super::{candles, plot, range};
 use crate::output::Format;
 use crate::query;
 
@@ -20,6 +22,20 @@ pub(super) enum Command {
     Summarize(Option<String>),
     Functions(Option<String>),
     Settings(Option<String>),
+    Models,
+    Lineage(Option<String>),
+    Venues,
+    Status,
+    Explain(String),
+    Import {
+        file: PathBuf,
+        name: Option<String>,
+    },
+    Export {
+        file: PathBuf,
+        source: Option<String>,
+    },
+    Copy(Option<Format>),
     Mode(Option<Format>),
     Output(Option<Target>),
     Once(Target),
@@ -34,6 +50,9 @@ pub(super) enum Command {
         symbol: Option<String>,
     },
     Book(Book),
+    Candles(candles::Request),
+    Range(range::Request),
+    Symbol(Symbol),
     Param(Param),
     Save {
         name: String,
@@ -43,6 +62,8 @@ pub(super) enum Command {
     Read(PathBuf),
     Edit(Option<String>),
     Timer(Option<bool>),
+    Color(Option<Choice>),
+    Keys(Option<EditMode>),
     Help(Option<String>),
     Quit,
 }
@@ -50,10 +71,20 @@ pub(super) enum Command {
 /// The order book that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Book {
-    pub(super) symbol: String,
+    /// The session's, if it is not told.
+    pub(super) symbol: Option<String>,
     pub(super) venue: Option<String>,
     /// The moment; `None` for the newest.
     pub(super) at: Option<String>,
+}
+
+/// What is done with the session's symbol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Symbol {
+    Show,
+    Clear,
+    /// Of a venue, if one is told.
+    Set(String, Option<String>),
 }
 
 /// What is done with parameters.
@@ -82,6 +113,11 @@ fn is_word(line: &str) -> bool {
     }
 }
 
+/// Whether there is a command of that name, which begins with its dot.
+pub(super) fn is_known(name: &str) -> bool {
+    entry(name).is_some() || matches!(name, ".exit" | ".q")
+}
+
 /// Reads a command.
 ///
 /// # Errors
@@ -103,6 +139,26 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "summarize" => Ok(Command::Summarize(owned)),
         "functions" => Ok(Command::Functions(owned)),
         "settings" => Ok(Command::Settings(owned)),
+        "models" => nothing(Command::Models),
+        "lineage" => Ok(Command::Lineage(owned)),
+        "venues" => nothing(Command::Venues),
+        "status" => nothing(Command::Status),
+        "explain" => Ok(Command::Explain(needed(&name, argument)?.to_owned())),
+        "import" => {
+            let (file, table) = path(needed(&name, argument)?);
+            Ok(Command::Import {
+                file: file.into(),
+                name: Some(table.to_owned()).filter(|table| !table.is_empty()),
+            })
+        }
+        "export" => {
+            let (file, source) = path(needed(&name, argument)?);
+            Ok(Command::Export {
+                file: file.into(),
+                source: Some(source.to_owned()).filter(|source| !source.is_empty()),
+            })
+        }
+        "copy" => copy(argument),
         "mode" => mode(argument),
         "output" => Ok(Command::Output(argument.map(Target::of))),
         "once" => Ok(Command::Once(Target::of(needed(&name, argument)?))),
@@ -110,7 +166,10 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "plot" => plot::Request::parse(argument.unwrap_or_default()).map(Command::Plot),
         "watch" => watch(needed(&name, argument)?),
         "tail" => tail(needed(&name, argument)?),
-        "book" => book(needed(&name, argument)?),
+        "book" => book(argument.unwrap_or_default()),
+        "candles" => candles::Request::parse(argument.unwrap_or_default()).map(Command::Candles),
+        "range" => range::Request::parse(argument).map(Command::Range),
+        "symbol" => symbol(argument),
         "param" => param(argument).map(Command::Param),
         "save" => save(needed(&name, argument)?),
         "run" => Ok(Command::Run(owned)),
@@ -122,6 +181,16 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
             Some("off") => Ok(Command::Timer(Some(false))),
             Some(other) => Err(format!(".timer takes on or off, not {other}")),
         },
+        "color" => match argument.map(Choice::parse).transpose() {
+            Ok(choice) => Ok(Command::Color(choice)),
+            Err(wrong) => Err(format!(".color {wrong}")),
+        },
+        "keys" => match argument {
+            None => Ok(Command::Keys(None)),
+            Some("vi") => Ok(Command::Keys(Some(EditMode::Vi))),
+            Some("emacs") => Ok(Command::Keys(Some(EditMode::Emacs))),
+            Some(other) => Err(format!(".keys takes emacs or vi, not {other}")),
+        },
         "help" => Ok(Command::Help(owned)),
         "quit" | "exit" | "q" => nothing(Command::Quit),
         _ => Err(unknown(&name)),
@@ -129,7 +198,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
 }
 
 fn unknown(name: &str) -> String {
-    let names = COMMANDS.iter().map(|entry| &entry.name[1..]);
+    let names = commands().map(|entry| &entry.name[1..]);
     let hint = query::meant(name, names).map_or(".help lists them".to_owned(), |meant| {
         format!("did you mean .{meant}? .help lists all")
     });
@@ -150,6 +219,32 @@ fn needed<'a>(name: &str, argument: Option<&'a str>) -> Result<&'a str, String> 
 pub(super) fn unquoted(text: &str) -> &str {
     let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     inner('\'').or_else(|| inner('"')).unwrap_or(text)
+}
+
+/// A path, in quotes or up to the next space, and what stands behind it.
+pub(super) fn path(text: &str) -> (&str, &str) {
+    for quote in ['\'', '"'] {
+        if let Some(inner) = text.strip_prefix(quote)
+            && let Some((path, after)) = inner.split_once(quote)
+        {
+            return (path, after.trim_start());
+        }
+    }
+    let (path, after) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (path, after.trim_start())
+}
+
+fn copy(argument: Option<&str>) -> Result<Command, String> {
+    let Some(word) = argument else {
+        return Ok(Command::Copy(None));
+    };
+    match Format::from_str(word, true) {
+        Ok(format) if !format.is_binary() => Ok(Command::Copy(Some(format))),
+        _ => Err(format!(
+            ".copy takes one of {}, not {word}",
+            formats().collect::<Vec<_>>().join(", ")
+        )),
+    }
 }
 
 fn mode(argument: Option<&str>) -> Result<Command, String> {
@@ -242,14 +337,31 @@ fn book(argument: &str) -> Result<Command, String> {
     }
     let names: Vec<&str> = names.split_whitespace().map(unquoted).collect();
     let (symbol, venue) = match names.as_slice() {
-        [symbol] => (*symbol, None),
-        [symbol, venue] => (*symbol, Some((*venue).to_owned())),
+        [] => (None, None),
+        [symbol] => (Some((*symbol).to_owned()), None),
+        [symbol, venue] => (Some((*symbol).to_owned()), Some((*venue).to_owned())),
         _ => return Err(wrong()),
     };
-    Ok(Command::Book(Book {
-        symbol: symbol.to_owned(),
-        venue,
-        at,
+    Ok(Command::Book(Book { symbol, venue, at }))
+}
+
+fn symbol(argument: Option<&str>) -> Result<Command, String> {
+    let words: Vec<&str> = argument
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(unquoted)
+        .collect();
+    Ok(Command::Symbol(match words.as_slice() {
+        [] => Symbol::Show,
+        ["clear"] => Symbol::Clear,
+        [symbol] => Symbol::Set((*symbol).to_owned(), None),
+        [symbol, venue] => Symbol::Set((*symbol).to_owned(), Some((*venue).to_owned())),
+        _ => {
+            return Err(format!(
+                ".symbol takes SYMBOL [VENUE], clear, or nothing; not {}",
+                words.join(" ")
+            ));
+        }
     }))
 }
 
@@ -332,7 +444,7 @@ mod tests {
         assert_eq!(
             parse(".book BTCUSDT --at '2024-08-08 23:55'"),
             Ok(Command::Book(Book {
-                symbol: "BTCUSDT".into(),
+                symbol: Some("BTCUSDT".into()),
                 venue: None,
                 at: Some("2024-08-08 23:55".into())
             }))
@@ -357,7 +469,7 @@ mod tests {
 
     #[test]
     fn every_listed_command_and_example_is_known() {
-        for entry in &COMMANDS {
+        for entry in commands() {
             for example in entry
                 .examples
                 .iter()

@@ -1,20 +1,24 @@
 //! The shell on a terminal: an editor for statements of several lines, with history and completion.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustyline::completion::Completer;
+use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
+use super::color::{Choice, Detection, Theme};
 use super::complete::{self, Candidate, Completion, Librarian, Names};
-use super::{Failure, Next, Options, Shell, command, history, output_error, saved, say};
-use crate::query::{Open, open_at_end};
+use super::prompt::prompt;
+use super::{Failure, Next, Options, Shell, command, highlight, history, output_error, saved, say};
+use crate::query::open_at_end;
 
 /// How long Tab waits for the names of a database that has just been opened.
 const NAMES_WAIT: Duration = Duration::from_secs(3);
@@ -46,12 +50,28 @@ impl Shell<'_> {
         if let Some(banner) = &options.banner {
             say(&format!("{banner}\n"));
         }
+        match Choice::of_environment() {
+            Ok(choice) => self.look.choice = choice,
+            Err(wrong) => say(&format!("error: {wrong}\n")),
+        }
+        self.look.found = options.background.as_ref().and_then(Detection::theme);
+        if self.init()? == Next::Leave {
+            return Ok(());
+        }
         let mut typed = String::new();
+        let mut first = String::new();
         loop {
+            let theme = self.look.theme();
             if let Some(helper) = editor.helper_mut() {
                 helper.typed.clone_from(&typed);
+                helper.theme = theme;
             }
-            match editor.readline(&prompt(&typed, &self.first_prompt())) {
+            editor.set_color_mode(theme.map_or(ColorMode::Disabled, |_| ColorMode::Forced));
+            editor.set_edit_mode(self.keys);
+            if typed.trim().is_empty() {
+                first = self.first_prompt();
+            }
+            match editor.readline(&prompt(&typed, &first)) {
                 Ok(line) => {
                     let command = typed.trim().is_empty() && command::is_command(&line);
                     typed.push_str(&line);
@@ -112,24 +132,6 @@ impl Shell<'_> {
         }
     }
 
-    /// The prompt of a first line: the database, whether another process answers, and an open transaction.
-    fn first_prompt(&self) -> String {
-        let mut prompt = String::from("mdb");
-        if let Some(database) = &self.database {
-            prompt.push(' ');
-            prompt.push_str(database);
-        }
-        if self.session.attached_to().is_some() {
-            prompt.push_str(" attached");
-        }
-        prompt.push_str(if self.session.in_transaction() {
-            "*> "
-        } else {
-            "> "
-        });
-        prompt
-    }
-
     fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
@@ -151,6 +153,7 @@ impl Shell<'_> {
         editor.set_helper(Some(Assistant {
             librarian: RefCell::new(librarian),
             typed: String::new(),
+            theme: None,
         }));
         Ok(editor)
     }
@@ -168,29 +171,13 @@ fn remember(
     }
 }
 
-/// The prompt after what was typed so far: the second line's shows what is still open.
-fn prompt(typed: &str, first: &str) -> String {
-    if typed.trim().is_empty() {
-        return first.to_owned();
-    }
-    let open = match open_at_end(typed) {
-        Some(Open::Quote) => "'> ",
-        Some(Open::Name) => "\"> ",
-        Some(Open::Dollar) => "$$> ",
-        Some(Open::Comment) => "/*> ",
-        Some(Open::Bracket('[')) => "[> ",
-        Some(Open::Bracket('{')) => "{> ",
-        Some(Open::Bracket(_)) => "(> ",
-        Some(Open::Statement) | None => "-> ",
-    };
-    format!("{open:>width$}", width = first.chars().count())
-}
-
 /// What the editor asks while a line is typed.
 struct Assistant {
     librarian: RefCell<Librarian>,
     /// The lines before this one.
     typed: String,
+    /// In which colours what is typed is shown.
+    theme: Option<Theme>,
 }
 
 impl Completer for Assistant {
@@ -239,33 +226,29 @@ impl Hinter for Assistant {
     type Hint = String;
 }
 
-impl Highlighter for Assistant {}
+impl Highlighter for Assistant {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        let Some(theme) = self.theme else {
+            return Cow::Borrowed(line);
+        };
+        let mut librarian = self.librarian.borrow_mut();
+        librarian.listen();
+        highlight::painted(&self.typed, line, librarian.catalog(), theme).into()
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        match self.theme {
+            Some(_) => format!("\x1b[1m{prompt}\x1b[0m").into(),
+            None => Cow::Borrowed(prompt),
+        }
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
+        // A sign may change what all others are.
+        self.theme.is_some() && kind != CmdKind::MoveCursor
+    }
+}
 
 impl Validator for Assistant {}
 
 impl Helper for Assistant {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_prompt_shows_what_is_open() {
-        for (typed, expected) in [
-            ("", "mdb> "),
-            ("select\n", "  -> "),
-            ("select (\n", "  (> "),
-            ("select 'x\n", "  '> "),
-            ("select \"x\n", "  \"> "),
-            ("select $$\n", " $$> "),
-            ("/* \n", " /*> "),
-            ("select [\n", "  [> "),
-        ] {
-            assert_eq!(prompt(typed, "mdb> "), expected, "{typed:?}");
-        }
-        assert_eq!(
-            prompt("select\n", "mdb data attached*> "),
-            "                 -> "
-        );
-    }
-}

@@ -3,37 +3,40 @@
 use std::fmt::Write as _;
 
 use super::command;
-use super::commands::{COMMANDS, entry};
+use super::commands::{Argument, Entry, SECTIONS, commands, entry};
 use super::{Failure, Shell, literal};
 use crate::query::meant;
 
-/// Columns that text is broken at.
+/// Columns that text is broken at, if the terminal has as many.
 const WIDTH: usize = 96;
 
 /// Overloads of a function that are shown.
 const OVERLOADS: usize = 8;
 
+/// From so many columns on there is room for what commands take.
+const WIDE: usize = 110;
+
 /// The list of commands.
-fn list() -> String {
+fn list(width: usize) -> String {
     let mut text = String::from(
-        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line, Tab completes: tables, columns, functions,\n\
-         symbols, files. _ is the last result: FROM _;\n\n",
+        "SQL runs when a ; ends it. Ctrl-C stops a query or clears the line.\n\
+         Tab completes tables, columns, symbols, files. _ is the last result: FROM _;\n",
     );
-    let width = COMMANDS
-        .iter()
-        .map(|entry| entry.name.len() + entry.arguments.len() + 1)
+    let usage = |entry: &Entry| match width {
+        WIDE.. => format!("{} {}", entry.name, entry.arguments),
+        _ => entry.name.to_owned(),
+    };
+    let column = commands()
+        .map(|entry| usage(entry).chars().count())
         .max()
         .unwrap_or(0);
-    for entry in &COMMANDS {
-        let usage = format!("{} {}", entry.name, entry.arguments);
-        let _ = writeln!(text, "  {usage:<width$}  {}", entry.help);
+    for (title, entries) in &SECTIONS {
+        let _ = writeln!(text, "{title}");
+        for entry in *entries {
+            let _ = writeln!(text, "  {:<column$}  {}", usage(entry), entry.help);
+        }
     }
-    let formats: Vec<String> = command::formats().collect();
-    let _ = writeln!(
-        text,
-        "\nFormats: {}\n.help NAME says more of a command, function, macro or table.",
-        formats.join(", ")
-    );
+    text.push_str(".help NAME says all of a command, function, macro or table.\n");
     text
 }
 
@@ -41,9 +44,10 @@ impl Shell<'_> {
     pub(super) fn help(&mut self, topic: Option<&str>) -> Result<(), Failure> {
         let Some(topic) = topic.map(|topic| command::unquoted(topic.trim_end_matches(['(', ')'])))
         else {
-            return self.printer.text(&list());
+            let width = self.printer.layout.width.unwrap_or(WIDE);
+            return self.printer.text(&list(width));
         };
-        if let Some(text) = of_command(topic) {
+        if let Some(text) = of_command(topic, self.text_width()) {
             return self.printer.text(&text);
         }
         if let Some(text) = self.of_function(topic)? {
@@ -55,7 +59,7 @@ impl Shell<'_> {
         }
         let names = "SELECT DISTINCT function_name FROM duckdb_functions() UNION SELECT table_name FROM duckdb_columns()";
         let names: Vec<String> = self.ask(names)?.into_iter().flatten().flatten().collect();
-        let commands = COMMANDS.iter().map(|entry| entry.name);
+        let commands = commands().map(|entry| entry.name);
         let hint = meant(topic, commands.chain(names.iter().map(String::as_str))).map_or(
             ".help lists the commands, .functions PATTERN functions".to_owned(),
             |meant| format!("did you mean {meant}?"),
@@ -63,6 +67,13 @@ impl Shell<'_> {
         Err(Failure::Report(format!(
             "error: there is no command, function or table {topic}\nhint: {hint}\n"
         )))
+    }
+
+    fn text_width(&self) -> usize {
+        self.printer
+            .layout
+            .width
+            .map_or(WIDTH, |width| width.min(WIDTH))
     }
 
     /// What DuckDB's catalogue, or a macro's own file, says.
@@ -85,7 +96,7 @@ impl Shell<'_> {
         let mut text = String::new();
         if !comment.is_empty() {
             let _ = writeln!(text, "{name}({parameters})   {}", kind.replace('_', " "));
-            text.push_str(&sections(comment));
+            text.push_str(&sections(comment, self.text_width()));
             return Ok(Some(text));
         }
         let mut signatures: Vec<String> = Vec::new();
@@ -119,7 +130,11 @@ impl Shell<'_> {
         let _ = write!(
             text,
             "{}",
-            wrapped(&format!("{kind} function. {description}"), "")
+            wrapped(
+                &format!("{kind} function. {description}"),
+                "",
+                self.text_width()
+            )
         );
         let examples: Vec<&str> = rows
             .iter()
@@ -146,21 +161,30 @@ impl Shell<'_> {
              WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || name) = lower({})",
             literal(name)
         ))?;
+        let width = self.text_width();
         let comment = rows
             .into_iter()
             .next()
             .map(|row| row.into_iter().flatten().next());
-        Ok(
-            comment
-                .map(|comment| comment.map_or_else(String::new, |comment| wrapped(&comment, ""))),
-        )
+        Ok(comment.map(|comment| {
+            comment.map_or_else(String::new, |comment| wrapped(&comment, "", width))
+        }))
     }
 }
 
-fn of_command(topic: &str) -> Option<String> {
+fn of_command(topic: &str, width: usize) -> Option<String> {
     let entry = entry(topic)?;
     // `.schema` and `schema` are the command, `read_csv` is a function.
-    let mut text = format!("{} {}\n{}\n", entry.name, entry.arguments, entry.help);
+    let mut text = format!("{} {}", entry.name, entry.arguments);
+    text.truncate(text.trim_end().len());
+    let _ = write!(text, "\n{}\n", entry.help);
+    if !entry.more.is_empty() {
+        text.push_str(&wrapped(entry.more, "", width));
+    }
+    if entry.takes.contains(&Argument::Format) {
+        let formats: Vec<String> = command::formats().collect();
+        let _ = writeln!(text, "Formats: {}", formats.join(", "));
+    }
     for example in entry.examples {
         let _ = writeln!(text, "  {example}");
     }
@@ -168,7 +192,7 @@ fn of_command(topic: &str) -> Option<String> {
 }
 
 /// A macro's comment, its parts each in a paragraph: what it is, arguments, result, example.
-fn sections(comment: &str) -> String {
+fn sections(comment: &str, width: usize) -> String {
     let mut text = String::new();
     let mut rest = comment;
     let mut label = "";
@@ -180,11 +204,11 @@ fn sections(comment: &str) -> String {
         let part = next.map_or(rest, |(at, _)| &rest[..at]).trim();
         if !part.is_empty() {
             match label {
-                "" => text.push_str(&wrapped(part, "")),
+                "" => text.push_str(&wrapped(part, "", width)),
                 "Example: " => {
                     let _ = writeln!(text, "  {part}");
                 }
-                label => text.push_str(&wrapped(&format!("{label}{part}"), "  ")),
+                label => text.push_str(&wrapped(&format!("{label}{part}"), "  ", width)),
             }
         }
         let Some((at, word)) = next else {
@@ -196,11 +220,11 @@ fn sections(comment: &str) -> String {
 }
 
 /// Text in lines; those after the first begin with `indent`.
-fn wrapped(text: &str, indent: &str) -> String {
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let mut wrapped = String::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > width {
             wrapped.push_str(line.trim_end());
             wrapped.push('\n');
             indent.clone_into(&mut line);
@@ -223,17 +247,25 @@ mod tests {
     fn a_macros_comment_is_shown_in_parts() {
         let comment = "Bars. Arguments: sym (symbol), bucket. Result: ts, open. Example: FROM ohlcv('A', '1 minute');";
         assert_eq!(
-            sections(comment),
+            sections(comment, WIDTH),
             "Bars.\nArguments: sym (symbol), bucket.\nResult: ts, open.\n  FROM ohlcv('A', '1 minute');\n"
         );
     }
 
     #[test]
     fn every_command_is_in_the_list_and_has_its_own_page() {
-        for entry in &COMMANDS {
-            assert!(list().contains(entry.name), "{}", entry.name);
-            assert!(of_command(entry.name).is_some_and(|text| text.contains(entry.help)));
+        for entry in commands() {
+            assert!(list(80).contains(entry.name), "{}", entry.name);
+            assert!(of_command(entry.name, WIDTH).is_some_and(|text| text.contains(entry.help)));
         }
-        assert!(list().lines().all(|line| line.chars().count() <= 140));
+        for width in [80, 140] {
+            let list = list(width);
+            let longest = list.lines().map(|line| line.chars().count()).max();
+            assert!(
+                longest <= Some(width),
+                "{longest:?}
+{list}"
+            );
+        }
     }
 }

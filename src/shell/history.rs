@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// `$XDG_STATE_HOME/mdb/history`, by default `~/.local/state/mdb/history`; `None` without a home.
 pub(super) fn path() -> Option<PathBuf> {
+    Some(directory("XDG_STATE_HOME", ".local/state")?.join("history"))
+}
+
+/// mdb's directory of its user: below that of a variable, or below the home.
+pub(super) fn directory(variable: &str, below_home: &str) -> Option<PathBuf> {
     // The specification has relative paths ignored.
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let state =
-        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(state.join("mdb").join("history"))
+    let base = absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))?;
+    Some(base.join("mdb"))
 }
 
 /// Makes sure the file is there and nobody else can read it.

@@ -93,7 +93,7 @@ impl Shell<'_> {
     }
 
     /// What a command is about: what was named, or the last result.
-    fn relation(&mut self, named: Option<&str>) -> Result<String, Failure> {
+    pub(super) fn relation(&mut self, named: Option<&str>) -> Result<String, Failure> {
         if let Some(named) = named {
             self.offer_last(named)?;
             return Ok(named.trim_end_matches(';').to_owned());

@@ -2,38 +2,61 @@
 //! on; without one it runs the script on standard input and stops at the first error.
 
 mod book;
+mod candles;
+mod color;
 mod command;
 mod commands;
 mod complete;
 mod editor;
+mod explain;
 mod help;
+mod highlight;
 mod hint;
 mod history;
+mod init;
 mod inspect;
 mod last;
 mod outlet;
+mod overview;
 mod pager;
 mod plot;
+mod prompt;
 mod queries;
+mod range;
 mod saved;
 mod screen;
 mod script;
+mod status;
 mod terminal;
+mod transfer;
 mod usage;
 mod watch;
+mod whole_file;
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::rc::Rc;
+
+use rustyline::EditMode;
 
 use crate::output::{self, Format, Layout, Out};
 use crate::query::{Pieces, Session, Source, Statement, first_word, statements};
+use color::Look;
 use command::Command;
 use outlet::{Outlet, Target};
+use range::Focus;
 use usage::Usage;
 
+pub use color::Detection;
 pub use command::is_plain_name;
+pub use overview::models_query;
 pub use queries::parameter;
 pub use script::{Failure, Outcome, Printer};
+pub use status::{VENUES, show as show_status};
 pub use terminal::{layout, stdout};
+pub use whole_file::WholeFile;
+
+/// Finds the venues that can be captured, each with what it is; or says why that cannot be.
+pub type Venues = Rc<dyn Fn() -> Result<Vec<(String, String)>, String>>;
 
 /// How the shell begins, and goes on.
 #[derive(Default)]
@@ -42,6 +65,10 @@ pub struct Options<'a> {
     pub banner: Option<String>,
     /// What the prompt calls the database.
     pub database: Option<String>,
+    /// What the terminal says of its background.
+    pub background: Option<Detection>,
+    /// The venues that can be captured, each with what it is.
+    pub venues: Option<Venues>,
     /// Opens a new session on the same database, for when the first is lost; or says why that cannot be.
     pub reopen: Option<&'a dyn Fn() -> Result<Session, String>>,
 }
@@ -59,6 +86,7 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
         let mut shell = Shell::new(session, &mut out);
         shell.reader = Reader::Person;
         shell.database.clone_from(&options.database);
+        shell.venues.clone_from(&options.venues);
         return shell.interactive(options);
     }
     let mut text = String::new();
@@ -69,6 +97,7 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
     interrupter.on_ctrl_c().map_err(output_error)?;
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
     let mut shell = Shell::new(session, &mut out);
+    shell.venues.clone_from(&options.venues);
     let ran = shell.script(Some("<stdin>"), &text, 0).map(drop);
     shell.close_outlet().and(ran)
 }
@@ -78,7 +107,12 @@ struct Shell<'w> {
     printer: Printer<'w>,
     reader: Reader,
     timer: bool,
+    look: Look,
+    /// How lines are edited.
+    keys: EditMode,
     database: Option<String>,
+    venues: Option<Venues>,
+    focus: Focus,
     /// The last statement that was run.
     last_sql: Option<String>,
     /// Whether the last result is there as the relation `_`.
@@ -113,7 +147,11 @@ impl<'w> Shell<'w> {
             printer: Printer::new(Format::Table, layout(), out).keeping(),
             reader: Reader::Script,
             timer: false,
+            look: Look::default(),
+            keys: EditMode::Emacs,
             database: None,
+            venues: None,
+            focus: Focus::default(),
             last_sql: None,
             offered: false,
             outlet: None,
@@ -124,18 +162,42 @@ impl<'w> Shell<'w> {
 
     /// Runs a script, up to its first error.
     fn script(&mut self, name: Option<&str>, text: &str, depth: usize) -> Result<Next, Failure> {
+        self.script_past(name, text, depth, Err)
+    }
+
+    /// Runs a script, and goes on after an error if `past` says so.
+    fn script_past(
+        &mut self,
+        name: Option<&str>,
+        text: &str,
+        depth: usize,
+        mut past: impl FnMut(Failure) -> Result<(), Failure>,
+    ) -> Result<Next, Failure> {
         let source = Source { name, text };
         let mut pieces = Pieces::new(text);
         loop {
-            let rest = &text[pieces.position()..];
-            if rest.trim_start().starts_with('.') {
+            let at = pieces.position();
+            if text[at..].trim_start().starts_with('.') {
                 let line = pieces.skip_line();
-                if !line.trim().is_empty() && self.command(line, depth)? == Next::Leave {
-                    return Ok(Next::Leave);
+                if line.trim().is_empty() {
+                    continue;
+                }
+                match self.command(line, depth) {
+                    Ok(Next::Go) => {}
+                    Ok(Next::Leave) => return Ok(Next::Leave),
+                    Err(failure) => {
+                        let line = 1 + text[..at].matches('\n').count();
+                        past(match name {
+                            Some(name) => failure.at(name, line),
+                            None => failure,
+                        })?;
+                    }
                 }
             } else if let Some(piece) = pieces.next() {
-                if let Some(statement) = piece.statement {
-                    self.statement(source, statement)?;
+                if let Some(statement) = piece.statement
+                    && let Err(failure) = self.statement(source, statement)
+                {
+                    past(failure)?;
                 }
             } else {
                 return Ok(Next::Go);
@@ -146,21 +208,22 @@ impl<'w> Shell<'w> {
     /// Runs what was typed; errors are shown.
     fn input(&mut self, input: &str, command: bool) -> Next {
         self.session.forget_interrupt();
-        self.printer.layout = layout();
+        self.printer.layout = self.layout();
         let done = if command {
             self.command(input, 0)
         } else {
             self.statements(None, input).map(|()| Next::Go)
         };
-        done.unwrap_or_else(|failure| {
-            match failure {
-                Failure::Report(report) => say(&report),
-                Failure::Interrupted => say("\ninterrupted\n"),
-                Failure::Output(error) if error.is_broken_pipe() => return Next::Leave,
-                Failure::Output(error) => say(&format!("error: {error}\n")),
-            }
-            Next::Go
-        })
+        done.or_else(tell).unwrap_or(Next::Leave)
+    }
+
+    /// How results are laid out now.
+    fn layout(&self) -> Layout {
+        let layout = layout();
+        Layout {
+            color: layout.width.is_some() && self.look.theme().is_some(),
+            ..layout
+        }
     }
 
     fn statements(&mut self, name: Option<&str>, text: &str) -> Result<(), Failure> {
@@ -185,6 +248,9 @@ impl<'w> Shell<'w> {
                 );
                 self.session.move_to(session);
                 self.offered = false;
+                if self.has_focus() {
+                    let _ = self.tell_focus().or_else(|failure| tell(failure).map(drop));
+                }
                 say(&format!(
                     "{to}; settings and temporary tables of before are gone\n"
                 ));
@@ -199,6 +265,7 @@ impl<'w> Shell<'w> {
 
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
         self.offer_last(statement.text)?;
+        self.refresh_focus(statement.text)?;
         let worker = self.session.attached_to().map(|process| process.pid);
         let usage = self.timer.then(|| Usage::start(worker));
         let result =
@@ -257,6 +324,10 @@ impl<'w> Shell<'w> {
             self.printer.set_last(last);
         }
         outlet.results += usize::from(matches!(outcome, Ok(Outcome::Rows(_))));
+        outlet
+            .ended(outcome.is_ok())
+            .or_else(past_end)
+            .map_err(output_error)?;
         // A command that has seen enough is no error.
         let gone = matches!(&outcome, Err(Failure::Output(error)) if error.is_broken_pipe());
         let rows = matches!(outcome, Ok(Outcome::Rows(_)));
@@ -309,6 +380,14 @@ impl<'w> Shell<'w> {
             Command::Summarize(what) => self.summarize(what.as_deref())?,
             Command::Functions(pattern) => self.functions(pattern.as_deref())?,
             Command::Settings(pattern) => self.settings(pattern.as_deref())?,
+            Command::Models => self.models()?,
+            Command::Lineage(model) => self.lineage(model.as_deref())?,
+            Command::Venues => self.venues()?,
+            Command::Status => self.status()?,
+            Command::Explain(query) => self.explain(&query)?,
+            Command::Import { file, name } => self.import(&file, name.as_deref())?,
+            Command::Export { file, source } => self.export(&file, source.as_deref())?,
+            Command::Copy(format) => self.copy(format)?,
             Command::Mode(Some(format)) => self.printer.format = format,
             Command::Mode(None) => self
                 .printer
@@ -323,6 +402,9 @@ impl<'w> Shell<'w> {
             Command::Watch { every, query } => self.watch(every, &query)?,
             Command::Tail { table, symbol } => self.tail(&table, symbol.as_deref())?,
             Command::Book(request) => self.book(request)?,
+            Command::Candles(request) => self.candles(&request)?,
+            Command::Range(request) => self.range(request)?,
+            Command::Symbol(symbol) => self.symbol(symbol)?,
             Command::Param(param) => self.param(&param)?,
             Command::Save { name, query } => self.save(&name, query)?,
             Command::Run(name) => return self.run_saved(name.as_deref(), depth),
@@ -332,6 +414,16 @@ impl<'w> Shell<'w> {
             Command::Timer(None) => self
                 .printer
                 .text(if self.timer { "on\n" } else { "off\n" })?,
+            Command::Color(Some(choice)) => {
+                self.look.choice = choice;
+                self.printer.layout = self.layout();
+            }
+            Command::Color(None) => self.printer.text(&format!("{}\n", self.look.told()))?,
+            Command::Keys(Some(keys)) => self.keys = keys,
+            Command::Keys(None) => self.printer.text(match self.keys {
+                EditMode::Vi => "vi\n",
+                _ => "emacs\n",
+            })?,
             Command::Help(topic) => self.help(topic.as_deref())?,
             Command::Quit => return Ok(Next::Leave),
         }
@@ -384,12 +476,31 @@ fn open(target: Target) -> Result<Outlet, Failure> {
         .map_err(|error| Failure::Report(format!("error: cannot write to {name}: {error}\n")))
 }
 
+/// A command that has seen enough is no error.
+fn past_end(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(error)
+}
+
 fn no_result() -> Failure {
     Failure::Report("error: there is no result yet\nhint: run a query first\n".to_owned())
 }
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Shows a failure after which the shell goes on; the failure itself if nobody is there to see it.
+fn tell(failure: Failure) -> Result<Next, Failure> {
+    match failure {
+        Failure::Report(report) => say(&report),
+        Failure::Interrupted => say("\ninterrupted\n"),
+        Failure::Output(error) if error.is_broken_pipe() => return Err(Failure::Output(error)),
+        Failure::Output(error) => say(&format!("error: {error}\n")),
+    }
+    Ok(Next::Go)
 }
 
 /// Writes to standard error. Should that fail there is nobody left to tell.

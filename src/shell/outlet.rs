@@ -1,11 +1,11 @@
 //! Where results go instead of the terminal: a file, or another command's input.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::command::unquoted;
+use super::whole_file::WholeFile;
 use crate::output::Format;
 
 /// Bytes gathered for one write.
@@ -49,17 +49,38 @@ impl Target {
 /// An open target.
 pub(super) struct Outlet {
     pub(super) target: Target,
-    writer: BufWriter<Box<dyn Write + Send>>,
+    writer: BufWriter<Sink>,
     child: Option<Child>,
     /// Results it has got.
     pub(super) results: usize,
 }
 
+enum Sink {
+    File(WholeFile),
+    Command(ChildStdin),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Command(stdin) => stdin.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Command(stdin) => stdin.flush(),
+        }
+    }
+}
+
 impl Outlet {
-    /// Makes the file, or starts the command.
+    /// Begins the file, or starts the command.
     pub(super) fn open(target: Target) -> io::Result<Self> {
-        let (writer, child): (Box<dyn Write + Send>, _) = match &target {
-            Target::File(path) => (Box::new(File::create(path)?), None),
+        let (sink, child) = match &target {
+            Target::File(path) => (Sink::File(WholeFile::create(path)?), None),
             Target::Command(command) => {
                 let mut child = Command::new("sh")
                     .arg("-c")
@@ -67,12 +88,12 @@ impl Outlet {
                     .stdin(Stdio::piped())
                     .spawn()?;
                 let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-                (Box::new(stdin), Some(child))
+                (Sink::Command(stdin), Some(child))
             }
         };
         Ok(Self {
             target,
-            writer: BufWriter::with_capacity(BUFFER_BYTES, writer),
+            writer: BufWriter::with_capacity(BUFFER_BYTES, sink),
             child,
             results: 0,
         })
@@ -83,7 +104,25 @@ impl Outlet {
         &mut self.writer
     }
 
-    /// Writes what is left, and waits until the command has ended. A command that has seen enough is no error.
+    /// A result is over. Only what ended well is seen in a file.
+    pub(super) fn ended(&mut self, well: bool) -> io::Result<()> {
+        self.writer.flush()?;
+        match self.writer.get_mut() {
+            Sink::File(file) if well => file.keep(),
+            Sink::File(file) => file.undo(),
+            Sink::Command(_) => Ok(()),
+        }
+    }
+
+    /// Bytes of a regular file that are there to be seen.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        match self.writer.get_ref() {
+            Sink::File(file) => file.bytes(),
+            Sink::Command(_) => None,
+        }
+    }
+
+    /// Waits until the command has ended. A command that has seen enough is no error.
     pub(super) fn close(mut self) -> io::Result<()> {
         let flushed = self.writer.flush();
         // The command's input ends here.

@@ -1,11 +1,11 @@
 //! `.plot`: a picture of the last result, or of a query's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::last::Last;
-use super::{Failure, Shell, no_result, say};
+use super::{Failure, Shell, command, literal, no_result, say};
 use crate::output::chart::{self, Chart, Kind, Size};
 use crate::query::{Error, Source, Statement, Types};
 
@@ -16,43 +16,45 @@ const PROMPT_LINES: usize = 3;
 const TALLEST: usize = 32;
 
 /// What is to be drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Request {
     kind: Option<Kind>,
-    to: Option<PathBuf>,
+    to: Option<(PathBuf, File)>,
+    /// A query, or the name of a table.
     query: Option<String>,
 }
 
+/// What a picture is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum File {
+    Svg,
+    Html,
+}
+
 impl Request {
-    /// Reads `[KIND] [--to FILE] [QUERY]`.
+    /// Reads `[[--as] KIND] [--to FILE] [TABLE|QUERY]`.
+    ///
+    /// # Errors
+    /// If there is no such kind, or no such file.
     pub(super) fn parse(argument: &str) -> Result<Self, String> {
-        let mut request = Self {
-            kind: None,
-            to: None,
-            query: None,
-        };
+        let mut request = Self::default();
         let mut rest = argument.trim();
         while !rest.is_empty() {
             let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let after = after.trim_start();
             if word == "--to" {
-                let (file, after) = file(after.trim_start());
-                if file.is_empty() {
-                    return Err(".plot --to takes a FILE.svg".to_owned());
-                }
-                let path = PathBuf::from(file);
-                let svg = path
-                    .extension()
-                    .is_some_and(|end| end.eq_ignore_ascii_case("svg"));
-                if !svg {
-                    return Err(format!(
-                        "a picture is written as SVG, and {file} is not named so\nhint: .plot --to {file}.svg"
-                    ));
-                }
-                request.to = Some(path);
+                let (file, after) = command::path(after);
+                request.to = Some((file.into(), File::of(file)?));
+                rest = after;
+            } else if word == "--as" {
+                let (word, after) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
+                let kind = Kind::from_str(word, true);
+                request.kind =
+                    Some(kind.map_err(|_| format!("--as takes {}, not {word}", kinds_listed()))?);
                 rest = after.trim_start();
             } else if let (None, Ok(kind)) = (request.kind, Kind::from_str(word, true)) {
                 request.kind = Some(kind);
-                rest = after.trim_start();
+                rest = after;
             } else {
                 request.query = Some(rest.trim_end_matches(';').to_owned());
                 break;
@@ -62,30 +64,51 @@ impl Request {
     }
 }
 
-/// A path, in quotes or up to the next space, and what stands behind it.
-fn file(text: &str) -> (&str, &str) {
-    for quote in ['\'', '"'] {
-        if let Some(inner) = text.strip_prefix(quote)
-            && let Some((path, after)) = inner.split_once(quote)
-        {
-            return (path, after);
+impl File {
+    fn of(name: &str) -> Result<Self, String> {
+        let end = Path::new(name).extension().unwrap_or_default();
+        if end.eq_ignore_ascii_case("svg") {
+            return Ok(Self::Svg);
         }
+        if end.eq_ignore_ascii_case("html") {
+            return Ok(Self::Html);
+        }
+        if name.is_empty() {
+            return Err(".plot --to takes a FILE.svg or FILE.html".to_owned());
+        }
+        Err(format!(
+            "a picture is written as SVG or HTML, and {name} is not named so\nhint: .plot --to {name}.svg"
+        ))
     }
-    text.split_once(char::is_whitespace).unwrap_or((text, ""))
+}
+
+/// The kinds of pictures.
+pub(super) fn kinds() -> impl Iterator<Item = String> {
+    let all = Kind::value_variants().iter();
+    all.filter_map(|kind| Some(kind.to_possible_value()?.get_name().to_owned()))
+}
+
+fn kinds_listed() -> String {
+    kinds().collect::<Vec<_>>().join(", ")
 }
 
 impl Shell<'_> {
     pub(super) fn plot(&mut self, request: &Request) -> Result<(), Failure> {
-        if let Some(query) = &request.query {
-            let last = self.fetch(query)?;
-            self.set_last(last, query);
+        let last = self.printer.last().is_some();
+        let prices = || self.focus.symbol.as_ref().map(|_| "trades".to_owned());
+        let query = request.query.clone().or_else(|| prices().filter(|_| !last));
+        if let Some(query) = query {
+            let query = self.rows_of(&query)?.unwrap_or(query);
+            let last = self.fetch(&query)?;
+            self.set_last(last, &query);
         }
         let Some(last) = self.printer.last() else {
             return Err(no_result());
         };
         let chart = Chart::new(request.kind, &last.schema, &last.batches).map_err(|error| {
             Failure::Report(format!(
-                "error: {error}\nhint: .plot [line|candles|histogram|depth] draws what its columns say; .help .plot has examples\n"
+                "error: {error}\nhint: .plot draws what its columns say, or a kind: {}; .help .plot has examples\n",
+                kinds_listed()
             ))
         })?;
         let mut notes: Vec<String> = chart.notes().to_vec();
@@ -93,16 +116,26 @@ impl Shell<'_> {
         for note in notes {
             say(&format!("note: {note}\n"));
         }
-        if let Some(path) = &request.to {
-            std::fs::write(path, chart::svg(&chart)).map_err(|error| {
+        if let Some((path, file)) = &request.to {
+            let picture = match file {
+                File::Svg => chart::svg(&chart),
+                File::Html => chart::html(&chart),
+            };
+            std::fs::write(path, picture).map_err(|error| {
                 Failure::Report(format!("error: cannot write {}: {error}\n", path.display()))
             })?;
             say(&format!("written to {}\n", path.display()));
             return Ok(());
         }
-        let layout = self.printer.layout;
+        let picture = chart::terminal(&chart, self.picture_size());
+        self.printer.text(&picture)
+    }
+
+    /// Room for a picture.
+    pub(super) fn picture_size(&self) -> Size {
+        let layout = self.layout();
         let height = crossterm::terminal::size().map_or(24, |(_, height)| usize::from(height));
-        let size = Size {
+        Size {
             width: layout.width.unwrap_or(80),
             height: if layout.width.is_some() {
                 height.saturating_sub(PROMPT_LINES).min(TALLEST)
@@ -110,8 +143,36 @@ impl Shell<'_> {
                 24
             },
             color: layout.color,
+        }
+    }
+
+    /// The query of a table's rows in the session's range, of its symbol, if a name is all there is.
+    fn rows_of(&mut self, query: &str) -> Result<Option<String>, Failure> {
+        if !query.split('.').all(command::is_plain_name) {
+            return Ok(None);
+        }
+        let described = self.ask(&format!(
+            "SELECT lower(column_name) FROM (DESCRIBE {query})"
+        ))?;
+        let columns: Vec<String> = described.into_iter().flatten().flatten().collect();
+        let has = |name: &str| columns.iter().any(|column| column == name);
+        let mut which = Vec::new();
+        if has("ts") {
+            let (from, to) = self.between()?;
+            which.push(format!("ts >= {from} AND ts < {to}"));
+        }
+        for (column, value) in [("symbol", &self.focus.symbol), ("venue", &self.focus.venue)] {
+            if let (true, Some(value)) = (has(column), value) {
+                which.push(format!("{column} = {}", literal(value)));
+            }
+        }
+        let which = if which.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", which.join(" AND "))
         };
-        self.printer.text(&chart::terminal(&chart, size))
+        let order = if has("ts") { " ORDER BY ts" } else { "" };
+        Ok(Some(format!("FROM {query}{which}{order}")))
     }
 
     /// Makes a result the last one.
@@ -160,7 +221,10 @@ mod tests {
         assert_eq!(read("").query, None);
         let whole = read("candles --to 'a b.svg' FROM ohlcv('A', '1 minute');");
         assert_eq!(whole.kind, Some(Kind::Candles));
-        assert_eq!(whole.to.as_deref(), Some(std::path::Path::new("a b.svg")));
+        assert_eq!(whole.to, Some(("a b.svg".into(), File::Svg)));
+        assert_eq!(read("--as HEAT trades").kind, Some(Kind::Heat));
+        assert_eq!(read("--to a.html").to, Some(("a.html".into(), File::Html)));
+        assert!(Request::parse("--as pie").unwrap_err().contains("heat"));
         assert_eq!(whole.query.as_deref(), Some("FROM ohlcv('A', '1 minute')"));
         assert_eq!(
             read("SELECT depth FROM t").query.as_deref(),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::command::{self, Param};
-use super::{Failure, Next, Shell, layout, literal, saved, say};
+use super::{Failure, Next, Shell, literal, saved, say};
 
 /// Scripts that read scripts, at most so deep.
 const READ_DEPTH: usize = 16;
@@ -144,7 +144,7 @@ impl Shell<'_> {
         }
         say(&format!("{}\n", after.trim_end()));
         self.session.forget_interrupt();
-        self.printer.layout = layout();
+        self.printer.layout = self.layout();
         self.statements(None, &after)
     }
 }

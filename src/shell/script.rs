@@ -21,6 +21,19 @@ pub enum Failure {
     Output(#[from] output::Error),
 }
 
+impl Failure {
+    /// A report that names no place in a script yet, with it.
+    pub(super) fn at(self, name: &str, line: usize) -> Self {
+        match self {
+            Self::Report(report) => {
+                let (first, rest) = report.split_once('\n').unwrap_or((&report, ""));
+                Self::Report(format!("{first}\n{name}:{line}:\n{rest}"))
+            }
+            other => other,
+        }
+    }
+}
+
 /// What came of one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -1,4 +1,4 @@
-//! What a query took: time, processor time and memory, of this process or of the one that does the work.
+//! What a query took: time, processor time, bytes read and memory, of this process or of the one that does the work.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ pub(super) struct Usage {
     start: Instant,
     user: u64,
     system: u64,
+    read: Option<u64>,
 }
 
 /// Figures of a query that has ended; those the system does not tell are absent.
@@ -21,6 +22,8 @@ pub(super) struct Spent {
     /// Seconds of processor time: its own, and the system's for it.
     processor: Option<(f64, f64)>,
     rows: Option<u64>,
+    /// From files, also where the system still had them in memory; a capture's own reading counts too.
+    read_bytes: Option<u64>,
     peak_bytes: Option<u64>,
 }
 
@@ -37,6 +40,7 @@ impl Usage {
             start: Instant::now(),
             user,
             system,
+            read: read(pid),
         }
     }
 
@@ -54,6 +58,9 @@ impl Usage {
             wall,
             processor,
             rows,
+            read_bytes: read(self.pid)
+                .zip(self.read)
+                .map(|(now, before)| now.saturating_sub(before)),
             peak_bytes: peak(self.pid),
         }
     }
@@ -70,6 +77,9 @@ impl Spent {
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
             let plural = if rows == 1 { "" } else { "s" };
             let _ = write!(line, " · {} row{plural}", crate::output::grouped(rows));
+        }
+        if let Some(read) = self.read_bytes {
+            let _ = write!(line, " · read {:.1} MB", read as f64 / 1e6);
         }
         if let Some(peak) = self.peak_bytes {
             let _ = write!(line, " · peak memory {:.0} MB", peak as f64 / 1e6);
@@ -92,6 +102,13 @@ fn processor(pid: Option<u32>) -> Option<(u64, u64)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// Bytes that a process has read.
+fn read(pid: Option<u32>) -> Option<u64> {
+    let io = file(pid, "io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar:"))?;
+    line.trim().parse().ok()
+}
+
 /// The most memory a process has had.
 fn peak(pid: Option<u32>) -> Option<u64> {
     let status = file(pid, "status")?;
@@ -112,15 +129,17 @@ mod tests {
             wall: Duration::from_millis(1234),
             processor: Some((1.5, 0.25)),
             rows: Some(12_345),
+            read_bytes: Some(25_700_000),
             peak_bytes: Some(120_000_000),
         };
         assert_eq!(
             spent.line(),
-            "1.234 s · user 1.50 s · system 0.25 s · 12,345 rows · peak memory 120 MB\n"
+            "1.234 s · user 1.50 s · system 0.25 s · 12,345 rows · read 25.7 MB · peak memory 120 MB\n"
         );
         let little = Spent {
             processor: None,
             rows: None,
+            read_bytes: None,
             peak_bytes: None,
             ..spent
         };

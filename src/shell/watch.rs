@@ -1,6 +1,7 @@
 //! `.watch` and `.tail`: what changes while one looks.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::last::Last;
 use super::screen::{self, Block, Key, Raw};
-use super::{Failure, Shell, layout, literal, output_error, stdout};
+use super::{Failure, Shell, literal, output_error, stdout};
 use crate::output::{self, Layout};
 
 /// How often new rows are looked for.
@@ -42,7 +43,7 @@ impl Shell<'_> {
             let marked = before
                 .as_ref()
                 .map_or_else(HashSet::new, |before| changed(&last, before, &rows));
-            let table = painted(&last, &marked)?;
+            let table = output::marked_table(&last.schema, &last.batches, self.layout(), &marked)?;
             let text = format!(
                 "{table}every {every:?} · run {run} · {:.3} s · {} changed · q ends\n",
                 took.as_secs_f64(),
@@ -68,6 +69,16 @@ impl Shell<'_> {
             self.needs_terminal(".tail")?;
         }
         let columns = self.tailed(table)?;
+        let mut which: Vec<(&str, String)> = Vec::new();
+        if let Some(symbol) = symbol {
+            which.push(("symbol", symbol.to_owned()));
+        } else {
+            let focus = self.focus.clone();
+            which.extend(focus.symbol.map(|symbol| ("symbol", symbol)));
+            which.extend(focus.venue.map(|venue| ("venue", venue)));
+            // A table without such a column is followed whole.
+            which.retain(|(name, _)| columns.iter().any(|column| column == name));
+        }
         let list: Vec<String> = columns
             .iter()
             .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
@@ -78,9 +89,10 @@ impl Shell<'_> {
             "SELECT 'hot.' || table_name FROM duckdb_tables() WHERE schema_name = 'hot' AND table_name = lower({})",
             literal(table)
         ))?;
-        let of = symbol.map_or_else(String::new, |symbol| {
-            format!(" AND symbol = {}", literal(symbol))
-        });
+        let mut of = String::new();
+        for (column, value) in which {
+            let _ = write!(of, " AND {column} = {}", literal(&value));
+        }
         let recent = format!(
             "SELECT {list} FROM (SELECT * FROM {table} WHERE true{of} ORDER BY seq DESC LIMIT {TAIL_BEFORE}) ORDER BY seq"
         );
@@ -221,16 +233,6 @@ fn changed(last: &Last, before: &Rows, now: &Rows) -> HashSet<(usize, usize)> {
     marked
 }
 
-fn painted(last: &Last, marked: &HashSet<(usize, usize)>) -> Result<String, Failure> {
-    let layout = layout();
-    Ok(output::marked_table(
-        &last.schema,
-        &last.batches,
-        layout,
-        marked,
-    )?)
-}
-
 /// Rows below one another, the columns as wide as the widest value so far.
 struct Tail {
     names: Vec<String>,
@@ -262,7 +264,7 @@ impl Tail {
             }
         }
         let mut text = String::new();
-        let Layout { width, .. } = layout();
+        let Layout { width, .. } = shell.layout();
         let limit = width.unwrap_or(usize::MAX);
         if !self.started && !rows.is_empty() {
             self.started = true;

@@ -46,6 +46,7 @@ mod recordings;
 mod replay;
 mod rest;
 mod seal;
+mod shell;
 mod socket;
 mod stand_in;
 mod standin;

@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub(crate) struct Terminal {
     master: File,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// All that was written to it.
+    output: Arc<Mutex<Vec<u8>>>,
     child: Child,
     reader: Option<JoinHandle<()>>,
 }
@@ -33,7 +35,17 @@ impl Terminal {
     }
 
     /// The same with some variables of the environment set.
-    pub(crate) fn start_with(mut command: Command, columns: u16, set: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(command: Command, columns: u16, set: &[(&str, &str)]) -> Self {
+        Self::start_answering(command, columns, set, None)
+    }
+
+    /// A terminal with this background (`1e1e/1e1e/1e1e`), which it tells whoever asks; without one it is mute.
+    pub(crate) fn start_answering(
+        mut command: Command,
+        columns: u16,
+        set: &[(&str, &str)],
+        background: Option<&'static str>,
+    ) -> Self {
         const LINES: u16 = 40;
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -69,17 +81,27 @@ impl Terminal {
         let master = File::from(master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, columns, 0)));
         let mut output = master.try_clone().unwrap();
+        let mut answers = master.try_clone().unwrap();
         let painted = Arc::clone(&screen);
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&all);
         let reader = thread::spawn(move || {
             let mut chunk = [0; 4096];
             // The last process that had the other end open is gone: an error, on Linux.
             while let Ok(n @ 1..) = output.read(&mut chunk) {
                 painted.lock().unwrap().process(&chunk[..n]);
+                kept.lock().unwrap().extend_from_slice(&chunk[..n]);
+                let asks = memchr::memmem::find(&chunk[..n], b"\x1b]11;?").is_some();
+                if let (Some(background), true) = (background, asks) {
+                    let answer = format!("\x1b]11;rgb:{background}\x1b\\\x1b[?62c");
+                    answers.write_all(answer.as_bytes()).unwrap();
+                }
             }
         });
         Self {
             master,
             screen,
+            output: all,
             child,
             reader: Some(reader),
         }
@@ -143,6 +165,27 @@ impl Terminal {
         let text = self.screen.lock().unwrap().screen().contents();
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         lines.join("\n").trim_end().to_owned()
+    }
+
+    /// Waits until this was written, escape codes and all.
+    #[track_caller]
+    pub(crate) fn awaits_written(&self, part: &[u8]) {
+        let written = || memchr::memmem::find(&self.output.lock().unwrap(), part).is_some();
+        let start = Instant::now();
+        while !written() {
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{} was not written\n{}",
+                part.escape_ascii(),
+                self.text()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The column of the cursor.
+    pub(crate) fn cursor(&self) -> u16 {
+        self.screen.lock().unwrap().screen().cursor_position().1
     }
 
     pub(crate) fn awaits(&self, part: &str) {

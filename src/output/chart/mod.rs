@@ -2,6 +2,7 @@
 
 mod axis;
 mod columns;
+mod heat;
 mod svg;
 mod terminal;
 #[cfg(test)]
@@ -13,8 +14,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
 use columns::{Column, Role};
+use heat::Heat;
 
-pub use svg::svg;
+pub use svg::{html, svg};
 pub use terminal::{Size, terminal};
 
 /// What a picture shows.
@@ -28,6 +30,8 @@ pub enum Kind {
     Histogram,
     /// Sizes of an order book, added up from the best price on.
     Depth,
+    /// How large a number is, by colours over two others; or how many points there are.
+    Heat,
 }
 
 /// Why a result cannot be drawn.
@@ -87,6 +91,7 @@ pub(super) enum Marks {
         bids: Vec<(f64, f64)>,
         asks: Vec<(f64, f64)>,
     },
+    Heat(Heat),
 }
 
 /// A picture, not yet painted.
@@ -118,6 +123,7 @@ impl Chart {
             Kind::Candles => candles(&columns),
             Kind::Histogram => histogram(&columns),
             Kind::Depth => depth(&columns),
+            Kind::Heat => heat::heat(&columns),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{self, Tick};
+use super::heat::Heat;
 use super::{Chart, Marks};
 
 const WIDTH: f64 = 960.0;
@@ -19,12 +20,39 @@ const COLORS: [&str; super::LINES] = [
 const UP: &str = "#009e73";
 const DOWN: &str = "#d55e00";
 
+/// Colours from cold to hot (viridis).
+const RAMP: [[f64; 3]; 5] = [
+    [68.0, 1.0, 84.0],
+    [59.0, 82.0, 139.0],
+    [33.0, 145.0, 140.0],
+    [94.0, 201.0, 98.0],
+    [253.0, 231.0, 37.0],
+];
+
+/// The picture as a page.
+#[must_use]
+pub fn html(chart: &Chart) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{}</title>\n\
+         <style>body{{margin:1rem}}svg{{max-width:100%;height:auto}}</style></head>\n<body>\n{}</body>\n</html>\n",
+        escaped(if chart.title.is_empty() {
+            "mdb"
+        } else {
+            &chart.title
+        }),
+        svg(chart)
+    )
+}
+
 /// The picture as a document.
 #[must_use]
 pub fn svg(chart: &Chart) -> String {
     let (low, high) = chart.y;
-    let from_zero = matches!(chart.marks, Marks::Bins(_) | Marks::Depth { .. });
-    let room = if from_zero { 0.0 } else { (high - low) * 0.03 };
+    let exact = matches!(
+        chart.marks,
+        Marks::Bins(_) | Marks::Depth { .. } | Marks::Heat(_)
+    );
+    let room = if exact { 0.0 } else { (high - low) * 0.03 };
     let frame = Frame {
         x: chart.x,
         y: (low - room, if high > low { high + room } else { low + 1.0 }),
@@ -78,6 +106,7 @@ pub fn svg(chart: &Chart) -> String {
                 );
             }
         }
+        Marks::Heat(heat) => cells(heat, chart, &mut text),
         Marks::Depth { bids, asks } => {
             steps(bids, &frame, UP, &mut text);
             steps(asks, &frame, DOWN, &mut text);
@@ -85,6 +114,45 @@ pub fn svg(chart: &Chart) -> String {
     }
     text.push_str("</svg>\n");
     text
+}
+
+fn cells(heat: &Heat, chart: &Chart, text: &mut String) {
+    const MOST: (usize, usize) = (200, 100);
+    let grid = heat.grid(chart, MOST.0, MOST.1);
+    let width = (WIDTH - LEFT - RIGHT) / grid.columns as f64;
+    let height = (HEIGHT - TOP - BOTTOM) / grid.rows as f64;
+    for row in 0..grid.rows {
+        for column in 0..grid.columns {
+            let Some(heat) = grid.heat(column, row) else {
+                continue;
+            };
+            let _ = writeln!(
+                text,
+                "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{}\"/>",
+                LEFT + column as f64 * width,
+                HEIGHT - BOTTOM - (row + 1) as f64 * height,
+                // No line is left between neighbours.
+                width + 0.3,
+                height + 0.3,
+                hot(heat)
+            );
+        }
+    }
+    let _ = writeln!(
+        text,
+        "<text x=\"{}\" y=\"20\" text-anchor=\"end\" fill=\"#333333\">{}</text>",
+        WIDTH - RIGHT,
+        escaped(&heat.legend(&grid, "…"))
+    );
+}
+
+/// The colour of a cell that is so hot, from 0 to 1.
+fn hot(heat: f64) -> String {
+    let place = heat * (RAMP.len() - 1) as f64;
+    let step = (place as usize).min(RAMP.len() - 2);
+    let part = place - step as f64;
+    let mixed = |i: usize| (RAMP[step][i] * (1.0 - part) + RAMP[step + 1][i] * part).round() as u8;
+    format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2))
 }
 
 struct Frame {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{self, Tick};
+use super::heat::Grid;
 use super::{Candle, Chart, Line, Marks};
 
 /// Where a picture is painted.
@@ -20,6 +21,19 @@ pub struct Size {
 const COLORS: [u8; super::LINES] = [36, 33, 35, 32, 34, 31];
 const UP: u8 = 32;
 const DOWN: u8 = 31;
+
+/// From cold to hot, with colours and without.
+const RAMP: [Cell; 8] = [
+    ('░', 34),
+    ('▒', 34),
+    ('▓', 34),
+    ('▓', 36),
+    ('█', 36),
+    ('█', 32),
+    ('█', 33),
+    ('█', 31),
+];
+const SHADES: &str = "░▒▓█";
 
 /// A character and its colour; 0 for none.
 type Cell = (char, u8);
@@ -42,7 +56,13 @@ pub fn terminal(chart: &Chart, size: Size) -> String {
         .max()
         .unwrap_or(0);
     let plot_width = width.saturating_sub(label + 2).max(8);
+    let mut legend = String::new();
     let cells = match &chart.marks {
+        Marks::Heat(heat) => {
+            let grid = heat.grid(chart, plot_width, height);
+            legend = heat.legend(&grid, SHADES);
+            paint_heat(&grid, plot_width, height, size.color)
+        }
         Marks::Lines(lines) => paint_lines(lines, chart.x, y_range, plot_width, height),
         Marks::Candles(candles) => {
             paint_candles(candles, chart.x, y_range, plot_width, height, size.color)
@@ -52,7 +72,7 @@ pub fn terminal(chart: &Chart, size: Size) -> String {
             paint_depth([bids, asks], chart.x, y_range, plot_width, height)
         }
     };
-    let mut text = title(chart, width, size.color);
+    let mut text = title(chart, &legend, width, size.color);
     let line_of = |value: f64| {
         let part = (value - y_range.0) / (y_range.1 - y_range.0);
         ((1.0 - part) * (height - 1) as f64).round() as usize
@@ -78,6 +98,9 @@ fn padded(chart: &Chart) -> (f64, f64) {
     if matches!(chart.marks, Marks::Bins(_) | Marks::Depth { .. }) {
         return (0.0, if high > 0.0 { high } else { 1.0 });
     }
+    if matches!(chart.marks, Marks::Heat(_)) {
+        return (low, high);
+    }
     let room = (high - low) * 0.02;
     (low - room, high + room)
 }
@@ -90,8 +113,11 @@ fn painted(text: &str, color: u8, on: bool) -> String {
     }
 }
 
-fn title(chart: &Chart, width: usize, color: bool) -> String {
+fn title(chart: &Chart, legend: &str, width: usize, color: bool) -> String {
     let mut parts: Vec<(String, u8)> = Vec::new();
+    if !legend.is_empty() {
+        parts.push((legend.to_owned(), 0));
+    }
     if let Marks::Lines(lines) = &chart.marks {
         for (i, line) in lines.iter().enumerate() {
             let mark = if lines.len() > 1 && !color {
@@ -355,6 +381,30 @@ fn paint_bins(counts: &[usize], most: f64, width: usize, height: usize) -> Vec<V
         }
     }
     cells
+}
+
+fn paint_heat(grid: &Grid, width: usize, height: usize, color: bool) -> Vec<Vec<Cell>> {
+    let cell = |column: usize, line: usize| {
+        let row = (height - 1 - line) * grid.rows / height;
+        let Some(heat) = grid.heat(column * grid.columns / width, row) else {
+            return (' ', 0);
+        };
+        let step = ((heat * RAMP.len() as f64) as usize).min(RAMP.len() - 1);
+        if color {
+            return RAMP[step];
+        }
+        let shades = SHADES.chars().count();
+        (
+            SHADES
+                .chars()
+                .nth(step * shades / RAMP.len())
+                .unwrap_or('█'),
+            0,
+        )
+    };
+    (0..height)
+        .map(|line| (0..width).map(|column| cell(column, line)).collect())
+        .collect()
 }
 
 fn paint_depth(

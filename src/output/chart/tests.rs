@@ -122,6 +122,7 @@ fn the_columns_decide_what_is_drawn() {
         Marks::Candles(_) => "candles".to_owned(),
         Marks::Bins(_) => "histogram".to_owned(),
         Marks::Depth { .. } => "depth".to_owned(),
+        Marks::Heat(_) => "heat".to_owned(),
     };
     assert_eq!(kind(&bars()), "candles");
     assert_eq!(kind(&book()), "depth");

@@ -16,7 +16,7 @@ pub(in crate::shell) struct Catalog {
     pub(in crate::shell) temporary: BTreeMap<String, Vec<String>>,
     /// Functions and macros by name.
     pub(in crate::shell) functions: BTreeMap<String, Function>,
-    /// Keywords, and whether a name of that spelling needs quotes.
+    /// Keywords in order, and whether a name of that spelling needs quotes.
     pub(in crate::shell) keywords: Vec<(String, bool)>,
     /// Names of settings.
     pub(in crate::shell) settings: Vec<String>,
@@ -27,9 +27,9 @@ pub(in crate::shell) struct Catalog {
     /// Names of saved queries.
     pub(in crate::shell) saved: Vec<String>,
     /// Columns of sources that no catalog names: calls of table functions, files.
-    pub(super) described: HashMap<String, Vec<String>>,
+    pub(in crate::shell) described: HashMap<String, Vec<String>>,
     /// Values of columns.
-    pub(super) values: HashMap<ValuesOf, Vec<String>>,
+    pub(in crate::shell) values: HashMap<ValuesOf, Vec<String>>,
 }
 
 /// A function or macro.
@@ -147,6 +147,22 @@ impl Catalog {
                 .keywords
                 .iter()
                 .any(|(word, reserved)| *reserved && word == name)
+    }
+
+    /// A keyword, and whether a name of that spelling needs quotes. `word` is in lower case.
+    pub(in crate::shell) fn keyword(&self, word: &str) -> Option<&(String, bool)> {
+        let found = self
+            .keywords
+            .binary_search_by(|(known, _)| known.as_str().cmp(word));
+        self.keywords.get(found.ok()?)
+    }
+
+    /// Whether some relation has a column of that name, which is in lower case.
+    pub(in crate::shell) fn is_column(&self, name: &str) -> bool {
+        let relations = self.temporary.values().chain(self.relations.values());
+        relations
+            .flatten()
+            .any(|column| column.eq_ignore_ascii_case(name))
     }
 
     /// The columns of a source that was described.

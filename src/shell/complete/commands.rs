@@ -2,8 +2,8 @@
 
 use super::rank::{self, Candidate};
 use super::{Completion, Names, ValuesOf};
-use crate::shell::command;
-use crate::shell::commands::{Argument, COMMANDS, entry};
+use crate::shell::commands::{Argument, commands, entry};
+use crate::shell::{command, plot};
 
 /// Completes a line that begins with a dot.
 pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completion {
@@ -11,7 +11,7 @@ pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completi
     let begin = before.len() - before.trim_start().len();
     let Some(space) = before[begin..].find(char::is_whitespace) else {
         let word = &before[begin..];
-        let commands = COMMANDS.iter().map(|entry| Candidate {
+        let commands = commands().map(|entry| Candidate {
             label: format!("{} {}", entry.name, entry.arguments)
                 .trim_end()
                 .to_owned(),
@@ -35,7 +35,10 @@ pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completi
     let given: Vec<&str> = before[arguments..].split_whitespace().collect();
     let complete = usize::from(!before.ends_with(char::is_whitespace));
     let index = given.len().saturating_sub(complete);
-    let is_query = |argument: &&Argument| matches!(argument, Argument::Query | Argument::Relations);
+    let is_relations =
+        |argument: &Argument| matches!(argument, Argument::Relations | Argument::Picture);
+    let relations = command.takes.iter().position(is_relations).unwrap_or(0);
+    let is_query = |argument: &&Argument| is_relations(argument) || **argument == Argument::Query;
     let last = command.takes.last().filter(is_query);
     match command.takes.get(index).or(last) {
         None => nothing,
@@ -55,7 +58,13 @@ pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completi
             }
             of_query(text, cursor, start, names)
         }
-        Some(Argument::Relations) if index > 0 => of_query(text, cursor, arguments, names),
+        Some(Argument::Relations | Argument::Picture) if index > relations => {
+            let mut start = arguments;
+            for word in given.iter().take(relations) {
+                start += before[start..].find(word).unwrap_or(0) + word.len();
+            }
+            of_query(text, cursor, start, names)
+        }
         Some(argument) => {
             let start = before.rfind(char::is_whitespace).map_or(0, |i| {
                 i + before[i..].chars().next().map_or(1, char::len_utf8)
@@ -103,7 +112,7 @@ fn candidates(
         Argument::Topic => {
             let (own, built_in): (Vec<_>, Vec<_>) =
                 catalog.functions.iter().partition(|(_, f)| f.own);
-            let commands = COMMANDS.iter().map(|entry| entry.name);
+            let commands = commands().map(|entry| entry.name);
             let functions = own
                 .into_iter()
                 .chain(built_in)
@@ -131,6 +140,12 @@ fn candidates(
         Argument::Relations => {
             let words = ["from", "select", "with"];
             plain(catalog.names().chain(words).collect())
+        }
+        Argument::Picture => {
+            let kinds = plot::kinds().chain(["--as", "--to"].map(str::to_owned));
+            let words = ["from", "select", "with"];
+            let names = catalog.names().chain(words).map(Candidate::plain);
+            names.chain(kinds.map(Candidate::plain)).collect()
         }
         Argument::Text | Argument::Query => Vec::new(),
     };

@@ -130,6 +130,11 @@ impl Librarian {
         while self.catalog.keywords.is_empty() && self.take(wait.saturating_sub(start.elapsed())) {}
     }
 
+    /// Takes in what has been found out, without waiting.
+    pub(in crate::shell) fn listen(&mut self) {
+        self.take(Duration::ZERO);
+    }
+
     /// Finds out the columns of a source, if that takes no longer than `wait`.
     pub(in crate::shell) fn columns(&mut self, source: &str, wait: Duration) {
         self.ask(Question::Columns(source.to_owned()));

@@ -5,24 +5,30 @@
 
 mod around;
 mod catalog;
+mod clause;
 mod commands;
 mod files;
 mod librarian;
 mod place;
 mod rank;
 mod scope;
+mod select;
 #[cfg(test)]
 mod tests;
+mod text;
 mod word;
 mod words;
 
 use crate::query::{Open, open_at_end};
 
 use around::Around;
-use place::{Place, Text};
+use place::Place;
 use scope::Scope;
+use text::Text;
 use word::{Word, in_line_comment, last_statement, statement_end};
 
+#[cfg(test)]
+pub(super) use catalog::Function;
 pub(super) use catalog::{Catalog, ValuesOf, relations};
 pub(super) use files::paths;
 pub(super) use librarian::Librarian;
@@ -178,7 +184,7 @@ impl Job<'_> {
 
     /// What a text in quotes may be.
     fn texts(&mut self) -> Vec<Candidate> {
-        match place::text(self.around, self.scope, self.names.catalog) {
+        match text::text(self.around, self.scope, self.names.catalog) {
             Text::Anything => Vec::new(),
             Text::Path => {
                 let files = (self.names.files)(self.word.text).into_iter();
@@ -375,7 +381,7 @@ impl Job<'_> {
             } else {
                 usize::MAX
             };
-            let text = place::text(self.around, self.scope, self.names.catalog);
+            let text = text::text(self.around, self.scope, self.names.catalog);
             all.extend(self.values(text, limit));
         }
         all.extend(self.arguments(true));
@@ -424,7 +430,7 @@ impl Job<'_> {
         if self.word.quote.is_some() {
             return Vec::new();
         }
-        let parameters = place::parameters(self.around, self.names.catalog);
+        let parameters = text::parameters(self.around, self.names.catalog);
         let called = self
             .around
             .openers()

@@ -140,7 +140,7 @@ fn at(text: &str) -> Vec<String> {
 }
 
 /// A cursor and the first candidates there, `|` between them; nothing for no candidate at all.
-const POSITIONS: [(&str, &str); 148] = [
+const POSITIONS: [(&str, &str); 161] = [
     // The beginning of a statement.
     ("¦", "select|from|with"),
     ("sel¦", "select"),
@@ -355,6 +355,19 @@ const POSITIONS: [(&str, &str); 148] = [
     ),
     (".tail trades BTCU¦", "BTCUSDT|BTCUSD"),
     (".book ETHU¦", "ETHUSDT"),
+    (".candles ETHU¦", "ETHUSDT"),
+    (".symbol ETHU¦", "ETHUSDT"),
+    (".range le¦", "left"),
+    (".keys v¦", "vi"),
+    (".color l¦", "light"),
+    (".plot tr¦", "trades|trades_reported"),
+    (".plot hea¦", "heat"),
+    (".lineage tr¦", "trades|trades_reported"),
+    (".export a.csv tr¦", "trades|trades_reported"),
+    (".export a.csv from trades where symb¦", "symbol"),
+    (".explain from trades where symb¦", "symbol"),
+    (".import tr¦", "trades.parquet"),
+    (".copy mark¦", "markdown"),
     (".param set d¦", "day"),
     (".run mo¦", "morning"),
     (".read tr¦", "trades.parquet"),
