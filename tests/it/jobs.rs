@@ -59,7 +59,7 @@ fn a_job_does_what_the_flags_do_and_several_stand_in_a_file() {
 
 #[test]
 fn what_is_not_understood_names_file_and_line_and_nothing_is_loaded() {
-    let db = Db::new();
+    let db = Db::none();
     prices(&db);
     let good = "[[load]]\nfiles = [\"a.csv\"]\ninto = \"my_prices\"\n";
     for (bad, named) in [
