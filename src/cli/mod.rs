@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod export;
 mod fetch;
+mod help;
 mod history;
 mod import;
 mod job;
@@ -43,7 +44,7 @@ use crate::{query, store};
 /// A market database in one binary.
 #[derive(Debug, Parser)]
 #[command(
-    name = "mdb",
+    name = "mdb", disable_help_subcommand = true,
     version, about, long_about = None, after_help = "Without a command: the shell.\n\nExamples:\n  mdb demo\n  mdb stream VENUE BTCUSDT,ETHUSDT\n  mdb sql \"FROM latest\"\n  mdb --db /data/market"
 )]
 struct Cli {
@@ -106,6 +107,8 @@ enum Command {
     Demo(demo::Args),
     /// Print what makes a shell of the system complete mdb's commands
     Completions(completions::Args),
+    /// Tell of a command, or of the macros for queries
+    Help(help::Args),
 }
 
 /// Exit code after Ctrl-C: 128 + SIGINT.
@@ -127,9 +130,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
     let result = match &cli.command {
-        // It needs no database, and no settings.
+        // They need no database, and no settings.
         Some(Command::Completions(args)) => {
             completions::print(args, &mut Cli::command()).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Command::Help(args)) => {
+            help::print(args, &cli.db, &mut Cli::command()).map(|()| ExitCode::SUCCESS)
         }
         _ => settings(&cli).and_then(|settings| run(cli.command, &settings)),
     };
@@ -195,7 +201,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Replay(args)) => replay::run(*args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
         // Done before there were settings.
-        Some(Command::Completions(_)) => Ok(Outcome::Done),
+        Some(Command::Completions(_) | Command::Help(_)) => Ok(Outcome::Done),
     }?;
     Ok(match outcome {
         Outcome::Done => ExitCode::SUCCESS,

@@ -472,6 +472,26 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn help_tells_of_commands_and_of_macros() {
+    let db = Db::none();
+    let help = |topic: &[&str]| db.run([&["help"], topic].concat()).ok().stdout;
+    assert_eq!(help(&[]), db.run(["-h"]).ok().stdout);
+    assert_eq!(help(&["seal"]), db.run(["seal", "--help"]).ok().stdout);
+    let all = help(&["macros"]);
+    for line in [
+        "vwap(sym, \"from\" := NULL, \"to\" := NULL)\n",
+        "    The volume-weighted average price of all trades in a time\n",
+    ] {
+        assert!(all.contains(line), "{line} is not in\n{all}");
+    }
+    let one = help(&["vwap"]);
+    assert!(one.contains("\nExample: FROM vwap('BTCUSDT'"), "{one}");
+    db.run(["help", "nothing"])
+        .fails_naming(&["nothing", "mdb help macros"]);
+    assert!(!db.dir().exists(), "it needs no database");
+}
+
+#[test]
 fn load_ends_with_a_summary_of_stable_labels() {
     let db = Db::new();
     let capture = synthetic::capture(42, 3_000);
