@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 
 use super::{INTERRUPTED, history, session};
 use crate::config::Settings;
-use crate::output::{Format, Layout};
+use crate::output::{Format, Layout, WholeFile};
 use crate::query::{Rows, Session, Source, Types};
-use crate::shell::{self, Failure, Printer, WholeFile};
+use crate::shell::{self, Failure, Printer};
 use crate::sqltree::SqlTree;
 use crate::venues;
 

@@ -1,5 +1,5 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
-//! on a thread of their own: at most two thirds of the time, and a quarter while the capture is hard pressed.
+//! on a thread of their own: at most five sixths of the time, and a quarter while the capture is hard pressed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -21,6 +21,7 @@ mod text;
 mod texts;
 mod time;
 mod types;
+mod whole_file;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -38,6 +39,7 @@ pub use parquet_file::Annotated;
 pub(crate) use table::{cut, grouped, marked_table, printable};
 pub use texts::texts;
 pub use types::{is_number, type_name};
+pub use whole_file::WholeFile;
 
 /// How a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -31,7 +31,6 @@ mod terminal;
 mod transfer;
 mod usage;
 mod watch;
-mod whole_file;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::rc::Rc;
@@ -53,7 +52,6 @@ pub use queries::parameter;
 pub use script::{Failure, Outcome, Printer};
 pub use status::{VENUES, show as show_status};
 pub use terminal::{layout, stdout};
-pub use whole_file::WholeFile;
 
 /// Finds the venues that can be captured, each with what it is; or says why that cannot be.
 pub type Venues = Rc<dyn Fn() -> Result<Vec<(String, String)>, String>>;

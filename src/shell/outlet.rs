@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::command::unquoted;
-use super::whole_file::WholeFile;
-use crate::output::Format;
+use crate::output::{Format, WholeFile};
 
 /// Bytes gathered for one write.
 const BUFFER_BYTES: usize = 1 << 16;

@@ -26,10 +26,10 @@ const OPS: &str = "
         blake3 VARCHAR NOT NULL);
     -- Of rows loaded from a vendor's file: no raw message can make them again.
     ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS loaded BOOLEAN DEFAULT false;
-    -- Lake files about to get their names: what the manifest does not name of them after a crash is swept.
-    CREATE TABLE IF NOT EXISTS ops.incoming (path VARCHAR NOT NULL);
     -- The version of the lake that a file is part of from.
     ALTER TABLE ops.manifest ADD COLUMN IF NOT EXISTS added UBIGINT DEFAULT 0;
+    -- Lake files about to get their names: what the manifest does not name of them after a crash is swept.
+    CREATE TABLE IF NOT EXISTS ops.incoming (path VARCHAR NOT NULL);
     -- Lake files that others have taken the place of, or that were dropped, with their row of the manifest and the version
     -- that is without them: removed once nobody can be reading them, and no version that is kept has them.
     CREATE TABLE IF NOT EXISTS ops.outgoing (path VARCHAR NOT NULL);

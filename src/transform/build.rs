@@ -2,8 +2,8 @@
 //! exactly once whatever happens.
 //!
 //! An incremental mart is made anew in the windows in which rows have come or gone, however late. Its SELECT is run with
-//! every relation that it reads shadowed by a CTE of that name which holds those windows only; rows that come out
-//! different take the place of those that were there. What it changed waits in `ops.model_pending` for the marts that
+//! every relation that it reads shadowed by a CTE of that name which holds those windows only, and what comes out
+//! takes the place of all rows that were there. What it changed waits in `ops.model_pending` for the marts that
 //! read it.
 
 use std::collections::BTreeSet;

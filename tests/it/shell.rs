@@ -8,9 +8,8 @@ use rustix::process::Signal;
 use crate::harness::{Db, Live, poll};
 use crate::live_run::{Market, SPOT, await_true, end, hurry, sample};
 use crate::pty::Terminal;
-use crate::synthetic::{self, SYMBOL, VENUE, load};
-
-const WIDTHS: [u16; 2] = [80, 140];
+use crate::synthetic::{SYMBOL, VENUE};
+use crate::terminal::{WIDTHS, filled};
 
 /// Colours wanted, and nothing of the person running the tests.
 const COLORS: [(&str, &str); 5] = [
@@ -20,13 +19,6 @@ const COLORS: [(&str, &str); 5] = [
     ("SSH_CONNECTION", ""),
     ("SSH_TTY", ""),
 ];
-
-fn filled() -> Db {
-    let db = Db::new();
-    let file = db.write("capture.txt", &synthetic::capture(7, 3_000).bytes());
-    load(&db, &file).ok();
-    db
-}
 
 fn seen(terminal: &Terminal, name: &str, columns: u16) {
     insta::assert_snapshot!(format!("{name}-{columns}"), terminal.text());

@@ -6,10 +6,10 @@ use crate::harness::{Db, Live, poll};
 use crate::pty::Terminal;
 use crate::synthetic::{self, SYMBOL, VENUE, load};
 
-const WIDTHS: [u16; 2] = [80, 140];
+pub(crate) const WIDTHS: [u16; 2] = [80, 140];
 
 /// A database with a little in it.
-fn filled() -> Db {
+pub(crate) fn filled() -> Db {
     let db = Db::new();
     let file = db.write("capture.txt", &synthetic::capture(7, 3_000).bytes());
     load(&db, &file).ok();
