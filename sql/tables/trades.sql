@@ -3,7 +3,6 @@
 -- @key venue, symbol, trade_id
 -- @voided_by trade_corrections
 -- @delta seq, ts, recv_ts, trade_id
--- @plain price
 CREATE TABLE IF NOT EXISTS hot.trades (
     seq        UBIGINT NOT NULL,      -- raw message this row was made from
     venue      VARCHAR NOT NULL,      -- venue folder's name, e.g. 'binance_spot'
