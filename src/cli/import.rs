@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::load::hint_at_marts;
 use super::progress::{bar, grouped};
 use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
@@ -206,6 +207,7 @@ pub(super) fn run(
     } else {
         Ok(())
     };
+    hint_at_marts(total.new);
     drop(serving);
     let closed = store.close();
     // What went wrong first is what to tell; what follows from it is not.

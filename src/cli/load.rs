@@ -1,6 +1,6 @@
 //! `mdb load`: files into the database.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +81,7 @@ fn captures(args: &Args, venue: &str, settings: &Settings) -> anyhow::Result<Out
         }
     }
     let summed = summary(&total, start.elapsed().as_secs_f64());
+    hint_at_marts(total.messages);
     drop(serving);
     let closed = store.close();
     // What went wrong first is what to tell; what follows from it is not.
@@ -92,6 +93,18 @@ fn captures(args: &Args, venue: &str, settings: &Settings) -> anyhow::Result<Out
     closed?;
     summed?;
     Ok(outcome(&stop))
+}
+
+/// Tells a person what is left to do once rows have come.
+pub(super) fn hint_at_marts(rows: u64) {
+    let stderr = std::io::stderr();
+    if rows > 0 && stderr.is_terminal() {
+        // Nobody is left to be told.
+        let _ = writeln!(
+            &stderr,
+            "marts are as they were: `mdb build` brings them up to date"
+        );
+    }
 }
 
 /// Loads one capture, with a progress bar.

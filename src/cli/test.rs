@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::progress::bar;
 use super::{models, sql};
 use crate::config::Settings;
+use crate::engine::testing::Verdict;
 use crate::output::Format;
 use crate::query::Session;
 use crate::sqltree::{Severity, SqlTree};
@@ -32,14 +33,6 @@ pub(super) struct Args {
     /// How it is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     format: Format,
-}
-
-/// What came of a test.
-struct Verdict {
-    state: &'static str,
-    rows: Option<String>,
-    what: Option<String>,
-    seconds: f64,
 }
 
 /// Runs `mdb test`.
@@ -118,7 +111,7 @@ fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
                             Some((at, tests.get(at)?))
                         })
                     {
-                        done.push((at, run_one(&mut session, test)));
+                        done.push((at, Verdict::of(test, &mut session)));
                         bar.inc(1);
                     }
                     done
@@ -138,44 +131,22 @@ fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
     Ok(verdicts.into_iter().map(|(_, verdict)| verdict).collect())
 }
 
-fn run_one(session: &mut Session, test: &Test) -> Verdict {
-    let start = Instant::now();
-    let failing = format!(
-        "SELECT count(*)::VARCHAR, any_value(t)::VARCHAR FROM ({}) t",
-        test.sql
-    );
-    let answer = session.strings(&failing);
-    let seconds = start.elapsed().as_secs_f64();
-    let (state, rows, what) = match answer {
-        Err(error) => ("broken", None, Some(error.to_string())),
-        Ok(rows) => match rows.into_iter().next().unwrap_or_default().as_slice() {
-            [Some(none), _] if none == "0" => ("ok", Some(none.clone()), None),
-            [rows, sample] => ("failed", rows.clone(), sample.clone()),
-            _ => ("broken", None, Some("no answer".to_owned())),
-        },
-    };
-    Verdict {
-        state,
-        rows,
-        what,
-        seconds,
-    }
-}
-
 /// The verdicts as a query, so that they come out in any format.
 fn table(tests: &[Test], verdicts: &[Verdict]) -> String {
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let rows = tests.iter().zip(verdicts).map(|(test, verdict)| {
-        let what = verdict.what.as_deref().map_or("NULL".to_owned(), text);
+        let what = verdict.example.as_deref().map_or("NULL".to_owned(), text);
         format!(
             "({}, {}, {}, {}, {}::BIGINT, {:.3}, {}, {})",
             text(&test.of),
             text(&test.text),
             text(verdict.state),
             text(test.severity.name()),
-            verdict.rows.as_deref().unwrap_or("NULL"),
-            verdict.seconds,
-            text(&format!("{}:{}", test.file, test.line)),
+            verdict
+                .rows
+                .map_or("NULL".to_owned(), |rows| rows.to_string()),
+            verdict.took.as_secs_f64(),
+            text(&test.place()),
             what,
         )
     });

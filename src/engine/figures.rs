@@ -40,6 +40,8 @@ struct Inner {
     /// Moments and the messages written until then.
     window: std::collections::VecDeque<(Instant, u64)>,
     problem: Option<String>,
+    /// A line on each data test that fails.
+    failing: Vec<String>,
     holes: Holes,
 }
 
@@ -58,6 +60,7 @@ impl Figures {
                 connections: Vec::new(),
                 window: std::collections::VecDeque::new(),
                 problem: None,
+                failing: Vec::new(),
                 holes: Holes::default(),
             }),
             seen,
@@ -169,6 +172,11 @@ impl Figures {
         self.inner().problem = problem;
     }
 
+    /// Which data tests fail, a line on each.
+    pub(super) fn set_failing(&self, failing: Vec<String>) {
+        self.inner().failing = failing;
+    }
+
     /// What was written.
     pub fn written(&self) -> Written {
         self.inner().written.clone()
@@ -231,6 +239,7 @@ impl Figures {
                 "gaps": inner.written.gaps,
                 "dead_letters": inner.written.dead_letters,
                 "configuration": inner.problem.as_deref().unwrap_or("good"),
+                "failing_tests": inner.failing,
             },
             "feeds": feeds,
             "symbols": symbols,

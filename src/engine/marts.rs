@@ -1,15 +1,19 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
-//! on a thread of their own: at most five sixths of the time, and a quarter while the capture is hard pressed.
+//! on a thread of their own: at most five sixths of the time, and a quarter while the capture is hard pressed. What has
+//! changed is tested after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::figures::Figures;
+use super::testing::Tests;
 use crate::model::{BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::sqltree::SqlTree;
-use crate::store::Written;
-use crate::transform::build::{Builder, Request};
+use crate::store::{Readers, Written};
+use crate::transform::build::{Builder, How, Request};
 use crate::transform::{Error, Result};
 
 /// From the start of one build to the start of the next one at least.
@@ -25,6 +29,7 @@ const BEHIND: u64 = 4_096;
 #[derive(Clone, Default)]
 pub(super) struct Marts {
     shared: Arc<Shared>,
+    tests: Tests,
 }
 
 #[derive(Default)]
@@ -58,11 +63,11 @@ enum AtWork {
     Everything,
 }
 
-/// What the next build is to look at.
-enum Due {
+/// What the next build, or test, is to look at.
+pub(super) enum Due {
     /// Everything: nothing is known of what was before.
     Everything,
-    /// Tables that have got rows since the last build.
+    /// Relations that have changed since the last one: tables for builds, marts too for tests.
     Tables(BTreeSet<String>),
 }
 
@@ -73,7 +78,7 @@ impl Default for Due {
 }
 
 impl Due {
-    fn is_something(&self) -> bool {
+    pub(super) fn is_something(&self) -> bool {
         !matches!(self, Self::Tables(tables) if tables.is_empty())
     }
 }
@@ -122,6 +127,7 @@ impl Marts {
         self.shared.stop.store(false, Ordering::Relaxed);
         let mut state = self.state();
         if tree.is_some() {
+            self.tests.set(tree.clone());
             state.tree = tree;
         }
         state.due = Due::Everything;
@@ -143,8 +149,22 @@ impl Marts {
         self.shared.changed.notify_all();
     }
 
+    /// Builds until it is ended, and tests beside that.
+    pub(super) fn run(&self, builder: Builder, readers: &Readers, figures: &Figures) {
+        thread::scope(|scope| {
+            let tests = thread::Builder::new()
+                .name("tests".to_owned())
+                .spawn_scoped(scope, || self.tests.run(readers, figures));
+            if let Err(error) = tests {
+                tracing::error!("nothing is tested: cannot start a thread: {error}");
+            }
+            self.keep(builder);
+            self.tests.end();
+        });
+    }
+
     /// Builds until it is ended. What is wrong with a mart is told once.
-    pub(super) fn run(&self, mut builder: Builder) {
+    fn keep(&self, mut builder: Builder) {
         let mut told = BTreeMap::new();
         let mut next = Instant::now();
         while let Some((request, tree)) = self.wait(next) {
@@ -168,23 +188,38 @@ impl Marts {
         request: &Request,
         told: &mut BTreeMap<String, String>,
     ) -> Result<()> {
+        let mut changed = request.tables.clone();
         let built = builder.build(request, &self.shared.stop, &mut |built| {
-            for warning in &built.warnings {
-                tracing::warn!("{warning}");
+            let error = built.error.map(|error| error.to_string());
+            if error.is_none() && built.how != How::Nothing {
+                changed
+                    .as_mut()
+                    .map(|changed| changed.insert(built.model.to_lowercase()));
             }
-            match built.error.map(|error| error.to_string()) {
-                None => drop(told.remove(&built.model)),
-                Some(error) if told.get(&built.model) == Some(&error) => {}
-                Some(error) => {
-                    tracing::error!("{error}; {} stays as it was", built.model);
-                    told.insert(built.model, error);
-                }
+            let problem = error
+                .clone()
+                .or_else(|| (!built.warnings.is_empty()).then(|| built.warnings.join("; ")));
+            if built.how == How::Nothing && error.is_none()
+                || told.get(&built.model) == problem.as_ref()
+            {
+                return;
             }
+            match (&error, &problem) {
+                (Some(error), _) => tracing::error!("{error}; {} stays as it was", built.model),
+                (None, Some(warnings)) => tracing::warn!("{warnings}"),
+                (None, None) => {}
+            }
+            match problem {
+                Some(problem) => told.insert(built.model, problem),
+                None => told.remove(&built.model),
+            };
         });
         if built.is_err() {
             // What it was to look at is not done.
             self.state().due = Due::Everything;
         }
+        self.tests
+            .changed(changed.map_or(Due::Everything, Due::Tables));
         built
     }
 

@@ -135,8 +135,9 @@ impl Process {
                 source,
             };
             let building = builder.map(|builder| {
-                let marts = marts.clone();
-                let run = move || marts.run(builder);
+                let (marts, readers, figures) =
+                    (marts.clone(), Arc::clone(&readers), self.figures());
+                let run = move || marts.run(builder, &readers, &figures);
                 thread::Builder::new()
                     .name("marts".to_owned())
                     .spawn_scoped(scope, run)

@@ -54,7 +54,7 @@ pub use functions::PROBLEM;
 pub use import::{ColumnCase, Drift, IfExists, Import, Imported, Plan, Shape};
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};
-pub use models::{Kind, Model, Models};
+pub use models::{Kind, Model, Models, TestFile};
 pub use news::{Mark, Modeler, News, Source};
 pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};

@@ -81,6 +81,10 @@ const OPS: &str = "
         rows UBIGINT NOT NULL, first_seq UBIGINT, last_seq UBIGINT, late_by INTERVAL NOT NULL, corrected BOOLEAN NOT NULL);
     -- What each relation is made from, and by which file.
     CREATE TABLE IF NOT EXISTS ops.lineage (name VARCHAR NOT NULL, kind VARCHAR NOT NULL, upstream VARCHAR, made_by VARCHAR);
+    -- What came of the data tests, as a capture last ran each; `of` is the relation, or the test's own file.
+    CREATE TABLE IF NOT EXISTS ops.tests (
+        of VARCHAR NOT NULL, test VARCHAR NOT NULL, declared_in VARCHAR NOT NULL, severity VARCHAR NOT NULL,
+        state VARCHAR NOT NULL, failing_rows UBIGINT, example VARCHAR, ran_at TIMESTAMP_NS NOT NULL, took_ms DOUBLE NOT NULL);
     -- The first UTC date of which a table's rows were kept when older ones were dropped.
     CREATE TABLE IF NOT EXISTS ops.retained (table_name VARCHAR NOT NULL, first_kept DATE NOT NULL);
     -- How old the newest row of a channel may be; NULL is any venue or channel, and the most specific row counts.

@@ -23,8 +23,17 @@ pub struct Test {
     pub lines_before: Option<usize>,
     /// One SELECT of the rows that fail.
     pub sql: String,
+    /// Whether the time that passes changes what comes of it.
+    pub by_clock: bool,
     /// What is true of a row that fails, if that can be told of each row alone.
     pub(super) condition: Option<String>,
+}
+
+impl Test {
+    /// Where it is declared.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
 }
 
 /// All tests that the tree declares, of tables, views and marts and in files of their own. `now` is what freshness is
@@ -40,7 +49,13 @@ pub fn all(tree: &SqlTree, now: Timestamp) -> Vec<Test> {
             }
         }
     }
-    tests.extend(tree.folder("tests").map(|file| Test {
+    tests.extend(tree.folder("tests").map(of_file));
+    tests
+}
+
+/// The test that a file of its own is.
+pub(super) fn of_file(file: &SqlFile) -> Test {
+    Test {
         of: file.name.clone(),
         text: file.header.description.clone(),
         severity: file.header.severity,
@@ -51,9 +66,9 @@ pub fn all(tree: &SqlTree, now: Timestamp) -> Vec<Test> {
             "SELECT * FROM (\n{}\n)",
             file.text.trim_end().trim_end_matches(';')
         ),
+        by_clock: false,
         condition: None,
-    }));
-    tests
+    }
 }
 
 /// A declared test of the rows of `relation`.
@@ -73,6 +88,7 @@ pub(super) fn declared(
         line: check.line,
         lines_before: None,
         sql,
+        by_clock: matches!(check.kind, Kind::Freshness(_)),
         condition,
     }
 }

@@ -151,7 +151,7 @@ impl Work<'_> {
             built.made =
                 self.execute_file(&format!("INSERT INTO {mart} BY NAME {}", built.ran))? as u64;
             self.check(&mart, built)?;
-            return Ok(());
+            return self.check_files(built);
         };
         let days = self.days()?;
         let all = windows::everything(&days, window).from(kept_ns.unwrap_or(i64::MIN));
@@ -238,38 +238,62 @@ impl Work<'_> {
             |row| (0..asked.len()).map(|i| row.get::<_, u64>(i)).collect(),
         )?;
         let counts: Vec<u64> = counts.into_iter().next().unwrap_or_default();
-        let sample = |sql: &str| -> Result<String> {
-            let one = format!("SELECT t::VARCHAR FROM ({sql}) t LIMIT 1");
-            let one = self.rows_once(&one, |row| row.get(0))?;
-            Ok(one.into_iter().next().unwrap_or_default())
-        };
         if counts[1..first].iter().any(|&keys| keys > 0) {
             return Err(Error::TwoRows {
                 file: self.model.file.origin.clone(),
                 key: header.key.join(", "),
-                sample: sample(&checks::double(relation, &header.key))?,
+                sample: self.sample(&checks::double(relation, &header.key))?,
             });
         }
         for (test, &rows) in tests.iter().zip(&counts[first..]) {
-            if rows == 0 {
-                continue;
-            }
-            let sample = sample(&test.sql)?;
-            if test.severity == Severity::Error {
-                return Err(Error::Test {
-                    file: test.file.clone(),
-                    line: test.line,
-                    test: test.text.clone(),
-                    rows,
-                    sample,
-                });
-            }
-            built.warnings.push(format!(
-                "{}:{}: the test `{}` fails for {rows} of the rows that were made, e.g. {sample}",
-                test.file, test.line, test.text
-            ));
+            self.judge(test, rows, built)?;
         }
         Ok(counts[0])
+    }
+
+    /// Runs the tests in files of their own that read this mart, which is made anew as a whole, and none after it.
+    fn check_files(&self, built: &mut Built) -> Result<()> {
+        for test in self.modeler.models.tests_after(self.model) {
+            let test = checks::of_file(&test.file);
+            let count = format!("SELECT count(*) FROM ({})", test.sql);
+            let rows = self
+                .modeler
+                .conn
+                .prepare(&count)
+                .and_then(|mut s| s.query_row([], |row| row.get(0)))
+                .map_err(|error| Error::Store(in_file(&test.file, 1, &error)))?;
+            self.judge(&test, rows, built)?;
+        }
+        Ok(())
+    }
+
+    /// A test that fails is an error or a warning.
+    fn judge(&self, test: &checks::Test, rows: u64, built: &mut Built) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let sample = self.sample(&test.sql)?;
+        if test.severity == Severity::Error {
+            return Err(Error::Test {
+                file: test.file.clone(),
+                line: test.line,
+                test: test.text.clone(),
+                rows,
+                sample,
+            });
+        }
+        built.warnings.push(format!(
+            "{}:{}: the test `{}` fails for {rows} of the rows that were made, e.g. {sample}",
+            test.file, test.line, test.text
+        ));
+        Ok(())
+    }
+
+    /// A row of a query as text.
+    fn sample(&self, sql: &str) -> Result<String> {
+        let one = format!("SELECT t::VARCHAR FROM ({sql}) t LIMIT 1");
+        let one = self.rows_once(&one, |row| row.get(0))?;
+        Ok(one.into_iter().next().unwrap_or_default())
     }
 
     /// An error of DuckDB's as one of the line that declares a test, if a test is what it cannot make sense of. Asked

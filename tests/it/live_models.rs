@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::harness::{Db, Live};
-use crate::live_run::{Market, SPOT, await_true, await_value, end, hurry, sample, wait};
+use crate::live_run::{Market, SPOT, await_true, await_value, end, hurry, sample, status, wait};
 
 const COUNTS: &str = "-- Trades of each second.\n-- @materialize incremental\n-- @key symbol, ts\n-- @time ts\n-- @window 1 second\n\
                       SELECT symbol, bucket_start(ts, '1 second') AS ts, count(*) AS n FROM trades GROUP BY ALL\n";
@@ -78,6 +78,26 @@ fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
         &db,
         "SELECT count(*) = 0 FROM ops.models WHERE name = 'fails'",
     );
+
+    // A data test in a file of its own: run when what it reads has changed, told while it fails.
+    let tests = db.dir().join("sql/tests");
+    fs::create_dir_all(&tests).unwrap();
+    let bounded = |limit: u64| {
+        format!(
+            "-- There are few trades.\nSELECT sum(n) AS n FROM counts HAVING sum(n) > {limit}\n"
+        )
+    };
+    fs::write(tests.join("few.sql"), bounded(20)).unwrap();
+    let state = "SELECT state || ' ' || severity FROM ops.tests WHERE of = 'few'";
+    await_value(&db, state, "failed error");
+    let status = status(&db);
+    let failing = &status["capture"]["failing_tests"][0];
+    assert!(
+        failing.as_str().unwrap().contains("few.sql:1: the test"),
+        "{status}"
+    );
+    fs::write(tests.join("few.sql"), bounded(1_000_000_000)).unwrap();
+    await_value(&db, state, "ok error");
 
     let all = market.clean("trades");
     await_true(

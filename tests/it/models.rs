@@ -734,6 +734,36 @@ fn a_test_that_fails_keeps_the_mart_as_it_was() {
     );
     db.run(["build", "counts"]).ok();
     assert_eq!(db.sql("SELECT n FROM counts ORDER BY ts"), [["3"], ["1"]]);
+
+    // A mart that is made as a whole: a test in a file of its own, which reads it last of all, through a macro.
+    write_sql(
+        &db,
+        "marts/days.sql",
+        "-- D.\n-- @materialize full\nSELECT sum(n) AS n FROM counts",
+    );
+    write_sql(
+        &db,
+        "macros/busy.sql",
+        "-- B.\nCREATE OR REPLACE MACRO busy(least) AS TABLE SELECT n FROM days WHERE n > least",
+    );
+    let test = |severity: &str, limit: u64| {
+        let text = format!(
+            "-- Few.\n-- @severity {severity}\nSELECT n FROM busy({limit}) WHERE (SELECT count(*) FROM counts) > 0"
+        );
+        write_sql(&db, "tests/few.sql", &text);
+    };
+    test("error", 4);
+    db.run(["build", "days"]).ok();
+    assert_eq!(db.sql("SELECT n FROM days"), [["4"]]);
+    trades(&db, "c", &day(&[(80, 5, "1")]));
+    db.run(["build"])
+        .exits(1)
+        .says(&["few.sql:1", "e.g. {'n': 5}", "nothing was changed"]);
+    assert_eq!(db.sql("SELECT n FROM days"), [["4"]]);
+    assert_eq!(db.sql("SELECT sum(n) FROM counts"), [["5"]]);
+    test("warn", 4);
+    db.run(["build"]).ok().says(&["warning: ", "few.sql:1"]);
+    assert_eq!(db.sql("SELECT n FROM days"), [["5"]]);
 }
 
 #[test]

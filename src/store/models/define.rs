@@ -8,7 +8,6 @@ use duckdb::{Connection, params};
 use super::super::catalog::Catalog;
 use super::super::error::{Doing, Error, Result, in_file};
 use super::super::schema::comment;
-use super::reads::Reads;
 use super::{Kind, Model, Models, Step, canonical, refused};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES};
 use crate::sqltree::{SqlFile, SqlTree};
@@ -149,7 +148,7 @@ pub(in super::super) fn define(
     let (mut stale, mut macros) = (BTreeSet::new(), Vec::new());
     for step in &models.steps {
         let upstream = match step {
-            Step::Model(at) => &models.models[*at].upstream,
+            Step::Model(at) => &models.all[*at].upstream,
             Step::Macro(of) => &of.upstream,
         };
         let waits = upstream.iter().any(|name| stale.contains(name));
@@ -162,7 +161,7 @@ pub(in super::super) fn define(
                 macros.push(file);
             }
             Step::Model(at) => {
-                let model = &models.models[*at];
+                let model = &models.all[*at];
                 if waits || !define_model(conn, model, models, catalog, &mut there)? {
                     stale.insert(model.name.to_lowercase());
                 }
@@ -428,11 +427,11 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
             edge(&table.name, "table", Some(voider), "@voided_by");
         }
     }
-    for test in tree.folder("tests") {
-        // One that cannot be parsed fails when it is run.
-        let reads = Reads::of(conn, &test.origin, &test.text).unwrap_or_default();
-        for upstream in reads.relations.keys() {
-            edge(&test.name, "test", Some(upstream), &test.origin);
+    for test in &models.tests {
+        for upstream in &test.upstream {
+            let upstream =
+                canonical(catalog, upstream).map_or(upstream.as_str(), |t| t.name.as_str());
+            edge(&test.file.name, "test", Some(upstream), &test.file.origin);
         }
     }
     for venue in tree.subfolders("venues") {

@@ -18,15 +18,25 @@ use reads::Reads;
 #[derive(Debug, Default)]
 pub struct Models {
     /// Each after those that it is made from.
-    models: Vec<Model>,
+    all: Vec<Model>,
     /// In which order models and macros are defined.
     steps: Vec<Step>,
+    tests: Vec<TestFile>,
+}
+
+/// A data test in a file of its own.
+#[derive(Debug)]
+pub struct TestFile {
+    /// The file.
+    pub file: SqlFile,
+    /// The models and canonical tables that it reads, itself or through macros.
+    pub upstream: BTreeSet<String>,
 }
 
 /// What is defined next.
 #[derive(Debug)]
 enum Step {
-    /// The model of this place in `models`.
+    /// The model of this place in `all`.
     Model(usize),
     /// A macro.
     Macro(Box<Macro>),
@@ -128,11 +138,11 @@ impl Models {
             let definition = graph.definition(node, &definitions);
             definitions.insert(node, definition.clone());
             let Found { file, kind, .. } = &found[node];
-            let (file, upstream) = ((*file).clone(), graph.upstream(node));
+            let (file, upstream) = ((*file).clone(), graph.upstream_of(&found[node].reads));
             match kind {
                 Some(kind) => {
-                    models.steps.push(Step::Model(models.models.len()));
-                    models.models.push(Model {
+                    models.steps.push(Step::Model(models.all.len()));
+                    models.all.push(Model {
                         name: file.name.clone(),
                         file,
                         kind: kind.clone(),
@@ -145,17 +155,37 @@ impl Models {
                     .push(Step::Macro(Box::new(Macro { file, upstream }))),
             }
         }
+        for file in tree.folder("tests") {
+            // One that cannot be parsed fails when it is run.
+            let reads = Reads::of(conn, &file.origin, &file.text).unwrap_or_default();
+            models.tests.push(TestFile {
+                file: file.clone(),
+                upstream: graph.upstream_of(&reads),
+            });
+        }
         Ok(models)
+    }
+
+    /// The tests that a mart completes what they read of: it is the last one that they read.
+    pub fn tests_after<'a>(&'a self, mart: &'a Model) -> impl Iterator<Item = &'a TestFile> {
+        self.tests.iter().filter(move |test| {
+            let read = self.stored(&test.upstream);
+            let last = self
+                .iter()
+                .filter(|model| model.is_mart() && read.contains(&model.name.to_lowercase()))
+                .last();
+            last.is_some_and(|last| last.name == mart.name)
+        })
     }
 
     /// All of them, each after those it is made from.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
-        self.models.iter()
+        self.all.iter()
     }
 
     /// A model by name.
     pub fn get(&self, name: &str) -> Option<&Model> {
-        self.models
+        self.all
             .iter()
             .find(|model| model.name.eq_ignore_ascii_case(name))
     }
@@ -296,10 +326,9 @@ impl<'a> Graph<'a> {
             || canonical(self.catalog, name).is_some()
     }
 
-    /// What a node mentions itself, each with the line. Of a macro's arguments, texts that are names of relations count
+    /// What a file mentions itself, each with the line. Of a macro's arguments, texts that are names of relations count
     /// if the macro takes such names.
-    fn mentions(&self, node: &Node) -> Vec<(Node, usize)> {
-        let reads = &self.found[node].reads;
+    fn mentions(&self, reads: &Reads) -> Vec<(Node, usize)> {
         let relations = reads
             .relations
             .iter()
@@ -332,19 +361,23 @@ impl<'a> Graph<'a> {
         false
     }
 
-    /// The models and canonical tables that a node reads, itself or through macros.
-    fn upstream(&self, node: &Node) -> BTreeSet<String> {
+    /// The models and canonical tables that a file reads, itself or through macros.
+    fn upstream_of(&self, reads: &Reads) -> BTreeSet<String> {
         let (mut upstream, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        let mut waiting = self.mentions(node);
+        let mut waiting = self.mentions(reads);
         while let Some((node, _)) = waiting.pop() {
             match &node {
                 Node::Relation(name) if self.is_relation(name) => {
                     upstream.insert(name.clone());
                 }
-                Node::Macro(_) if self.found.contains_key(&node) && seen.insert(node.clone()) => {
-                    waiting.extend(self.mentions(&node));
+                Node::Macro(_) => {
+                    if let Some(found) = self.found.get(&node)
+                        && seen.insert(node)
+                    {
+                        waiting.extend(self.mentions(&found.reads));
+                    }
                 }
-                _ => {}
+                Node::Relation(_) => {}
             }
         }
         upstream
@@ -356,7 +389,7 @@ impl<'a> Graph<'a> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.found[node].file.text.as_bytes());
         let mentioned: BTreeSet<Node> = self
-            .mentions(node)
+            .mentions(&self.found[node].reads)
             .into_iter()
             .map(|(node, _)| node)
             .collect();
@@ -376,7 +409,7 @@ impl<'a> Graph<'a> {
     /// All nodes, each after those it mentions.
     fn in_order(&self) -> Result<Vec<&'a Node>> {
         let below = |node: &Node| -> Vec<(&'a Node, usize)> {
-            let mentioned = self.mentions(node).into_iter();
+            let mentioned = self.mentions(&self.found[node].reads).into_iter();
             mentioned
                 .filter_map(|(node, line)| Some((self.found.get_key_value(&node)?.0, line)))
                 .collect()
