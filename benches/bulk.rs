@@ -16,6 +16,10 @@ use mdb::sources::files::sources;
 use mdb::store::{IfExists, Import, Purpose, Shape, Store};
 use tempfile::TempDir;
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     divan::main();
 }

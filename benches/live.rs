@@ -53,10 +53,12 @@ fn main() {
     if std::env::args().any(|arg| arg == "marts") {
         measure_marts(&file);
     } else if let [rate, seconds, ..] = args[..] {
-        measure(&file, rate, seconds);
+        measure(&file, rate, seconds, false);
+        measure(&file, rate, seconds, true);
     } else {
-        measure(&file, 10_000, 7);
-        measure(&file, 50_000, 20);
+        measure(&file, 10_000, 7, false);
+        measure(&file, 10_000, 7, true);
+        measure(&file, 50_000, 20, true);
     }
 }
 
@@ -160,13 +162,13 @@ impl Measured {
     }
 }
 
-fn measure(file: &Path, rate: u32, seconds: u32) {
+fn measure(file: &Path, rate: u32, seconds: u32, marts: bool) {
     let measured = capture(
         file,
         (rate * seconds) as usize,
         f64::from(rate),
         seconds + 5,
-        true,
+        marts,
         Asks::Rows,
     );
     let mut latencies = measured.latencies;
@@ -176,8 +178,9 @@ fn measure(file: &Path, rate: u32, seconds: u32) {
     let at = |q| Measured::at(&latencies, q);
     let capture = &measured.capture;
     println!(
-        "{rate}/s for {:.1} s: visible after p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} messages, {} commits, slowest {} ms, {} gaps",
+        "{rate}/s for {:.1} s, {} marts: visible after p50 {:.1} ms, p90 {:.1}, p99 {:.1}, max {:.1}; {} messages, {} commits, slowest {} ms, {} gaps",
         measured.took,
+        if marts { "with" } else { "without" },
         at(0.5),
         at(0.9),
         at(0.99),

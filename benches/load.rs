@@ -17,6 +17,10 @@ use mdb::model::Sequencing;
 use mdb::sources::capture::{Batch, Capture};
 use mdb::store::{Load, Purpose, Store};
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     divan::main();
 }
