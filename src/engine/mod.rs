@@ -8,5 +8,6 @@ mod holes;
 mod inbox;
 mod marts;
 pub mod process;
+mod upkeep;
 pub mod watch;
 mod watcher;
