@@ -17,7 +17,7 @@ use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::sources::files::{Input, Source, sources};
-use crate::store::{ColumnCase, IfExists, Import, Imported, Shape, Store};
+use crate::store::{ColumnCase, IfExists, Import, Imported, MAX_ERRORS, Shape, Store};
 
 pub(super) const EXAMPLES: &str = "Examples:
   mdb load --as capture --venue VENUE --symbol BTCUSDT btcusdt.gz
@@ -27,9 +27,6 @@ pub(super) const EXAMPLES: &str = "Examples:
   mdb load --explain big.parquet --venue mine   what it would take, and how it would run
   mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE
   mdb load job.toml                             what is said there: [[load]] with files = [\"…\"], and the flags as keys";
-
-/// A file with more bad rows is refused, unless the user says another number.
-pub(super) const MAX_ERRORS: u64 = 1000;
 
 /// How names of columns are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]

@@ -14,6 +14,7 @@ use super::Outcome;
 use super::import::{self, Case, Exists};
 use super::load;
 use crate::config::Settings;
+use crate::store::MAX_ERRORS;
 
 /// The file: one `[[load]]` for each job.
 #[derive(Deserialize)]
@@ -172,7 +173,7 @@ impl Job {
                 date_format: self.date_format,
                 decimals: self.decimals,
                 if_exists: self.if_exists,
-                max_errors: self.max_errors.unwrap_or(import::MAX_ERRORS),
+                max_errors: self.max_errors.unwrap_or(MAX_ERRORS),
                 evolve: self.evolve,
                 memory_limit: self.memory_limit,
                 threads: self.threads,

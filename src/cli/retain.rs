@@ -1,6 +1,7 @@
 //! `mdb retain`: what is older than a table is to be kept is dropped.
 
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -11,12 +12,15 @@ use super::progress::grouped;
 use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::{Settings, whole_days};
-use crate::store::Expired;
+use crate::store::{Expired, Store};
+use crate::transform::build::{Builder, Request};
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Age is counted back from the table's newest row: \"30 days\" keeps its 30 newest UTC dates.\n\
                   Without --table and --keep, as mdb.toml says:\n\n    [retain]\n    trades = \"30 days\"\n\n\
+                  With `trades = { keep = \"30 days\", downsample = \"ohlcv_1m\" }`, or --downsample, rows go only once they are in\n\
+                  that mart, which is built first and keeps them.\n\
                   Tables that are not named keep everything. What was dropped of a table that is made from raw_messages,\n\
                   `mdb rebuild` makes again as long as those are there.\n\
                   Example: mdb retain --table book_deltas --keep \"2 weeks\" --dry-run"
@@ -28,6 +32,9 @@ pub(super) struct Args {
     /// How much of it stays: days, weeks, months or years
     #[arg(long, requires = "table", value_name = "TIME", value_parser = whole_days)]
     keep: Option<Span>,
+    /// Only what is in this mart is dropped; it is brought up to date first
+    #[arg(long, requires = "table", value_name = "MART")]
+    downsample: Option<String>,
     /// Only tells what would be dropped
     #[arg(long)]
     dry_run: bool,
@@ -36,12 +43,19 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let file = settings.db.join("mdb.toml");
     let file = file.display();
-    let mut wishes: Vec<(&str, Span, Option<usize>)> = Vec::new();
+    let mut wishes: Vec<(&str, Span, Option<&str>, Option<usize>)> = Vec::new();
     if let (Some(table), Some(keep)) = (&args.table, args.keep) {
-        wishes.push((table.as_str(), keep, None));
+        wishes.push((table.as_str(), keep, args.downsample.as_deref(), None));
     } else {
         let lines = settings.retain.iter();
-        wishes.extend(lines.map(|r| (r.table.as_str(), r.keep, Some(r.line))));
+        wishes.extend(lines.map(|r| {
+            (
+                r.table.as_str(),
+                r.keep,
+                r.downsample.as_deref(),
+                Some(r.line),
+            )
+        }));
     }
     if wishes.is_empty() {
         bail!(
@@ -54,23 +68,30 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let serving = Serving::start("retain", settings, &store, &stop)?;
     let mut out = std::io::stdout();
     let mut all = Vec::new();
-    for (table, keep, line) in wishes {
-        let expired = store.expired(table, keep);
-        let expired = match line {
-            Some(line) => expired.with_context(|| format!("{file}:{line}"))?,
-            None => expired?,
+    for (table, keep, downsample, line) in wishes {
+        let looked = || -> anyhow::Result<_> {
+            let marts = match downsample {
+                Some(mart) => keepers(&store, mart)?,
+                None => Vec::new(),
+            };
+            Ok((store.expired(table, keep)?, marts))
+        };
+        let (expired, marts) = match line {
+            Some(line) => looked().with_context(|| format!("{file}:{line}"))?,
+            None => looked()?,
         };
         match expired {
-            Some(expired) => all.push(plausible(expired)?),
+            Some(expired) => all.push((plausible(expired)?, marts)),
             None => writeln!(out, "{table:<17} has no rows")?,
         }
     }
-    for expired in all {
+    for (expired, marts) in all {
         if outcome(&stop) == Outcome::Interrupted {
             break;
         }
         if !args.dry_run && expired.dates > 0 {
-            store.drop_expired(&expired)?;
+            build(&store, &marts, &stop)?;
+            store.drop_expired(&expired, &marts)?;
         }
         tell(&expired, args.dry_run, &mut out)?;
     }
@@ -79,17 +100,37 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     Ok(outcome(&stop))
 }
 
+/// A mart and those that it is made from.
+fn keepers(store: &Store, mart: &str) -> anyhow::Result<Vec<String>> {
+    Ok(Builder::new(store.modeler()?).keepers(mart)?)
+}
+
+/// Brings marts up to date.
+fn build(store: &Store, marts: &[String], stop: &AtomicBool) -> anyhow::Result<()> {
+    if marts.is_empty() {
+        return Ok(());
+    }
+    let request = Request {
+        names: marts.to_vec(),
+        ..Request::default()
+    };
+    let mut failed = None;
+    Builder::new(store.modeler()?).build(&request, stop, &mut |built| {
+        failed = failed.take().or(built.error);
+    })?;
+    match failed {
+        Some(error) => Err(error).context("nothing was dropped"),
+        None => Ok(()),
+    }
+}
+
 /// One row with a time that cannot be must not make all others old.
 fn plausible(expired: Expired) -> anyhow::Result<Expired> {
     let now =
         Timestamp::try_from(SystemTime::now()).context("this machine's clock is out of range")?;
-    // Venues announce what is to come, but not this far ahead.
-    let latest = TimeZone::UTC
-        .to_datetime(now)
-        .date()
-        .saturating_add(Span::new().years(1));
+    let today = TimeZone::UTC.to_datetime(now).date();
     let Expired { table, newest, .. } = &expired;
-    if *newest > latest {
+    if !expired.is_plausible(today) {
         bail!(
             "{table} has rows of {newest}, which is more than a year ahead of this machine's clock, and age is counted \
              from there; nothing was dropped. Look at them: mdb sql \"FROM {table} ORDER BY recv_ts DESC LIMIT 10\""

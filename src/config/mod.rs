@@ -5,11 +5,12 @@
 pub mod secrets;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 /// What was wrong with the configuration.
@@ -160,6 +161,8 @@ pub struct Retention {
     pub table: String,
     /// How long before its newest row; whole days, or more.
     pub keep: Span,
+    /// The mart that must hold what is dropped.
+    pub downsample: Option<String>,
     /// The line, from 1.
     pub line: usize,
 }
@@ -170,7 +173,7 @@ struct File {
     store: StoreSettings,
     seal: SealSettings,
     history: HistorySettings,
-    retain: BTreeMap<String, Spanned<String>>,
+    retain: BTreeMap<String, Spanned<Kept>>,
     models: ModelSettings,
     sla: Vec<SlaSettings>,
     feed: Vec<FeedSettings>,
@@ -215,16 +218,65 @@ impl Settings {
     }
 }
 
+/// How much of a table is kept: `"30 days"`, or `{ keep = "30 days", downsample = "ohlcv_1m" }`.
+struct Kept {
+    keep: String,
+    downsample: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Kept {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            keep: String,
+            downsample: Option<String>,
+        }
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Kept;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a time such as \"30 days\", or { keep = \"30 days\", downsample = MART }",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, keep: &str) -> Result<Kept, E> {
+                Ok(Kept {
+                    keep: keep.to_owned(),
+                    downsample: None,
+                })
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Kept, A::Error> {
+                let fields = Fields::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Kept {
+                    keep: fields.keep,
+                    downsample: fields.downsample,
+                })
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
 fn retentions(
     path: &Path,
     text: &str,
-    lines: BTreeMap<String, Spanned<String>>,
+    lines: BTreeMap<String, Spanned<Kept>>,
 ) -> Result<Vec<Retention>, Error> {
-    let retention = |(table, keep): (String, Spanned<String>)| {
-        let before = text.get(..keep.span().start).unwrap_or_default();
+    let retention = |(table, kept): (String, Spanned<Kept>)| {
+        let before = text.get(..kept.span().start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        match whole_days(keep.get_ref()) {
-            Ok(keep) => Ok(Retention { table, keep, line }),
+        let Kept { keep, downsample } = kept.into_inner();
+        match whole_days(&keep) {
+            Ok(keep) => Ok(Retention {
+                table,
+                keep,
+                downsample,
+                line,
+            }),
             Err(message) => Err(Error::Retain {
                 path: path.to_owned(),
                 line,
@@ -336,6 +388,17 @@ mod tests {
             );
             assert!(whole_days(wrong).is_err(), "{wrong}");
         }
+        let settings =
+            load("[retain.trades]\nkeep = \"1 year\"\ndownsample = \"ohlcv_1m\"\n").unwrap();
+        let [trades] = settings.retain.as_slice() else {
+            panic!("{:?}", settings.retain);
+        };
+        assert_eq!(trades.downsample.as_deref(), Some("ohlcv_1m"));
+        let error = load("[retain]\ntrades = { keep = \"1 day\", into = \"x\" }\n").unwrap_err();
+        assert!(
+            error.contains("line 2") && error.contains("into"),
+            "{error}"
+        );
         let error = load("[retain]\ntrades = 30\n").unwrap_err();
         assert!(error.contains("line 2"), "{error}");
     }

@@ -1,23 +1,30 @@
 //! `inbox/`: a file dropped there is loaded, then moved to `inbox/done` or `inbox/failed`, beside a note of what was wrong.
 //!
-//! Its name says what it holds: `<venue>-<symbol>.<anything>` is a capture of that venue.
+//! A capture's name says whose it is: `<venue>-<symbol>.<anything>`. Any other file is a vendor's, whose dialect its name
+//! and columns tell; what its rows do not say, a name like that does.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::marts::Marts;
+use super::upkeep::{Lake, lock};
 use crate::sources::capture::Capture;
+use crate::sources::files;
+use crate::sqltree::SqlTree;
 use crate::store::{FilePart, Order, Written};
 
 /// Why a file was not loaded.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("its name must begin with the venue and the symbol: <venue>-<symbol>.gz")]
+    #[error("a capture's name must begin with the venue and the symbol: <venue>-<symbol>.gz")]
     Name,
+    #[error(transparent)]
+    Tree(#[from] crate::sqltree::Error),
     #[error(transparent)]
     Source(#[from] crate::sources::Error),
     #[error(transparent)]
@@ -28,17 +35,45 @@ enum Error {
 }
 
 /// Loads what lies in the inbox, one file after the other.
-#[derive(Default)]
 pub(super) struct Inbox {
-    stop: Arc<AtomicBool>,
+    loader: Loader,
     at_work: Option<JoinHandle<()>>,
     /// Something came while it was at work.
     again: bool,
 }
 
+/// How a file is loaded. Cheap to share between threads.
+#[derive(Clone)]
+struct Loader {
+    db: PathBuf,
+    orders: mpsc::Sender<Order>,
+    lake: Arc<Mutex<Lake>>,
+    marts: Marts,
+    stop: Arc<AtomicBool>,
+}
+
 impl Inbox {
+    pub(super) fn new(
+        db: &Path,
+        orders: &mpsc::Sender<Order>,
+        lake: &Arc<Mutex<Lake>>,
+        marts: &Marts,
+    ) -> Self {
+        Self {
+            loader: Loader {
+                db: db.to_owned(),
+                orders: orders.clone(),
+                lake: Arc::clone(lake),
+                marts: marts.clone(),
+                stop: Arc::default(),
+            },
+            at_work: None,
+            again: false,
+        }
+    }
+
     /// There may be files.
-    pub(super) fn look(&mut self, db: &Path, orders: &mpsc::Sender<Order>) {
+    pub(super) fn look(&mut self) {
         if self
             .at_work
             .as_ref()
@@ -48,44 +83,117 @@ impl Inbox {
             return;
         }
         self.again = false;
-        let (inbox, orders, stop) = (db.join("inbox"), orders.clone(), Arc::clone(&self.stop));
-        let work = move || load_all(&inbox, &orders, &stop);
-        self.at_work = Some(tokio::task::spawn_blocking(work));
+        let loader = self.loader.clone();
+        self.at_work = Some(tokio::task::spawn_blocking(move || loader.load_all()));
     }
 
     /// Looks again where something came meanwhile.
-    pub(super) fn tick(&mut self, db: &Path, orders: &mpsc::Sender<Order>) {
+    pub(super) fn tick(&mut self) {
         if self.again {
-            self.look(db, orders);
+            self.look();
         }
     }
 
-    /// Ends it after the part of a file that is under way.
+    /// Ends it after the part of a capture that is under way; a vendor's file is given up.
     pub(super) async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.loader.stop.store(true, Ordering::Relaxed);
         if let Some(work) = self.at_work {
             let _ = work.await;
         }
     }
 }
 
-fn load_all(inbox: &Path, orders: &mpsc::Sender<Order>, stop: &AtomicBool) {
-    for file in files(inbox) {
-        let result = match load(&file, orders, stop) {
-            Ok(written) => {
-                tracing::info!("{}: {} messages loaded", file.display(), written.messages);
-                put(inbox, "done", &file, None)
+impl Loader {
+    fn load_all(&self) {
+        let inbox = self.db.join("inbox");
+        for file in files(&inbox) {
+            let result = match self.load(&file) {
+                Ok(told) => {
+                    tracing::info!("{}: {told}", file.display());
+                    put(&inbox, "done", &file, None)
+                }
+                Err(Error::Stopped) => return,
+                Err(error) => {
+                    tracing::error!("{}: {error}", file.display());
+                    put(&inbox, "failed", &file, Some(&error.to_string()))
+                }
+            };
+            if let Err(error) = result {
+                tracing::error!("cannot move {}: {error}", file.display());
             }
-            Err(Error::Stopped) => return,
-            Err(error) => {
-                tracing::error!("{}: {error}", file.display());
-                put(inbox, "failed", &file, Some(&error.to_string()))
-            }
-        };
-        if let Err(error) = result {
-            tracing::error!("cannot move {}: {error}", file.display());
         }
     }
+
+    /// Says what was loaded.
+    fn load(&self, file: &Path) -> Result<String, Error> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let named = name.split_once('-').and_then(|(venue, rest)| {
+            let symbol = rest.split('.').next().filter(|s| !s.is_empty())?;
+            Some((venue, symbol))
+        });
+        if is_capture(file) {
+            let (venue, symbol) = named.ok_or(Error::Name)?;
+            let written = self.load_capture(file, venue, symbol)?;
+            return Ok(format!("{} messages loaded", written.messages));
+        }
+        let venues = SqlTree::load(&self.db)?.subfolders("venues");
+        let named = named.filter(|(venue, _)| venues.iter().any(|known| known == venue));
+        self.import(file, named.unzip())
+    }
+
+    fn load_capture(&self, file: &Path, venue: &str, symbol: &str) -> Result<Written, Error> {
+        let (venue, source): (Arc<str>, _) = (venue.into(), file.display().to_string());
+        let mut capture = Capture::open(file)?;
+        let mut written = Written::default();
+        while let Some(batch) = capture.next_batch()? {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            let (done, answer) = oneshot::channel();
+            let part = FilePart {
+                venue: Arc::clone(&venue),
+                symbol: Some(symbol.to_owned()),
+                source: source.clone(),
+                batch,
+                done,
+            };
+            self.orders
+                .blocking_send(Order::File(Box::new(part)))
+                .map_err(|_| Error::Stopped)?;
+            written.add(&answer.blocking_recv().map_err(|_| Error::Stopped)??);
+        }
+        Ok(written)
+    }
+
+    /// Loads a vendor's file, or each member of an archive.
+    fn import(&self, file: &Path, said: (Option<&str>, Option<&str>)) -> Result<String, Error> {
+        let (mut new, mut known, mut dead_letters) = (0, 0, 0);
+        for source in files::sources(file)? {
+            let input = source.open(&self.db)?;
+            let mut lake = lock(&self.lake);
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            let imported = lake.importer.import(&input, said, &self.stop)?;
+            if imported.stopped {
+                return Err(Error::Stopped);
+            }
+            drop(lake);
+            self.marts.came(&imported.table);
+            new += imported.new;
+            known += imported.known;
+            dead_letters += imported.dead_letters;
+        }
+        Ok(format!(
+            "{new} rows loaded, {known} known, {dead_letters} dead letters"
+        ))
+    }
+}
+
+/// Whether a file begins as a capture does: with a receive time in ns and a message. What cannot be read at all is none.
+fn is_capture(file: &Path) -> bool {
+    let first = Capture::open(file).and_then(|mut capture| capture.next_batch());
+    first.is_ok_and(|batch| batch.is_some_and(|batch| !batch.recv_ns.is_empty()))
 }
 
 /// Files by name; those that begin with a dot are still being written.
@@ -98,33 +206,6 @@ fn files(inbox: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
-}
-
-fn load(file: &Path, orders: &mpsc::Sender<Order>, stop: &AtomicBool) -> Result<Written, Error> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let (venue, symbol) = name.split_once('-').ok_or(Error::Name)?;
-    let symbol = symbol.split('.').next().filter(|s| !s.is_empty());
-    let (venue, source): (Arc<str>, _) = (venue.into(), file.display().to_string());
-    let mut capture = Capture::open(file)?;
-    let mut written = Written::default();
-    while let Some(batch) = capture.next_batch()? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
-        }
-        let (done, answer) = oneshot::channel();
-        let part = FilePart {
-            venue: Arc::clone(&venue),
-            symbol: symbol.map(str::to_owned),
-            source: source.clone(),
-            batch,
-            done,
-        };
-        orders
-            .blocking_send(Order::File(Box::new(part)))
-            .map_err(|_| Error::Stopped)?;
-        written.add(&answer.blocking_recv().map_err(|_| Error::Stopped)??);
-    }
-    Ok(written)
 }
 
 fn put(inbox: &Path, folder: &str, file: &Path, note: Option<&str>) -> io::Result<()> {

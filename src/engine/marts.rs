@@ -49,6 +49,8 @@ struct State {
     largest: u64,
     running: bool,
     at_work: AtWork,
+    /// Builds begun so far.
+    builds: u64,
     ended: bool,
 }
 
@@ -108,6 +110,14 @@ impl Marts {
         self.shared.changed.notify_all();
     }
 
+    /// A table has got rows by another way.
+    pub(super) fn came(&self, table: &str) {
+        if let Due::Tables(tables) = &mut self.state().due {
+            tables.insert(table.to_owned());
+        }
+        self.shared.changed.notify_all();
+    }
+
     /// Makes a build under way give up, and waits until it has: the models are about to change.
     pub(super) fn pause(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -134,6 +144,12 @@ impl Marts {
         state.running = true;
         drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// Which build is under way; none that begins later sees what was there before.
+    pub(super) fn under_way(&self) -> Option<u64> {
+        let state = self.state();
+        (state.at_work != AtWork::Nothing).then_some(state.builds)
     }
 
     /// Ends the builder, after one last build of what is new; one that looks at everything is given up.
@@ -251,6 +267,7 @@ impl Marts {
             Due::Tables(tables) => (AtWork::News, Some(tables)),
         };
         state.at_work = at_work;
+        state.builds += 1;
         let request = Request {
             tables,
             ..Request::default()

@@ -9,5 +9,6 @@ mod inbox;
 mod marts;
 pub mod process;
 pub mod testing;
+mod upkeep;
 pub mod watch;
 mod watcher;

@@ -1,9 +1,9 @@
 //! The one process: feeds, writer, requests and watchers, from the start to an orderly end.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,21 +14,22 @@ use super::figures::Figures;
 use super::holes::{Consecutive, Lost};
 use super::inbox::Inbox;
 use super::marts::Marts;
+use super::upkeep::{Lake, Upkeep};
 use super::watcher::{self, Watcher};
 use crate::config::{self, Settings};
 use crate::model::TRADES;
 use crate::model::frame::{FeedEvent, Message};
 use crate::sources::{now_ns, rest, websocket};
 use crate::sqltree::{self, SqlTree};
-use crate::store::{self, Order, Sealer, Store, Which};
+use crate::store::{self, Order, Store};
 use crate::transform::build::Builder;
 
 /// Messages that wait for the writer; beyond that the sockets are read no further.
 const MESSAGES: usize = 8_192;
 const WANTS: usize = 1_024;
 const ORDERS: usize = 4;
-/// How often finished dates are looked for.
-const SEAL_EVERY: Duration = Duration::from_mins(10);
+/// How often finished dates, many small files and what is too old are looked for.
+const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often the connections' state is asked for.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
@@ -119,14 +120,17 @@ impl Process {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let readers = Arc::new(store.readers()?);
-        let sealer = store.sealer()?;
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let lake = Lake {
+            sealer: store.live_sealer()?,
+            importer: store.importer(orders.clone())?,
+        };
         let builder = if self.settings.models.live {
             Some(Builder::new(store.modeler()?))
         } else {
             None
         };
         let (messages, incoming) = mpsc::channel(MESSAGES);
-        let (orders, ordered) = mpsc::channel(ORDERS);
         let figures = Arc::clone(&self.figures);
         let (marts, told) = (self.marts.clone(), self.marts.clone());
         thread::scope(|scope| {
@@ -162,8 +166,7 @@ impl Process {
                     return Err(error);
                 }
             };
-            let worked =
-                runtime.block_on(self.work(messages, orders, readers, sealer, stop, ended));
+            let worked = runtime.block_on(self.work(messages, orders, readers, lake, stop, ended));
             // What fails first is the writer, if it fails: the rest only finds its queue closed.
             let written = writer.join().map_err(|_| Error::Ended);
             marts.end();
@@ -181,7 +184,7 @@ impl Process {
         messages: mpsc::Sender<Message>,
         orders: mpsc::Sender<Order>,
         readers: Arc<store::Readers>,
-        sealer: Sealer,
+        lake: Lake,
         stop: impl Future<Output = ()>,
         mut ended: oneshot::Receiver<()>,
     ) -> Result<(), Error> {
@@ -202,17 +205,18 @@ impl Process {
             out: messages.clone(),
         };
         let fetching = tokio::spawn(fetch::run(fetch, wants));
-        let sealer = Arc::new(std::sync::Mutex::new(sealer));
+        let lake = Arc::new(Mutex::new(lake));
+        let mut inbox = Inbox::new(&self.settings.db, &orders, &lake, &self.marts);
+        let upkeep = Arc::new(Upkeep::new(lake, self.marts.clone(), orders.clone()));
         let started = self.apply(&feeds, &venues, &orders).await;
         let watcher = match (&started, self.scope) {
             (Ok(()), Scope::Everything) => Some(Watcher::new(&self.settings.db)?),
             _ => None,
         };
-        let mut inbox = Inbox::default();
         let worked = match started {
             Ok(()) => {
                 let loops = self.watch(
-                    &feeds, &venues, &messages, &orders, sealer, watcher, &mut inbox,
+                    &feeds, &venues, &messages, &orders, &upkeep, watcher, &mut inbox,
                 );
                 tokio::select! {
                     worked = loops => worked,
@@ -225,7 +229,8 @@ impl Process {
         for name in feeds.stop().await {
             tracing::warn!("{name} did not end in time");
         }
-        inbox.stop().await;
+        // One may wait for the other's turn at the lake.
+        tokio::join!(inbox.stop(), upkeep.stop());
         fetching.abort();
         let _ = fetching.await;
         for lost in self.figures.give_up() {
@@ -278,14 +283,14 @@ impl Process {
         venues: &fetch::Venues,
         messages: &mpsc::Sender<Message>,
         orders: &mpsc::Sender<Order>,
-        sealer: Arc<std::sync::Mutex<Sealer>>,
+        upkeep: &Arc<Upkeep>,
         mut watcher: Option<Watcher>,
         inbox: &mut Inbox,
     ) -> Result<(), Error> {
         let mut status = tokio::time::interval(STATUS_EVERY);
-        let mut seal = tokio::time::interval(SEAL_EVERY);
+        let mut seal = tokio::time::interval(UPKEEP_EVERY);
         if watcher.is_some() {
-            inbox.look(&self.settings.db, orders);
+            inbox.look();
         }
         loop {
             tokio::select! {
@@ -295,12 +300,13 @@ impl Process {
                         // The writer has ended: nobody is left to be told.
                         let _ = messages.send(Message::Event(told(lost))).await;
                     }
-                    inbox.tick(&self.settings.db, orders);
+                    inbox.tick();
+                    Upkeep::tick(upkeep);
                 }
-                _ = seal.tick(), if self.scope == Scope::Everything => self.seal(&sealer),
+                _ = seal.tick(), if self.scope == Scope::Everything => Upkeep::begin(upkeep, &self.settings),
                 changes = watcher::next(&mut watcher) => {
                     if changes.inbox {
-                        inbox.look(&self.settings.db, orders);
+                        inbox.look();
                     }
                     if changes.settings || changes.sql {
                         self.change(feeds, venues, messages, orders).await;
@@ -346,31 +352,6 @@ impl Process {
         };
         // The writer has ended: nobody is left to be told.
         let _ = messages.send(Message::Event(event)).await;
-    }
-
-    /// Seals what is finished, beside the capture.
-    fn seal(&self, sealer: &Arc<std::sync::Mutex<Sealer>>) {
-        let (sealer, lateness) = (Arc::clone(sealer), self.settings.seal.lateness);
-        tokio::task::spawn_blocking(move || {
-            // One that is still at it needs no other.
-            let Ok(sealer) = sealer.try_lock() else {
-                return;
-            };
-            let Some(before) = SystemTime::now().checked_sub(lateness) else {
-                return;
-            };
-            let ns = before
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |d| d.as_nanos() as i64);
-            let which = Which::Before(crate::model::time::date_of(ns));
-            let result = sealer.seal(which, |file| {
-                tracing::info!("sealed {}: {} rows", file.path, file.rows);
-                true
-            });
-            if let Err(error) = result {
-                tracing::error!("{error}");
-            }
-        });
     }
 }
 

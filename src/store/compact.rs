@@ -16,14 +16,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use jiff::civil::Date;
+use tokio::sync::mpsc;
 
 use super::catalog::Table;
 use super::error::{Doing, Error, Result};
-use super::history::Version;
+use super::history::{self, Version};
 use super::lake::{self, Entry, Facts, Staged, paths};
 use super::partition::{self, Held};
 use super::pieces::pieces;
-use super::{Store, schema};
+use super::{Order, Sealer, Store, live, schema};
 use crate::model::time::date_of;
 
 /// A file below this size is merged with others of its date …
@@ -34,6 +35,39 @@ const SMALL_RATIO: u64 = 4;
 const MAX_INPUTS: usize = 500;
 /// Bytes of rows that are sorted at once: what DuckDB's memory while writing holds, on one thread.
 const PIECE_BYTES: u64 = 128_000_000;
+
+/// How much is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Large files too, and also one alone that was loaded from a vendor's file and so is neither sorted as a whole nor
+    /// compressed as well as others.
+    all: bool,
+    /// Only where a partition has at least so many files.
+    files: usize,
+    /// Bytes of rows that are sorted at once.
+    piece_bytes: u64,
+}
+
+impl Effort {
+    /// Where a partition has several files, the small ones.
+    pub const SMALL: Self = Self {
+        all: false,
+        files: 1,
+        piece_bytes: PIECE_BYTES,
+    };
+    /// All files.
+    pub const ALL: Self = Self {
+        all: true,
+        ..Self::SMALL
+    };
+    /// The small ones where they have become many: rows that come late must not have a large file written again each
+    /// time. A capture needs its memory.
+    pub const LIVE: Self = Self {
+        all: false,
+        files: 8,
+        piece_bytes: PIECE_BYTES / 4,
+    };
+}
 
 /// What a compaction did.
 #[derive(Debug, Default, Clone)]
@@ -70,34 +104,54 @@ struct Group {
 }
 
 impl Store {
-    /// Makes one file of each partition's many. Which: where one has several, the small ones; with `all`, every one, and also
-    /// one that was loaded from a vendor's file and so is neither sorted as a whole nor compressed as well as others.
-    /// A second time there is nothing left to do. From now on each statement has
-    /// [one thread](Store::use_one_thread), on which its memory is known.
+    /// [`Sealer::compact`], with [one thread](Store::use_one_thread) for each statement from now on, on which its memory
+    /// is known.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn compact(
+        &mut self,
+        all: bool,
+        stop: &AtomicBool,
+        progress: impl FnMut(&Compacted),
+    ) -> Result<Compacted> {
+        self.use_one_thread()?;
+        let effort = if all { Effort::ALL } else { Effort::SMALL };
+        self.sealer()?.compact(effort, stop, progress)
+    }
+
+    /// Removes the files that are no longer part of the lake: see [`Sealer::remove_outgoing`].
+    pub(super) fn remove_outgoing(&self) -> Result<()> {
+        self.sealer()?.remove_outgoing()
+    }
+}
+
+impl Sealer {
+    /// Makes one file of each partition's many, as far as the effort goes.
+    /// A second time there is nothing left to do.
     ///
     /// `stop` ends it with the file under way given up; `progress` is told of what is written.
     ///
     /// # Errors
     /// At the first file that cannot be read or written; what was merged before stays so, and nothing else changed.
     pub fn compact(
-        &mut self,
-        all: bool,
+        &self,
+        effort: Effort,
         stop: &AtomicBool,
         mut progress: impl FnMut(&Compacted),
     ) -> Result<Compacted> {
-        self.use_one_thread()?;
         let mut done = Compacted::default();
         let mut groups = self.groups()?;
-        groups.retain(|group| group.round(&self.dir, all) > 0);
+        groups.retain(|group| group.round(&self.dir, effort) > 0);
         for group in &groups {
-            done.rows_to_write += rows(&group.files[..group.round(&self.dir, all)]);
+            done.rows_to_write += rows(&group.files[..group.round(&self.dir, effort)]);
         }
         for mut group in groups {
             let (files_before, bytes_before) = group.size();
-            let mut round = group.round(&self.dir, all);
+            let mut round = group.round(&self.dir, effort);
             while round > 0 {
                 let inputs = &group.files[..round];
-                let merged = self.merge(&group, inputs, PIECE_BYTES, stop, &mut |rows| {
+                let merged = self.merge(&group, inputs, effort.piece_bytes, stop, &mut |rows| {
                     done.rows += rows;
                     progress(&done);
                 })?;
@@ -107,7 +161,7 @@ impl Store {
                 };
                 self.remove_outgoing()?;
                 group.replace(round, merged);
-                round = group.round(&self.dir, all);
+                round = group.round(&self.dir, effort);
                 done.rows_to_write += rows(&group.files[..round]);
             }
             let (files, bytes) = group.size();
@@ -130,12 +184,42 @@ impl Store {
     /// again here, at the latest when the database is opened next. Who gets a connection after this has looked begins
     /// after the files have left, and never sees them.
     ///
-    /// Only readers count: it is not for a process that also captures, whose writer compares new rows with old ones.
+    /// Only readers count: beside a capture, whose writer compares new rows with old ones, nothing is removed here.
     pub(super) fn remove_outgoing(&self) -> Result<()> {
-        if self.lock.is_asked() {
+        if self.live || self.lock.is_asked() {
             return Ok(());
         }
         lake::remove_outgoing(&self.dir, &self.conn, self.keep)
+    }
+
+    /// The same beside a capture, once its writer is past every statement that began before they left. Nobody else of this
+    /// process may be reading them. Says whether none is left.
+    ///
+    /// # Errors
+    /// If one cannot be removed, which is tried again next time.
+    pub fn tidy(&self, orders: &mpsc::Sender<Order>) -> Result<bool> {
+        if !self.has_outgoing()? {
+            return Ok(true);
+        }
+        // Without a writer the next start removes them.
+        let passed = !self.lock.is_asked() && live::stand(orders).is_some();
+        if !passed {
+            return Ok(false);
+        }
+        lake::remove_outgoing(&self.dir, &self.conn, self.keep)?;
+        Ok(true)
+    }
+
+    /// Whether files have left the lake that are to be removed.
+    fn has_outgoing(&self) -> Result<bool> {
+        let expired = history::expired(self.keep);
+        self.conn
+            .query_row(
+                &format!("SELECT EXISTS (FROM ops.outgoing WHERE {expired})"),
+                [],
+                |row| row.get(0),
+            )
+            .doing("reading ops.outgoing")
     }
 
     /// All files of the lake.
@@ -185,6 +269,9 @@ impl Store {
         let (table, date) = (&group.table, group.date);
         let doing = || format!("compacting {} {date}", table.name);
         for input in inputs {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             // The new file's hash would make what is damaged look sound.
             if lake::hash_of(&self.dir.join(&input.path))? != input.hash {
                 let path = &input.path;
@@ -276,7 +363,11 @@ impl Group {
     }
 
     /// How many of the smallest files are to become one; 0 if all is as it should be.
-    fn round(&self, db: &Path, all: bool) -> usize {
+    fn round(&self, db: &Path, effort: Effort) -> usize {
+        let all = effort.all;
+        if self.files.len() < effort.files {
+            return 0;
+        }
         if let [only] = self.files.as_slice() {
             let again = all && self.loaded && !lake::is_settled(&db.join(&only.path));
             return usize::from(again);

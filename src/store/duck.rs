@@ -142,9 +142,61 @@ fn refused(db: &Path, source: duckdb::Error) -> Error {
 pub(super) fn machine_memory_bytes() -> u64 {
     let machine = rustix::system::sysinfo();
     let total = machine.totalram as u64 * u64::from(machine.mem_unit.max(1));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok())
-        .unwrap_or(u64::MAX);
-    total.min(group)
+    let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    total.min(group_memory_bytes(&group, |path| {
+        std::fs::read_to_string(path).ok()
+    }))
+}
+
+/// The least limit of the control groups that a process is in: those named in `/proc/self/cgroup`, and all above them.
+fn group_memory_bytes(groups: &str, read: impl Fn(&Path) -> Option<String>) -> u64 {
+    let mut least = u64::MAX;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        // Version 2 names no controllers; of version 1 each has a tree of its own.
+        let (root, file) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", "memory.max")
+        } else if controllers.split(',').any(|name| name == "memory") {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        // In a container the group's path may be that of the machine outside: what is at its own root counts, too.
+        for group in Path::new(group.trim_start_matches('/')).ancestors() {
+            let limit = read(&Path::new(root).join(group).join(file));
+            let limit = limit.and_then(|text| text.trim().parse().ok());
+            least = least.min(limit.unwrap_or(u64::MAX));
+        }
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_of_all_groups_counts() {
+        let limits = [
+            ("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9000\n"),
+            ("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "7000\n"),
+            (
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
+            ("/sys/fs/cgroup/c/memory.max", "max\n"),
+            ("/sys/fs/cgroup/memory.max", "8000\n"),
+        ];
+        let read = |path: &Path| {
+            let found = limits.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| (*text).to_owned())
+        };
+        assert_eq!(group_memory_bytes("4:cpu,memory:/a/b\n0::/c\n", read), 7000);
+        assert_eq!(group_memory_bytes("4:cpu:/a/b\n0::/c\n", read), 8000);
+        assert_eq!(group_memory_bytes("0::/gone/d\n", read), 8000);
+        assert_eq!(group_memory_bytes("", read), u64::MAX);
+    }
 }

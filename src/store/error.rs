@@ -118,6 +118,26 @@ pub enum Error {
         /// Why not.
         message: String,
     },
+    /// Old rows are not in a mart that is to hold them: nothing was dropped.
+    #[error(
+        "rows of {table} that are to go are not all in {mart}, or it is not made from them; nothing was dropped"
+    )]
+    NotDownsampled {
+        /// The table.
+        table: String,
+        /// The mart.
+        mart: String,
+    },
+    /// Rows of the same instruments and times were captured while a file was read: which of its rows are new is to be
+    /// looked at again.
+    #[error(
+        "{file}: rows of its instruments and times were captured while it was read, again and again; nothing of it was \
+         loaded. Load it once it lies in the past"
+    )]
+    Overtaken {
+        /// The file.
+        file: String,
+    },
     /// A thread of the pipeline ended without saying why.
     #[error("internal: a worker thread panicked")]
     Panicked,

@@ -273,6 +273,12 @@ impl Keys {
         }
     }
 
+    /// Another one has written rows up to this time, which are in no memory here: what lies before is asked for from now on.
+    /// No transaction may be open.
+    pub(super) fn came(&mut self, last_ns: i64) {
+        self.from = self.from.max(last_ns.saturating_add(1));
+    }
+
     /// A query now sees everything but what was added since the last call, or is added from now on.
     pub(super) fn next_transaction(&mut self) {
         let [committed, open] = &mut self.in_flight;

@@ -40,6 +40,59 @@ pub enum Order {
     },
     /// Write a part of a file.
     File(Box<FilePart>),
+    /// Stand still between two commits: see [`stand`].
+    Stand {
+        /// Told the next seq once it does.
+        standing: oneshot::Sender<u64>,
+        /// Told what has come meanwhile; goes on also if there is nobody to tell.
+        until: oneshot::Receiver<Came>,
+    },
+}
+
+/// Rows that another one has written.
+#[derive(Debug)]
+pub struct Came {
+    table: String,
+    /// The latest of their times, ns.
+    last_ns: i64,
+    /// The first seq that none of them has.
+    next_seq: u64,
+}
+
+/// The writer of a capture stands still between two commits for as long as this lives: what is written meanwhile comes
+/// after all that it has written, and before all that is to come.
+pub(super) struct Standing {
+    /// The first seq that it has not used.
+    pub(super) next_seq: u64,
+    until: oneshot::Sender<Came>,
+}
+
+/// Waits until the writer stands still; `None` if it has ended.
+pub(super) fn stand(orders: &mpsc::Sender<Order>) -> Option<Standing> {
+    let (standing, answer) = oneshot::channel();
+    let (until, going_on) = oneshot::channel();
+    let order = Order::Stand {
+        standing,
+        until: going_on,
+    };
+    orders.blocking_send(order).ok()?;
+    Some(Standing {
+        next_seq: answer.blocking_recv().ok()?,
+        until,
+    })
+}
+
+impl Standing {
+    /// Lets it go on, with rows that have come.
+    pub(super) fn go_on(self, table: &str, last_ns: i64, next_seq: u64) {
+        let came = Came {
+            table: table.to_owned(),
+            last_ns,
+            next_seq,
+        };
+        // It may have ended meanwhile.
+        let _ = self.until.send(came);
+    }
 }
 
 /// Messages of a file of the inbox.
@@ -195,6 +248,14 @@ impl<T: FnMut(Commit)> Live<T> {
                         drop(done.send(self.take_up(*tree, &venues)));
                     }
                     Some(Order::File(part)) => self.file(*part)?,
+                    Some(Order::Stand { standing, until }) => {
+                        if standing.send(self.next_seq).is_ok()
+                            && let Ok(came) = until.await
+                        {
+                            self.next_seq = self.next_seq.max(came.next_seq);
+                            self.writer.came(&came.table, came.last_ns);
+                        }
+                    }
                 },
             }
             if !received.is_empty() {

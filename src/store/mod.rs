@@ -44,14 +44,16 @@ use crate::config::{Settings, StoreSettings};
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
 pub use catalog::{newest_of_key, whole_name};
-pub use compact::{Compacted, Merged};
+pub use compact::{Compacted, Effort, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
 pub(crate) use error::in_file;
 use error::{At, Doing};
 pub use error::{Error, Result};
 pub use functions::PROBLEM;
-pub use import::{ColumnCase, Drift, IfExists, Import, Imported, Plan, Shape};
+pub use import::{
+    ColumnCase, Drift, IfExists, Import, Imported, Importer, MAX_ERRORS, Plan, Shape,
+};
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded};
 pub use models::{Kind, Model, Models, TestFile};
@@ -139,6 +141,19 @@ impl Store {
         })
     }
 
+    /// The same database with a connection of its own, for whoever writes beside this one.
+    fn beside(&self) -> Result<Self> {
+        Ok(Self {
+            dir: self.dir.clone(),
+            conn: self.clone_connection()?,
+            tree: self.tree.clone(),
+            catalog: Arc::clone(&self.catalog),
+            settings: self.settings.clone(),
+            lock: Arc::clone(&self.lock),
+            ..*self
+        })
+    }
+
     fn clone_connection(&self) -> Result<Connection> {
         self.conn.try_clone().doing("opening a connection")
     }
@@ -152,18 +167,21 @@ impl Store {
 
     /// One more than any seq that was ever committed.
     fn next_seq(&self) -> Result<u64> {
-        self.conn
-            .query_row(
-                "SELECT greatest(
-                     (SELECT coalesce(max(seq), 0) FROM hot.raw_messages),
-                     (SELECT coalesce(max(last_seq), 0) FROM ops.manifest),
-                     (SELECT coalesce(max(last_seq), 0) FROM ops.file_loads),
-                     (SELECT coalesce(max(seq), 0) FROM ops.progress)) + 1",
-                [],
-                |row| row.get(0),
-            )
-            .doing("reading the last seq")
+        next_seq(&self.conn)
     }
+}
+
+fn next_seq(conn: &Connection) -> Result<u64> {
+    conn.query_row(
+        "SELECT greatest(
+             (SELECT coalesce(max(seq), 0) FROM hot.raw_messages),
+             (SELECT coalesce(max(last_seq), 0) FROM ops.manifest),
+             (SELECT coalesce(max(last_seq), 0) FROM ops.file_loads),
+             (SELECT coalesce(max(seq), 0) FROM ops.progress)) + 1",
+        [],
+        |row| row.get(0),
+    )
+    .doing("reading the last seq")
 }
 
 /// A connection for questions, with the right to change the database if `write`. A database that does not

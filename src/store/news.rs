@@ -10,7 +10,7 @@ use duckdb::{Connection, params};
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
 use super::models::{self, Models, canonical};
-use super::{Store, schema};
+use super::{Sealer, Store, schema};
 use crate::model::time::DAY_NS;
 use crate::model::window::{Ranges, Window};
 use crate::sqltree::SqlTree;
@@ -93,6 +93,22 @@ impl Store {
         let conn = self.clone_connection()?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         let models = Models::load(&conn, &self.tree, &self.catalog)?;
+        Ok(Modeler {
+            conn,
+            models,
+            catalog: Arc::clone(&self.catalog),
+        })
+    }
+}
+
+impl Sealer {
+    /// The same, as sql/ is now.
+    ///
+    /// # Errors
+    /// If the SQL tree's models cannot be read.
+    pub fn modeler(&self) -> Result<Modeler> {
+        let conn = self.conn.try_clone().doing("opening a connection")?;
+        let models = Models::load(&conn, &SqlTree::load(&self.dir)?, &self.catalog)?;
         Ok(Modeler {
             conn,
             models,

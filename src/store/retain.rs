@@ -14,7 +14,7 @@ use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::lake::{Entry, Staged};
 use super::seal::source_facts;
-use super::{Store, lake, schema};
+use super::{Sealer, Store, lake, next_seq, schema};
 use crate::model::time::{date_of, start_of};
 
 /// The first year of which every time can be stored.
@@ -45,7 +45,33 @@ pub struct Expired {
     pub hot_rows: u64,
 }
 
+impl Expired {
+    /// Whether age can be counted from the newest row: venues announce what is to come, but not more than a year ahead.
+    /// One row with a time that cannot be must not make all others old.
+    pub fn is_plausible(&self, today: Date) -> bool {
+        self.newest <= today.saturating_add(Span::new().years(1))
+    }
+}
+
 impl Store {
+    /// [`Sealer::expired`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn expired(&self, table: &str, keep: Span) -> Result<Option<Expired>> {
+        self.sealer()?.expired(table, keep)
+    }
+
+    /// [`Sealer::drop_expired`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn drop_expired(&self, expired: &Expired, marts: &[String]) -> Result<()> {
+        self.sealer()?.drop_expired(expired, marts)
+    }
+}
+
+impl Sealer {
     /// What of a table is older than the `keep` that ends with its newest UTC date: of "30 days" the 30 newest dates
     /// stay. `None` if the table has no row.
     ///
@@ -127,12 +153,15 @@ impl Store {
         Ok(Some(expired))
     }
 
-    /// Drops it, all or nothing. Of what was made from raw messages that are still there, a rebuild makes it again.
+    /// Drops it, all or nothing, once these marts have all of it; they keep what they have made. Of what was made from raw
+    /// messages that are still there, a rebuild makes it again.
     ///
     /// # Errors
     /// Nothing was dropped then, or only a file could not be removed, which the next start tries again.
-    pub fn drop_expired(&self, expired: &Expired) -> Result<()> {
+    pub fn drop_expired(&self, expired: &Expired, marts: &[String]) -> Result<()> {
         let table = self.table_to_retain(&expired.table)?;
+        // Files are not to be cut in vain; what counts is asked again in the transaction.
+        self.have_read(marts, table, expired.first_kept)?;
         let doing = || format!("dropping rows of {}", table.name);
         let start = start_of(expired.first_kept).unwrap_or(i64::MIN);
         let both_sides = format!(
@@ -150,7 +179,9 @@ impl Store {
             })
             .and_then(|()| self.conn.execute_batch("BEGIN").doing(doing()))
             .and_then(|()| {
-                let dropped = self.drop_rows(table, expired.first_kept, &cut);
+                let dropped = self
+                    .have_read(marts, table, expired.first_kept)
+                    .and_then(|()| self.drop_rows(table, expired.first_kept, &cut));
                 if dropped.is_err() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
@@ -223,10 +254,45 @@ impl Store {
         })
     }
 
+    /// Whether marts that are made from one another have all rows of a table before a date, or some after it are not in
+    /// them yet.
+    fn have_read(&self, marts: &[String], table: &Table, first_kept: Date) -> Result<()> {
+        if marts.is_empty() {
+            return Ok(());
+        }
+        let has_seq = table.columns.iter().any(|c| c.name == "seq" && c.required);
+        let start = start_of(first_kept).unwrap_or(i64::MIN);
+        let marts_list = schema::quoted(marts.iter().map(String::as_str));
+        let read: bool = self
+            .conn
+            .query_row(
+                &format!(
+                    "WITH old AS (SELECT max(seq) AS seq FROM {}
+                                  UNION ALL SELECT max(last_seq) FROM ops.manifest WHERE {}),
+                          marks AS (SELECT seq FROM ops.model_marks WHERE source = $1 AND model IN ({marts_list}))
+                     SELECT coalesce((SELECT min(seq) FROM marks) >= (SELECT coalesce(max(seq), 0) FROM old), false)
+                            AND NOT EXISTS (FROM ops.model_pending WHERE model IN ({marts_list}))
+                            AND NOT EXISTS (FROM ops.models WHERE name IN ({marts_list}) AND built IS DISTINCT FROM defined)",
+                    hot_before(table, first_kept),
+                    reaching_back(&table.name, start)
+                ),
+                [&table.name],
+                |row| row.get(0),
+            )
+            .doing(format!("reading how far {} is read", table.name))?;
+        if read && has_seq {
+            return Ok(());
+        }
+        Err(Error::NotDownsampled {
+            table: table.name.clone(),
+            mart: marts.last().cloned().unwrap_or_default(),
+        })
+    }
+
     /// All but the commit.
     fn drop_rows(&self, table: &Table, first_kept: Date, cut: &[Entry]) -> Result<()> {
         // A seq is never used again, even if the row that had the last one goes.
-        let last_seq = self.next_seq()? - 1;
+        let last_seq = next_seq(&self.conn)? - 1;
         self.conn
             .execute("DELETE FROM ops.progress WHERE venue = ?", [NO_VENUE])
             .and_then(|_| {

@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use duckdb::Connection;
@@ -17,6 +18,7 @@ use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::lake::{self, Entry, Facts, Staged};
 use super::partition::{self, Held};
+use super::readers::Lock;
 use super::{Store, schema};
 use crate::model::time::{DAY_NS, date_of, start_of};
 
@@ -44,11 +46,17 @@ pub struct SealedFile {
     pub bytes: u64,
 }
 
-/// Seals on a connection of its own, whatever else is written meanwhile.
+/// Keeps the lake in order, on a connection of its own, whatever else is written meanwhile: it seals, compacts and drops
+/// what is too old. One does so at a time.
 pub struct Sealer {
-    dir: PathBuf,
-    conn: Connection,
-    catalog: Arc<Catalog>,
+    pub(super) dir: PathBuf,
+    pub(super) conn: Connection,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) lock: Arc<Lock>,
+    /// How long files of past versions stay.
+    pub(super) keep: Duration,
+    /// Beside a capture, whose statements may read files that leave the lake.
+    pub(super) live: bool,
 }
 
 impl Store {
@@ -58,6 +66,19 @@ impl Store {
             dir: self.dir.clone(),
             conn: self.clone_connection()?,
             catalog: Arc::clone(&self.catalog),
+            lock: Arc::clone(&self.lock),
+            keep: self.keep,
+            live: false,
+        })
+    }
+
+    /// The same beside a capture: files that leave the lake stay until
+    /// [`Sealer::tidy`].
+    pub fn live_sealer(&self) -> Result<Sealer> {
+        let sealer = self.sealer()?;
+        Ok(Sealer {
+            live: true,
+            ..sealer
         })
     }
 }

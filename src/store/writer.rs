@@ -376,6 +376,15 @@ impl Writer {
             .flat_map(|(venue, books)| books.take_turns().map(|turn| (venue.as_str(), turn)))
     }
 
+    /// Another one has written rows of a table, up to this time. To be told between two commits.
+    pub(super) fn came(&mut self, table: &str, last_ns: i64) {
+        for ((_, name), keys) in &mut self.keys {
+            if name == table {
+                keys.came(last_ns);
+            }
+        }
+    }
+
     /// Does something else in one transaction.
     pub(super) fn in_transaction(
         &mut self,

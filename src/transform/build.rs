@@ -16,7 +16,7 @@ use super::work::{Known, Work};
 use super::{Error, Result, doing};
 use crate::sources::now_ns;
 use crate::sqltree::SqlTree;
-use crate::store::{Model, Modeler};
+use crate::store::{Kind, Model, Modeler};
 
 /// What to build.
 #[derive(Debug, Default, Clone)]
@@ -125,6 +125,25 @@ impl Builder {
             .iter()
             .filter(|model| model.is_mart())
             .count()
+    }
+
+    /// A mart and those that it is made from, it last, if all of them keep what they have made of rows that are gone.
+    ///
+    /// # Errors
+    /// If one does not, or there is none of this name.
+    pub fn keepers(&self, mart: &str) -> Result<Vec<String>> {
+        let names = self.wanted(&[mart.to_owned()])?;
+        let forgets = names.iter().find(|name| {
+            let model = self.modeler.models.get(name);
+            model.is_none_or(|model| !matches!(model.kind, Kind::Incremental { .. }))
+        });
+        match forgets {
+            Some(name) => Err(Error::Forgets { name: name.clone() }),
+            None if names.is_empty() => Err(Error::Forgets {
+                name: mart.to_owned(),
+            }),
+            None => Ok(names),
+        }
     }
 
     /// Builds what is asked for, each mart after those it reads. `told` hears of each; one that fails keeps its version

@@ -66,6 +66,15 @@ pub enum Error {
         /// All names.
         names: String,
     },
+    /// A mart does not keep what it has made of rows that are gone.
+    #[error(
+        "{name} is made as a whole each time, and would lose what is dropped of the tables that it reads; a mart to \
+         downsample into has `@materialize incremental`, and so have those that it is made from"
+    )]
+    Forgets {
+        /// Its name.
+        name: String,
+    },
     /// It was to stop; nothing was changed.
     #[error("stopped; nothing was changed")]
     Stopped,

@@ -803,6 +803,11 @@ fn hostile_files(db: &Db) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("bomb.zip", zipped(&[("bomb.csv", &bomb[..])]), "unpack"),
         (
+            "bomb.csv.gz",
+            gzip(&[&join_lines([HEADER])[..], &bomb[..]].concat()),
+            "second line",
+        ),
+        (
             "junk.zip",
             [&b"PK\x03\x04"[..], &[7_u8; 1_000][..]].concat(),
             "archive",

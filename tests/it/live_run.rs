@@ -224,7 +224,7 @@ pub(crate) fn end(db: &Db, live: Live, signal: Signal) -> Run {
 }
 
 /// Writes a file as editors do: beside it, then in its place.
-fn put(path: &Path, text: &str) {
+pub(crate) fn put(path: &Path, text: &str) {
     let aside = path.with_extension("new");
     fs::write(&aside, text).unwrap();
     fs::rename(aside, path).unwrap();

@@ -34,6 +34,7 @@ mod live_faults;
 mod live_models;
 mod live_net;
 mod live_run;
+mod live_upkeep;
 mod live_venues;
 mod macros;
 mod models;

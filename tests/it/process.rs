@@ -202,6 +202,11 @@ impl Live {
         Some(kilobytes << 10)
     }
 
+    /// How long it has been running.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(self) {
         assert!(

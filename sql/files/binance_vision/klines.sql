@@ -9,6 +9,7 @@
 -- Columns: github.com/binance/binance-public-data.
 -- @into bars
 -- @columns open_time, open, high, low, close, volume, close_time, quote_volume, count, taker_buy_volume, taker_buy_quote_volume, ignore
+-- @name *-1s-*, *-1m-*, *-3m-*, *-5m-*, *-15m-*, *-30m-*, *-1h-*, *-2h-*, *-4h-*, *-6h-*, *-8h-*, *-12h-*, *-1d-*, *-3d-*, *-1w-*, *-1mo-*
 -- @optional interval
 SELECT file_row, market AS venue, named AS symbol, from_epoch(open_time) AS ts,
        coalesce("interval"::VARCHAR, CASE span WHEN '1mo' THEN '1M' ELSE nullif(span, '') END) AS "interval",

@@ -45,11 +45,14 @@ fn what_is_no_table_says_why() {
     let wide = vec![b','; HEAD_BYTES];
     let mut many = vec![b','; 5000];
     many.push(b'\n');
+    let mut endless = b"ts,price\n".to_vec();
+    endless.resize(HEAD_BYTES, b'0');
     for (bytes, why) in [
         (&b""[..], "empty"),
         (&b"\x7fELF\0\0"[..], "binary"),
         (&wide[..], "first line has more than"),
         (&many[..], "at most 4096 columns"),
+        (&endless[..], "second line has more than 32 KB"),
         (&b"a,\xff\xfe\n"[..], "no UTF-8"),
     ] {
         let error = format(bytes).unwrap_err();

@@ -2,6 +2,8 @@
 
 /// No vendor's table has more columns than this.
 const MAX_COLUMNS: usize = 4096;
+/// … nor are its first rows longer.
+const MAX_LINE_BYTES: usize = 32 << 10;
 /// Characters that part fields, the likeliest first.
 const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
 
@@ -27,6 +29,14 @@ impl Csv {
             ));
         }
         let line = &head[..end.unwrap_or(head.len())];
+        let rest = head.get(line.len() + 1..).unwrap_or_default();
+        if cut && rest.len() > MAX_LINE_BYTES && !rest.contains(&b'\n') {
+            // A few kilobytes may unpack to gigabytes without an end of line.
+            return Err(format!(
+                "its second line has more than {} KB: it is no table",
+                MAX_LINE_BYTES >> 10
+            ));
+        }
         let line = std::str::from_utf8(line)
             .map_err(|e| {
                 format!(

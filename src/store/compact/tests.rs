@@ -82,7 +82,7 @@ fn ten_thousand_files_become_one_and_few_rows_are_written_twice() {
 fn pieces_are_the_rows_in_order() {
     let (dir, store) = filled();
     let stop = AtomicBool::new(false);
-    let groups = store.groups().unwrap();
+    let groups = store.sealer().unwrap().groups().unwrap();
     assert_eq!(groups.len(), 4);
     for group in &groups {
         let (name, files) = (&group.table.name, schema::parquet(&paths(&group.files)));
@@ -92,7 +92,10 @@ fn pieces_are_the_rows_in_order() {
             .len();
         assert!(count > 3, "{name}: {count} pieces");
         let before = checksum(&store.conn, &files);
-        let merged = store.merge(group, &group.files, LITTLE, &stop, &mut |_| {});
+        let merged = store
+            .sealer()
+            .unwrap()
+            .merge(group, &group.files, LITTLE, &stop, &mut |_| {});
         let path = dir.path().join(merged.unwrap().unwrap().path);
         let file = format!(
             "read_parquet('{}', hive_partitioning = false)",
@@ -121,7 +124,7 @@ fn pieces_are_the_rows_in_order() {
 #[test]
 fn a_transaction_that_reads_old_files_keeps_them() {
     let (dir, mut store) = filled();
-    let groups = store.groups().unwrap();
+    let groups = store.sealer().unwrap().groups().unwrap();
     let files: Vec<_> = groups.iter().flat_map(|group| &group.files).collect();
     let old = || {
         let there = files

@@ -33,6 +33,10 @@ pub(super) struct Dialect {
     required: Vec<String>,
     pub(super) optional: Vec<String>,
     pub(super) document: bool,
+    /// The file's name is what the vendor calls such files.
+    pub(super) is_named: bool,
+    /// The vendor gives such files no name by which they are told.
+    is_unnamed: bool,
     /// Of a text file how it is read, and the names of its columns.
     pub(super) csv: Option<Csv>,
     pub(super) csv_columns: Option<Vec<String>>,
@@ -145,6 +149,8 @@ impl Dialect {
             required: file.header.required.clone(),
             optional: file.header.optional.clone(),
             document: file.header.document,
+            is_named: is_named(file, &input.name),
+            is_unnamed: file.header.file_names.is_empty(),
             csv,
             csv_columns,
             mapping: Vec::new(),
@@ -182,10 +188,17 @@ impl Dialect {
             required: Vec::new(),
             optional: Vec::new(),
             document: false,
+            is_named: false,
+            is_unnamed: false,
             csv,
             csv_columns: names,
             mapping: auto.mapping,
         })
+    }
+
+    /// Whether the columns alone tell the file: it names them, and the vendor gives it no name.
+    pub(super) fn may_have_any_name(&self) -> bool {
+        self.is_unnamed && self.csv.as_ref().is_none_or(|csv| csv.header)
     }
 
     /// The input as it is read.

@@ -6,6 +6,7 @@
 
 mod auto;
 mod bad_rows;
+mod beside;
 mod chunk;
 mod dialect;
 mod guard;
@@ -24,12 +25,14 @@ use std::thread::{self, JoinHandle};
 use arrow::array::RecordBatch;
 use duckdb::{Connection, OptionalExt, params};
 use jiff::civil::Date;
+use tokio::sync::mpsc;
 
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
-use super::{Store, lake};
+use super::{Order, Store, lake};
 use crate::sources::files::Input;
 use bad_rows::Refused;
+pub use beside::Importer;
 use chunk::{Chunk, Sorted};
 use dialect::Dialect;
 pub use guard::Drift;
@@ -40,6 +43,9 @@ use sink::Pieces;
 
 /// What DuckDB reads ahead of what is taken.
 const READ_AHEAD: &str = "8MB";
+
+/// A file with more bad rows is refused, unless the user says another number.
+pub const MAX_ERRORS: u64 = 1000;
 
 /// What is said of files to load.
 #[derive(Debug, Clone)]
@@ -166,6 +172,17 @@ impl Store {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
+        self.import_as(input, import, Place::Alone, stop, progress)
+    }
+
+    fn import_as(
+        &mut self,
+        input: &Input,
+        import: &Import,
+        place: Place<'_>,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Imported> {
         if self.is_own_table(import) {
             let plan = Plan::of(&self.conn, input, import, None)?;
             return self.with_memory(&plan, || own_table::load(&self.conn, input, import));
@@ -215,6 +232,7 @@ impl Store {
             relation: &relation,
             select: &select,
             plan: &plan,
+            place,
         };
         let mut imported = load.run(&conn, mark, stop, progress)?;
         imported.mapping.clone_from(&select.mapping);
@@ -336,6 +354,15 @@ impl Mark {
     }
 }
 
+/// Whether somebody else writes at the same time.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// Nobody does.
+    Alone,
+    /// A capture does, whose writer takes these orders.
+    Beside(&'a mpsc::Sender<Order>),
+}
+
 /// A file on its way in.
 struct Loading<'a> {
     store: &'a mut Store,
@@ -344,6 +371,7 @@ struct Loading<'a> {
     relation: &'a Relation,
     select: &'a dialect::Select,
     plan: &'a Plan,
+    place: Place<'a>,
 }
 
 /// What the reading side found.
@@ -361,10 +389,10 @@ impl Loading<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
         let table = Arc::clone(&self.select.table);
-        let first_seq = self.store.next_seq()?;
+        let first_seq = self.place.first_seq(self.store)?;
         let catalog = Arc::clone(&self.store.catalog);
         let mut sink = if table.latest {
-            Sink::Latest(Box::new(sink::Latest::new(self.store, &table)?))
+            Sink::Latest(Box::new(sink::Latest::new(self.store, &table, self.place)?))
         } else {
             let checks = self.import.if_exists != IfExists::Append;
             let known = Known::new(self.store.clone_connection()?, &table, checks);
@@ -373,7 +401,7 @@ impl Loading<'_> {
                 known,
             }))
         };
-        let (read, known) = self.store.with_memory(self.plan, || {
+        let mut run = || {
             std::thread::scope(|scope| {
                 let (to, from) = sync_channel::<Sorted>(1);
                 let sink = &mut sink;
@@ -391,7 +419,12 @@ impl Loading<'_> {
                 // The writer's error is the cause when the reader only found its queue closed.
                 written.and_then(|known| Ok((read?, known)))
             })
-        })?;
+        };
+        let (read, known) = match self.place {
+            Place::Alone => self.store.with_memory(self.plan, run)?,
+            // DuckDB's settings are the capture's.
+            Place::Beside(_) => run()?,
+        };
         let mut imported = Imported {
             table: table.name.clone(),
             known,
@@ -437,8 +470,13 @@ impl Loading<'_> {
             last_seq: first_seq + read.rows - 1,
             dead: &dead,
             venue: self.import.venue.as_deref(),
+            first_seq,
+            place: self.place,
         };
-        (imported.files, imported.bytes) = sink.commit(&commit)?;
+        let committed = sink.commit(&commit)?;
+        (imported.files, imported.bytes) = (committed.files, committed.bytes);
+        imported.known += committed.known;
+        imported.new -= committed.known;
         Ok(imported)
     }
 
@@ -486,13 +524,10 @@ enum Sink {
 }
 
 impl Sink {
-    fn commit(self, commit: &sink::Commit<'_>) -> Result<(u64, u64)> {
+    fn commit(self, commit: &sink::Commit<'_>) -> Result<sink::Committed> {
         match self {
             Self::Lake(lake) => lake.pieces.commit(commit),
-            Self::Latest(mut latest) => {
-                latest.settle()?;
-                Pieces::new(commit.dir, commit.table).commit(commit)
-            }
+            Self::Latest(latest) => latest.commit(commit),
         }
     }
 }
@@ -503,7 +538,7 @@ fn write(sink: &mut Sink, from: &Receiver<Sorted>) -> Result<u64> {
     for sorted in from {
         known += match sink {
             Sink::Lake(lake) => lake.write(sorted)?,
-            Sink::Latest(latest) => latest.write(&sorted)?,
+            Sink::Latest(latest) => latest.write(sorted)?,
         };
     }
     if let Sink::Lake(lake) = sink {

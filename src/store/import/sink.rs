@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use duckdb::{Connection, params};
 use jiff::civil::Date;
 
+use super::Place;
 use super::chunk::Sorted;
 use super::known::Known;
 use crate::model::DEAD_LETTERS;
@@ -18,6 +19,7 @@ use crate::store::catalog::{Catalog, Table, VENUE};
 use crate::store::error::{Doing, Error, Result};
 use crate::store::history::Version;
 use crate::store::lake::{self, Entry, Facts, Staged};
+use crate::store::live::Standing;
 use crate::store::normalize::{Derived, Rows};
 use crate::store::raw::{self, DeadLetter, RawBatch};
 use crate::store::writer::{Target, Writer};
@@ -31,6 +33,8 @@ const SLICE_ROWS: usize = 131_072;
 const MAX_OPEN: usize = 8;
 /// Files that are made durable at once.
 const MAX_SETTLING: usize = 3;
+/// Rows that replace others, beside a capture: writing them holds it up.
+const WAITING_ROWS: usize = 1 << 17;
 /// A file has no more pieces than this: else it is in no order of time at all.
 const MAX_PIECES: usize = 20_000;
 
@@ -167,8 +171,8 @@ impl Pieces {
         self.done.iter().map(|ended| ended.staged.path())
     }
 
-    /// Makes all of it part of the database, at once. Returns how many files, and their bytes.
-    pub(super) fn commit(mut self, commit: &Commit<'_>) -> Result<(u64, u64)> {
+    /// Makes all of it part of the database, at once.
+    pub(super) fn commit(mut self, commit: &Commit<'_>) -> Result<Committed> {
         self.finish()?;
         let doing = || format!("loading {}", commit.mark.1);
         let mut named = Vec::new();
@@ -198,13 +202,17 @@ impl Pieces {
             .try_for_each(|(_, file)| lake::announce(conn, &file.path));
         finish_transaction(conn, noted)?;
         let mut files: Vec<Entry> = Vec::new();
+        let mut standing = None;
         let made_known = named
             .into_iter()
             .try_for_each(|(staged, file)| {
                 files.push(file);
                 staged.publish_settled(&self.dir.join(&files[files.len() - 1].path))
             })
-            .and_then(|()| conn.execute_batch("BEGIN").doing(doing()))
+            .and_then(|()| {
+                standing = commit.stand(&files)?;
+                conn.execute_batch("BEGIN").doing(doing())
+            })
             .and_then(|()| {
                 let written = commit.make_known(&files);
                 if written.is_err() {
@@ -221,12 +229,29 @@ impl Pieces {
         }
         made_known?;
         // A commit that reports an error may be durable all the same: the next start decides by the manifest.
-        conn.execute_batch("COMMIT").doing(doing())?;
-        Ok((
-            files.len() as u64,
-            files.iter().map(|file| file.bytes).sum(),
-        ))
+        let committed = conn.execute_batch("COMMIT").doing(doing());
+        if let Some(standing) = standing {
+            let last_ns = files.iter().map(|file| file.facts.max_ts).max();
+            let last_ns = last_ns.unwrap_or(i64::MIN);
+            standing.go_on(&self.table.name, last_ns, commit.last_seq + 1);
+        }
+        committed?;
+        Ok(Committed {
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            known: 0,
+        })
     }
+}
+
+/// What has become part of the database.
+pub(super) struct Committed {
+    /// Files.
+    pub(super) files: u64,
+    /// Their size.
+    pub(super) bytes: u64,
+    /// Rows that turned out to be known only then.
+    pub(super) known: u64,
 }
 
 fn finish_transaction(conn: &Connection, result: Result<()>) -> Result<()> {
@@ -239,6 +264,7 @@ fn finish_transaction(conn: &Connection, result: Result<()>) -> Result<()> {
 }
 
 /// What becomes known with the files.
+#[derive(Clone, Copy)]
 pub(super) struct Commit<'a> {
     pub(super) conn: &'a Connection,
     pub(super) dir: &'a Path,
@@ -247,12 +273,20 @@ pub(super) struct Commit<'a> {
     /// What tells the same load again, the file's name and its size.
     pub(super) mark: (&'a str, &'a str, u64),
     pub(super) rows: u64,
+    pub(super) first_seq: u64,
     pub(super) last_seq: u64,
+    pub(super) place: Place<'a>,
     pub(super) dead: &'a [DeadLetter],
     pub(super) venue: Option<&'a str>,
 }
 
 impl Commit<'_> {
+    fn stand(&self, files: &[Entry]) -> Result<Option<Standing>> {
+        let (table, label) = (self.table, self.mark.1);
+        self.place
+            .stand(self.conn, table, files, self.first_seq, label)
+    }
+
     fn make_known(&self, files: &[Entry]) -> Result<()> {
         if !files.is_empty() {
             let version = Version::begin(self.conn, &self.table.name)?;
@@ -311,10 +345,12 @@ impl ToLake {
 pub(super) struct Latest {
     writer: Writer,
     table: Arc<Table>,
+    /// Beside a capture, which may replace the same rows, all wait until its writer stands still.
+    waiting: Option<Vec<Sorted>>,
 }
 
 impl Latest {
-    pub(super) fn new(store: &Store, table: &Arc<Table>) -> Result<Self> {
+    pub(super) fn new(store: &Store, table: &Arc<Table>, place: Place<'_>) -> Result<Self> {
         let writer = Writer::new(
             store.clone_connection()?,
             Arc::clone(&store.catalog),
@@ -323,11 +359,54 @@ impl Latest {
         Ok(Self {
             writer,
             table: Arc::clone(table),
+            waiting: matches!(place, Place::Beside(_)).then(Vec::new),
         })
     }
 
     /// Returns how many rows a later one was there of.
-    pub(super) fn write(&mut self, sorted: &Sorted) -> Result<u64> {
+    pub(super) fn write(&mut self, sorted: Sorted) -> Result<u64> {
+        let Some(waiting) = &mut self.waiting else {
+            return self.replace(&sorted);
+        };
+        waiting.push(sorted);
+        let rows: usize = waiting.iter().map(|sorted| sorted.rows.num_rows()).sum();
+        if rows > WAITING_ROWS {
+            return Err(Error::Model {
+                file: self.table.name.clone(),
+                message: format!(
+                    "more than {WAITING_ROWS} of its rows from one file would hold a capture up; load the file with \
+                     `mdb load` once none is under way"
+                ),
+            });
+        }
+        Ok(0)
+    }
+
+    /// Makes all of it part of the database, at once beside a capture.
+    pub(super) fn commit(mut self, commit: &Commit<'_>) -> Result<Committed> {
+        let standing = commit.stand(&[])?;
+        let mut known = 0;
+        for sorted in self.waiting.take().into_iter().flatten() {
+            known += self.replace(&sorted)?;
+        }
+        // What is not settled never was.
+        self.writer.settle()?;
+        let alone = Commit {
+            rows: commit.rows - known,
+            place: Place::Alone,
+            ..*commit
+        };
+        let committed = Pieces::new(commit.dir, commit.table).commit(&alone);
+        if let Some(standing) = standing {
+            standing.go_on(&self.table.name, i64::MIN, commit.last_seq + 1);
+        }
+        Ok(Committed {
+            known,
+            ..committed?
+        })
+    }
+
+    fn replace(&mut self, sorted: &Sorted) -> Result<u64> {
         let rows = &sorted.rows;
         let Some(place) = self.table.position(VENUE) else {
             return Ok(0);
@@ -371,10 +450,5 @@ impl Latest {
                 .sum::<u64>();
         }
         Ok(known)
-    }
-
-    /// Makes it all known; what is not settled never was.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        self.writer.settle()
     }
 }
