@@ -14,7 +14,7 @@ use crate::output::{Format, Layout, WholeFile};
 use crate::query::{Rows, Session, Source, Types};
 use crate::shell::{self, Failure, Printer};
 use crate::sqltree::SqlTree;
-use crate::venues;
+use crate::{store, venues};
 
 /// Bytes gathered for one write.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -95,6 +95,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         // The process has ended, and nobody has seen a part of the answer: the file gives it as well.
         session.move_to(open(args, settings)?);
         (result, _) = ask(&mut session)?;
+    }
+    if result.is_ok() && !store::has_spilled(&settings.db) {
+        session.leave();
     }
     exit_code(result)
 }

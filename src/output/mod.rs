@@ -1,7 +1,7 @@
 //! Query results as bytes: one encoder a format, on Arrow batches only, none with I/O beyond the `Write` it is given.
 //!
-//! Every encoder but the table holds one batch at a time. The table holds its first and last rows, or,
-//! where nothing may be left out, a page.
+//! Every encoder but the table and the picture holds one batch at a time. The table holds its first and last rows, or,
+//! where nothing may be left out, a page; the picture what it draws, up to a limit.
 
 mod cells;
 pub mod chart;
@@ -66,6 +66,8 @@ pub enum Format {
     Latex,
     /// One INSERT a row, into a table called result.
     Insert,
+    /// A picture of each result that can be drawn; a table of the others.
+    Chart,
     /// Arrow IPC: the stream format to a pipe, the file format (Feather) to a file.
     Arrow,
     /// Parquet, zstd compressed.
@@ -246,6 +248,7 @@ fn encoder<'w>(
         Format::Html => Box::new(markup::Html::new(schema, out)),
         Format::Latex => Box::new(markup::Latex::new(schema, out)),
         Format::Insert => Box::new(insert::Insert::new(schema, out)),
+        Format::Chart => Box::new(chart::Picture::new(schema, layout, out)),
         Format::Json => Box::new(json::Json::new(schema, true, out)),
         Format::Ndjson => Box::new(json::Json::new(schema, false, out)),
         Format::Markdown => Box::new(markdown::Markdown::new(schema, out)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use duckdb::{Connection, InterruptHandle, Statement};
+use duckdb::{Connection, InterruptHandle, ProgressHandle, Statement};
 
 use super::Types;
 use super::error::Error;
@@ -21,6 +21,7 @@ pub(super) struct Local {
     connection: Connection,
     write: bool,
     types: Option<Types>,
+    tracked: bool,
     /// Only on a database that this process has open for something else too.
     shared: Option<(Shared, Lease)>,
 }
@@ -43,6 +44,7 @@ impl Local {
             connection,
             write,
             types: None,
+            tracked: false,
             shared,
         }
     }
@@ -59,6 +61,19 @@ impl Local {
 
     pub(super) fn interrupt_handle(&self) -> Arc<InterruptHandle> {
         self.connection.interrupt_handle()
+    }
+
+    pub(super) fn progress_handle(&self) -> ProgressHandle {
+        self.connection.progress_handle()
+    }
+
+    pub(super) fn track_progress(&mut self) {
+        if self.tracked {
+            return;
+        }
+        self.tracked = true;
+        // As in `new`: a locked configuration only costs the estimate.
+        let _ = self.connection.set_query_progress_tracking(true);
     }
 
     pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<LocalRows<'_>, Error> {

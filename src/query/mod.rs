@@ -6,6 +6,7 @@ mod local;
 mod nearest;
 mod parameters;
 mod paths;
+mod progress;
 mod remote;
 mod shared;
 mod statements;
@@ -29,6 +30,7 @@ pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
 pub use nearest::{meant, nearest};
 pub use paths::is_path;
+pub use progress::{Meter, Progress};
 pub use remote::status;
 pub use statements::{Open, Piece, Pieces, Statement, first_word, open_at_end, statements};
 pub use tokens::{Token, TokenKind, tokens};
@@ -119,10 +121,35 @@ impl Session {
         self.transaction = other.transaction;
     }
 
+    /// Ends the use of a database that was only read, in a process that is about to end too: there is nothing to be written,
+    /// and the system takes memory and threads back faster than DuckDB gives them.
+    pub fn leave(self) {
+        if !self.write && matches!(self.place, Place::Here(_)) {
+            std::mem::forget(self);
+        }
+    }
+
     /// The handle with which another thread stops what this session runs.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
+    }
+
+    /// The handle with which another thread learns how far this session's query is, once
+    /// [`track_progress`](Self::track_progress) was called where the session is.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        match &self.place {
+            Place::Here(local) => Meter::here(local.progress_handle()),
+            Place::There(remote) => Meter::there(remote.bell()),
+        }
+    }
+
+    /// From now on DuckDB keeps account of how far queries are. A process that others ask does so for their sessions.
+    pub fn track_progress(&mut self) {
+        if let Place::Here(local) = &mut self.place {
+            local.track_progress();
+        }
     }
 
     /// Whether the session may change the database.

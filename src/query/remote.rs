@@ -19,11 +19,14 @@ use tokio::runtime::{Builder, Runtime};
 use super::Types;
 use super::error::Error;
 use super::paths;
+use super::progress::Progress;
 use super::tokens::Edited;
 use super::wire::{self, End, Hello, Welcome};
 
 /// How long the process may take to answer what needs no work.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to tell how far a statement is: it will be asked again.
+const GLANCE: Duration = Duration::from_millis(100);
 /// What stands behind a stream is an error's text at most.
 const END_BYTES: u64 = 1 << 20;
 
@@ -158,7 +161,7 @@ fn status_of(socket: &Path, patience: Duration) -> Result<Option<serde_json::Val
     Ok(Some(status))
 }
 
-/// Stops what a session runs, over a connection of its own.
+/// Stops what a session runs, or asks how far it is, over a connection of its own.
 #[derive(Clone)]
 pub(super) struct Bell {
     socket: PathBuf,
@@ -172,6 +175,15 @@ impl Bell {
             let path = format!("/interrupt/{}", self.session);
             let _ = wire.ask(Method::POST, &path, Vec::new());
         }
+    }
+
+    /// How far the session's query is; `None` if that is not known.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let mut wire = Wire::open(&self.socket).ok().flatten()?;
+        wire.patience = GLANCE;
+        let path = format!("/progress/{}", self.session);
+        let told = wire.ask(Method::GET, &path, Vec::new()).ok().flatten()?;
+        serde_json::from_slice(&told).ok().flatten()
     }
 }
 

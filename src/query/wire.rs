@@ -7,6 +7,7 @@
 //! | `POST /session`, a [`Hello`] | a [`Welcome`]; the connection's session is as the hello asks |
 //! | `POST /query`, a statement; `types: plain` in the head for [`Types::Plain`](super::Types) | an Arrow IPC stream, then an [`End`] |
 //! | `POST /interrupt/<session>`, on another connection | when what that session ran has stopped |
+//! | `GET /progress/<session>`, on another connection | a [`Progress`](super::Progress), or null where it is not known |
 //! | `GET /status` | JSON about the process |
 //!
 //! An Arrow stream that is whole ends with Arrow's own mark; behind it stands [`End::Done`]. In place of that

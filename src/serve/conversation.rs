@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 
 use crate::query::wire::{BROKEN, End};
-use crate::query::{Error, Interrupter, Rows, Session, Types};
+use crate::query::{Error, Interrupter, Meter, Progress, Rows, Session, Types};
 
 /// A session that is asked nothing, or whose answer nobody reads, ends after this time …
 pub(super) const IDLE: Duration = Duration::from_hours(1);
@@ -48,6 +48,7 @@ pub(super) struct Conversation {
     /// Taken when the session is over.
     open: Mutex<Option<Session>>,
     interrupter: Interrupter,
+    meter: Meter,
     halt: watch::Sender<Halt>,
     used: Mutex<Instant>,
 }
@@ -65,9 +66,11 @@ pub(super) struct Job<'a> {
 }
 
 impl Conversation {
-    pub(super) fn new(id: u64, session: Session) -> Self {
+    pub(super) fn new(id: u64, mut session: Session) -> Self {
+        session.track_progress();
         Self {
             id,
+            meter: session.meter(),
             interrupter: session.interrupter(),
             open: Mutex::new(Some(session)),
             halt: watch::Sender::new(Halt::Go),
@@ -84,6 +87,11 @@ impl Conversation {
             changed
         });
         self.interrupter.interrupt();
+    }
+
+    /// How far the statement is that runs.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.meter.read()
     }
 
     /// Ends the session if it has been idle for too long at `now`; true if it did.

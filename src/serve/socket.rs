@@ -169,6 +169,7 @@ async fn serve(
         .route("/session", post(session))
         .route("/query", post(query))
         .route("/interrupt/{session}", post(interrupt))
+        .route("/progress/{session}", get(progress))
         .route("/status", get(status))
         .layer(DefaultBodyLimit::max(STATEMENT_BYTES))
         .with_state(server)
@@ -370,6 +371,12 @@ async fn interrupt(
         let _ = interrupted.await;
     }
     StatusCode::NO_CONTENT
+}
+
+async fn progress(State(server): State<Arc<Server>>, UrlPath(session): UrlPath<u64>) -> Response {
+    let conversation = server.sessions().get(&session).and_then(Weak::upgrade);
+    let progress = conversation.and_then(|conversation| conversation.progress());
+    reply(StatusCode::OK, &progress)
 }
 
 async fn status(State(server): State<Arc<Server>>) -> Response {

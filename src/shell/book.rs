@@ -45,10 +45,9 @@ struct Ladder {
 impl Shell<'_> {
     pub(super) fn book(&mut self, request: Book) -> Result<(), Failure> {
         let mut request = request;
-        if request.symbol.is_none() {
-            request.symbol.clone_from(&self.focus.symbol);
-            request.venue.clone_from(&self.focus.venue);
-        }
+        request.symbol = request.symbol.or_else(|| self.focus.symbol.clone());
+        let own = self.focus.venue_of(request.symbol.as_ref()).cloned();
+        request.venue = request.venue.or(own);
         let Some(symbol) = request.symbol.clone() else {
             return Err(Failure::Report(
                 "error: .book takes a SYMBOL, unless .symbol has set one\nhint: for example .book BTCUSDT\n"
@@ -59,8 +58,7 @@ impl Shell<'_> {
             request.at = self.focus.range.end();
         }
         let terminal = self.reader == Reader::Person && std::io::stdout().is_terminal();
-        let live = request.at.is_none();
-        let follows = terminal && (!live || self.session.attached_to().is_some());
+        let live = request.at.is_none() && self.session.attached_to().is_some();
         let mut out = stdout().map_err(output_error)?;
         let mut block = Block::default();
         let mut first = true;
@@ -73,10 +71,14 @@ impl Shell<'_> {
             if ladder.levels.is_empty() && first {
                 return Err(self.no_book(&request, &symbol)?);
             }
+            if first && !live && request.at.is_none() {
+                // No newer one will come: from there it is stepped back.
+                request.at = Some(ladder.ts.clone());
+            }
             first = false;
             let layout = self.layout();
             let mut text = painted(&symbol, &ladder, layout.width.unwrap_or(80), layout.color);
-            if !follows {
+            if !terminal {
                 return self.printer.text(&text);
             }
             text.push_str(if live {
@@ -121,7 +123,7 @@ impl Shell<'_> {
     fn ladder(&mut self, request: &Book, symbol: &str, depth: usize) -> Result<Ladder, Failure> {
         let at = request.at.as_deref().unwrap_or(NEWEST);
         let rows = self.ask(&format!(
-            "SELECT venue, side, price::VARCHAR, size::VARCHAR, max(ts) OVER (PARTITION BY venue)::VARCHAR \
+            "SELECT venue, side, plain_number(price), plain_number(size), max(ts) OVER (PARTITION BY venue)::VARCHAR \
              FROM book_at({}, {}, {depth}) \
              ORDER BY max(ts) OVER (PARTITION BY venue) DESC, venue, side, level",
             literal(symbol),

@@ -1,17 +1,22 @@
-//! `.candles`: a symbol's bars in the session's range, followed while another process captures.
+//! `.candles`: a symbol's bars in the session's range, moved and zoomed with the keys, and followed while another
+//! process captures.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use jiff::civil::DateTime;
 
-use super::range::Move;
+use super::bars::seconds_of;
+use super::last::Last;
+use super::range::{Move, Range, moment};
 use super::screen::{self, Block, Key, Raw};
+use super::watch::texts;
 use super::{Failure, Reader, Shell, command, literal, output_error, stdout};
 use crate::output::chart::{self, Chart, Kind};
 
-/// How often the newest bar is read again.
+/// How often the newest bar is read again while it may change.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// It is read again only after so many times as long as reading took.
@@ -33,6 +38,12 @@ const LENGTHS: [(i64, &str); 13] = [
     (30 * 86_400, "30 days"),
     (365 * 86_400, "365 days"),
 ];
+
+/// Bars of this length tell which venues there are, and for how long.
+const SURVEY: &str = "1 minute";
+
+/// How long a picture is looked at that does not change by itself.
+const STILL: Duration = Duration::from_hours(1);
 
 /// Columns of the terminal that one bar takes, when its length is chosen.
 const BAR_COLUMNS: i64 = 2;
@@ -81,6 +92,14 @@ fn is_length(word: &str) -> bool {
         )
 }
 
+/// What is to be seen.
+struct Shown {
+    text: String,
+    /// From when to when it is, if the range does not say so.
+    ends: Option<(DateTime, DateTime)>,
+    took: Duration,
+}
+
 impl Shell<'_> {
     pub(super) fn candles(&mut self, request: &Request) -> Result<(), Failure> {
         let Some(symbol) = request.symbol.clone().or_else(|| self.focus.symbol.clone()) else {
@@ -90,67 +109,79 @@ impl Shell<'_> {
             ));
         };
         let terminal = self.reader == Reader::Person && std::io::stdout().is_terminal();
-        let follows = terminal && self.session.attached_to().is_some();
+        let live = self.session.attached_to().is_some();
         let mut out = stdout().map_err(output_error)?;
         let mut block = Block::default();
+        let mut shown = self.bars(request, &symbol)?;
+        if !terminal {
+            return self.printer.text(&shown.text);
+        }
         loop {
             let start = Instant::now();
-            let text = self.bars(request, &symbol)?;
-            let took = start.elapsed();
-            if !follows {
-                return self.printer.text(&text);
-            }
-            let text =
-                format!("{text}live · left and right move the range, up and down zoom · q ends\n");
+            let mark = if live { "live · " } else { "" };
+            let text = format!(
+                "{}{mark}left and right move the range, up and down zoom · q ends\n",
+                shown.text
+            );
             block.paint(&text, &mut out).map_err(output_error)?;
+            let wait = if live {
+                EVERY.max(shown.took * REST)
+            } else {
+                STILL
+            };
             let pressed = {
                 let _raw = Raw::enter().map_err(output_error)?;
-                screen::key(EVERY.max(took * REST)).map_err(output_error)?
+                screen::key(wait.saturating_sub(start.elapsed())).map_err(output_error)?
             };
             let by = match pressed {
                 Key::Stop => return Ok(()),
+                Key::Left => Some(Move::Left),
+                Key::Right => Some(Move::Right),
+                Key::Up => Some(Move::In),
+                Key::Down => Some(Move::Out),
                 Key::Resized => {
                     block.forget(&mut out).map_err(output_error)?;
-                    continue;
+                    None
                 }
-                Key::None => continue,
-                Key::Left => Move::Left,
-                Key::Right => Move::Right,
-                Key::Up => Move::In,
-                Key::Down => Move::Out,
+                Key::None => None,
             };
             let before = self.focus.range;
-            self.move_range(by)?;
-            if self.bars(request, &symbol).is_err() {
-                // There is nothing there to be seen.
-                self.focus.range = before;
-                self.tell_focus()?;
+            if let Some(by) = by {
+                match shown.ends {
+                    Some(ends) => self.move_between(by, ends)?,
+                    None => self.move_range(by)?,
+                }
             }
+            shown = match self.bars(request, &symbol) {
+                Err(Failure::Report(_)) if by.is_some() => {
+                    // There is nothing there to be seen.
+                    self.focus.range = before;
+                    self.tell_focus()?;
+                    shown
+                }
+                drawn => drawn?,
+            };
         }
     }
 
     /// The picture of the bars, which become the last result.
-    fn bars(&mut self, request: &Request, symbol: &str) -> Result<String, Failure> {
+    fn bars(&mut self, request: &Request, symbol: &str) -> Result<Shown, Failure> {
+        let start = Instant::now();
         let (from, to) = self.between()?;
-        let which = format!(
-            "symbol = {} AND ts >= {from} AND ts < {to}",
-            literal(symbol)
-        );
+        let survey = self.bars_for(symbol, SURVEY, (&from, &to))?;
         let venues = self.ask(&format!(
-            "SELECT venue, min(ts)::VARCHAR, max(ts)::VARCHAR, (epoch(max(ts)) - epoch(min(ts)))::BIGINT::VARCHAR \
-             FROM trades WHERE {which} GROUP BY venue ORDER BY count(*) DESC, venue"
+            "SELECT venue, (epoch(max(ts)) - epoch(min(ts)))::BIGINT::VARCHAR FROM {survey} GROUP BY venue ORDER BY sum(trades) DESC, venue"
         ))?;
-        // The focus' venue is that of its own symbol.
-        let own = request.symbol.is_none() || request.symbol == self.focus.symbol;
-        let of_focus = self.focus.venue.clone().filter(|_| own);
+        let own = request.symbol.as_ref().or(self.focus.symbol.as_ref());
+        let of_focus = self.focus.venue_of(own).cloned();
         let wanted = request.venue.clone().or(of_focus);
         let chosen = venues
             .iter()
             .find(|row| wanted.is_none() || row.first() == Some(&wanted));
-        let Some([Some(venue), _, _, seconds]) = chosen.map(Vec::as_slice) else {
+        let Some([Some(venue), seconds]) = chosen.map(Vec::as_slice) else {
             return Err(self.no_bars(symbol, wanted.as_deref())?);
         };
-        let layout = self.printer.layout;
+        let layout = self.layout();
         let size = self.picture_size();
         let seconds: i64 = seconds
             .as_deref()
@@ -161,10 +192,11 @@ impl Shell<'_> {
             length_for(SignedDuration::from_secs(seconds), most).to_owned()
         });
         let query = format!(
-            "SELECT ts, open, high, low, close, volume, trades FROM ohlcv({}, {}, {from}, {to}) \
-             WHERE venue = {} ORDER BY ts",
-            literal(symbol),
+            "SELECT bucket_start(ts, {}) AS ts, arg_min(open, ts) AS open, max(high) AS high, min(low) AS low, \
+             arg_max(close, ts) AS close, sum(volume) AS volume, sum(trades)::UBIGINT AS trades \
+             FROM {} WHERE venue = {} GROUP BY ALL ORDER BY ts",
             literal(&length),
+            self.bars_for(symbol, &length, (&from, &to))?,
             literal(venue)
         );
         let others: Vec<String> = venues
@@ -173,8 +205,8 @@ impl Shell<'_> {
             .filter(|other| other != venue)
             .collect();
         let mut text = format!("{symbol} · {venue} · {length}\n");
-        let last = self.fetch(&query)?;
-        let chart = Chart::new(Some(Kind::Candles), &last.schema, &last.batches)
+        let bars = self.fetch(&query)?;
+        let chart = Chart::new(Some(Kind::Candles), &bars.schema, &bars.batches)
             .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
         text.push_str(&chart::terminal(&chart, size));
         if !others.is_empty() && layout.width.is_some() {
@@ -184,8 +216,18 @@ impl Shell<'_> {
                 others.join(", ")
             );
         }
-        self.set_last(last, &query);
-        Ok(text)
+        // Of a range that is open the bars tell the ends.
+        let ends = if self.focus.range == Range::All {
+            ends(&bars, &length)?
+        } else {
+            None
+        };
+        self.set_last(bars, &query);
+        Ok(Shown {
+            text,
+            ends,
+            took: start.elapsed(),
+        })
     }
 
     /// Why there are no bars.
@@ -215,6 +257,15 @@ impl Shell<'_> {
             "error: there are no trades of {symbol}{of}{within}\nhint: {hint}\n"
         )))
     }
+}
+
+/// From the first bar up to the end of the last one.
+fn ends(bars: &Last, length: &str) -> Result<Option<(DateTime, DateTime)>, Failure> {
+    let rows = texts(bars)?;
+    let start = |row: Option<&Vec<Option<String>>>| moment(row?.first()?.as_deref()?);
+    let length = SignedDuration::from_secs(seconds_of(length).unwrap_or(1));
+    let last = start(rows.last()).and_then(|last| last.checked_add(length).ok());
+    Ok(start(rows.first()).zip(last))
 }
 
 /// The shortest length of which no more than so many bars are needed.

@@ -10,8 +10,8 @@ use terminal_colorsaurus::{QueryOptions, background_color};
 use super::terminal;
 
 /// How long a terminal may take to tell its background. One that answers nothing at all holds the first prompt up for
-/// so long; nearly all others answer at once, if only that they do not know.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// so long, less what opening the database takes; nearly all others answer at once, if only that they do not know.
+const PATIENCE: Duration = Duration::from_millis(40);
 
 /// What the user wants, where it is not said by `.color`.
 const VARIABLE: &str = "MDB_COLOR";

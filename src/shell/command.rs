@@ -45,10 +45,7 @@ pub(super) enum Command {
         every: Duration,
         query: String,
     },
-    Tail {
-        table: String,
-        symbol: Option<String>,
-    },
+    Tail(Tail),
     Book(Book),
     Candles(candles::Request),
     Range(range::Request),
@@ -66,6 +63,15 @@ pub(super) enum Command {
     Keys(Option<EditMode>),
     Help(Option<String>),
     Quit,
+}
+
+/// The rows that are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) table: String,
+    /// The session's, if it is not told.
+    pub(super) symbol: Option<String>,
+    pub(super) venue: Option<String>,
 }
 
 /// The order book that is shown.
@@ -314,15 +320,17 @@ fn duration(text: &str) -> Option<Duration> {
 fn tail(argument: &str) -> Result<Command, String> {
     let words: Vec<&str> = argument.split_whitespace().collect();
     match words.as_slice() {
-        [table] => Ok(Command::Tail {
-            table: (*table).to_owned(),
-            symbol: None,
-        }),
-        [table, symbol] => Ok(Command::Tail {
-            table: (*table).to_owned(),
-            symbol: Some(unquoted(symbol).to_owned()),
-        }),
-        _ => Err(format!(".tail takes TABLE [SYMBOL], not {argument}")),
+        [table, rest @ ..] if rest.len() <= 2 => {
+            let mut rest = rest.iter().map(|word| unquoted(word).to_owned());
+            Ok(Command::Tail(Tail {
+                table: (*table).to_owned(),
+                symbol: rest.next(),
+                venue: rest.next(),
+            }))
+        }
+        _ => Err(format!(
+            ".tail takes TABLE [SYMBOL] [VENUE], not {argument}"
+        )),
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) const SECTIONS: [(&str, &[Entry]); 5] = [
                 ".plot",
                 "[KIND] [--to FILE] [TABLE|QUERY]",
                 "draws the last result, a table or a query",
-                "Line, candles, histogram, depth or heat, by its columns if not told; --to writes an SVG or HTML file. Of a \
+                "Line, candles, histogram, depth or heat, by its columns if not told; --to writes a PNG, SVG or HTML file. Of a \
                  table: its rows in .range, of .symbol.",
                 &[Argument::Picture],
                 &[
@@ -183,7 +183,7 @@ pub(super) const SECTIONS: [(&str, &[Entry]); 5] = [
                 ".candles",
                 "[SYMBOL] [VENUE] [LENGTH]",
                 "bars of a symbol in .range",
-                "Of .symbol, and as long as the width asks for, if not told. Of a running capture they are repainted, and arrow keys move and zoom the range; q ends. The bars are the last result.",
+                "Of .symbol, and as long as the width asks for, if not told. Left and right move .range, up and down zoom it, q ends; beside a capture the newest bar is repainted. The bars are the last result.",
                 &[Argument::Symbol, Argument::Venue, Argument::Text],
                 &[".candles BTCUSDT 1m", ".candles"],
             ),
@@ -200,11 +200,11 @@ pub(super) const SECTIONS: [(&str, &[Entry]); 5] = [
             ),
             entry_of(
                 ".tail",
-                "TABLE [SYMBOL]",
+                "TABLE [SYMBOL] [VENUE]",
                 "shows rows as they come in",
-                "Of .symbol, if none is told. Until q or Ctrl-C.",
-                &[Argument::Relation, Argument::Symbol],
-                &[".tail trades BTCUSDT"],
+                "Of .symbol, if none is told. Until q or Ctrl-C. Without a capture: the last ones in .range.",
+                &[Argument::Relation, Argument::Symbol, Argument::Venue],
+                &[".tail trades BTCUSDT", ".tail quotes"],
             ),
             entry_of(
                 ".book",

@@ -1,6 +1,7 @@
 //! The shell: `mdb` with no command. On a terminal it reads statements with an editor, reports errors and goes
 //! on; without one it runs the script on standard input and stops at the first error.
 
+mod bars;
 mod book;
 mod candles;
 mod color;
@@ -20,6 +21,7 @@ mod outlet;
 mod overview;
 mod pager;
 mod plot;
+mod progress;
 mod prompt;
 mod queries;
 mod range;
@@ -398,7 +400,7 @@ impl<'w> Shell<'w> {
             Command::Last => self.show_last()?,
             Command::Plot(request) => self.plot(&request)?,
             Command::Watch { every, query } => self.watch(every, &query)?,
-            Command::Tail { table, symbol } => self.tail(&table, symbol.as_deref())?,
+            Command::Tail(request) => self.tail(&request)?,
             Command::Book(request) => self.book(request)?,
             Command::Candles(request) => self.candles(&request)?,
             Command::Range(request) => self.range(request)?,

@@ -1,11 +1,14 @@
 //! `.plot`: a picture of the last result, or of a query's.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::last::Last;
+use super::progress::Waiting;
 use super::{Failure, Shell, command, literal, no_result, say};
+use crate::output::WholeFile;
 use crate::output::chart::{self, Chart, Kind, Size};
 use crate::query::{Error, Source, Statement, Types};
 
@@ -28,6 +31,7 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum File {
     Svg,
+    Png,
     Html,
 }
 
@@ -66,20 +70,25 @@ impl Request {
 
 impl File {
     fn of(name: &str) -> Result<Self, String> {
-        let end = Path::new(name).extension().unwrap_or_default();
-        if end.eq_ignore_ascii_case("svg") {
-            return Ok(Self::Svg);
-        }
-        if end.eq_ignore_ascii_case("html") {
-            return Ok(Self::Html);
-        }
         if name.is_empty() {
-            return Err(".plot --to takes a FILE.svg or FILE.html".to_owned());
+            return Err(".plot --to takes a FILE.png, FILE.svg or FILE.html".to_owned());
         }
-        Err(format!(
-            "a picture is written as SVG or HTML, and {name} is not named so\nhint: .plot --to {name}.svg"
-        ))
+        let end = Path::new(name).extension().unwrap_or_default();
+        match end.to_ascii_lowercase().to_str() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            Some("html") => Ok(Self::Html),
+            _ => Err(format!(
+                "a picture is written as PNG, SVG or HTML, and {name} is not named so\nhint: .plot --to {name}.png"
+            )),
+        }
     }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = WholeFile::create(path)?;
+    file.write_all(bytes)?;
+    file.keep()
 }
 
 /// The kinds of pictures.
@@ -118,10 +127,12 @@ impl Shell<'_> {
         }
         if let Some((path, file)) = &request.to {
             let picture = match file {
-                File::Svg => chart::svg(&chart),
-                File::Html => chart::html(&chart),
+                File::Svg => chart::svg(&chart).into_bytes(),
+                File::Png => chart::png(&chart)
+                    .map_err(|error| Failure::Report(format!("error: {error}\n")))?,
+                File::Html => chart::html(&chart).into_bytes(),
             };
-            std::fs::write(path, picture).map_err(|error| {
+            write_whole(path, &picture).map_err(|error| {
                 Failure::Report(format!("error: cannot write {}: {error}\n", path.display()))
             })?;
             say(&format!("written to {}\n", path.display()));
@@ -185,6 +196,7 @@ impl Shell<'_> {
     /// The rows of a query that are not printed, as many as are kept.
     pub(super) fn fetch(&mut self, query: &str) -> Result<Last, Failure> {
         self.offer_last(query)?;
+        let _waiting = Waiting::begin(&mut self.session);
         let collected = self.session.run(query, Types::Exact).and_then(|rows| {
             let mut last = Last::new(rows.schema());
             for batch in rows {
@@ -230,10 +242,11 @@ mod tests {
             read("SELECT depth FROM t").query.as_deref(),
             Some("SELECT depth FROM t")
         );
+        assert_eq!(read("--to a.PNG").to, Some(("a.PNG".into(), File::Png)));
         assert!(
-            Request::parse("--to a.png")
+            Request::parse("--to a.gif")
                 .unwrap_err()
-                .contains("a.png.svg")
+                .contains("a.gif.png")
         );
         assert!(Request::parse("--to").is_err());
     }

@@ -156,7 +156,7 @@ fn next_day(date: Date) -> Option<DateTime> {
 }
 
 /// A date, or a date and a time, with `Z` or without.
-fn moment(text: &str) -> Option<DateTime> {
+pub(super) fn moment(text: &str) -> Option<DateTime> {
     let text = text.trim_end_matches(['Z', 'z']);
     // A time alone, as `09:30`, is no moment.
     text.starts_with(|c: char| c.is_ascii_digit())
@@ -249,6 +249,13 @@ impl Range {
 }
 
 impl Focus {
+    /// Its venue, which is that of its own symbol: not of another one.
+    pub(super) fn venue_of(&self, symbol: Option<&String>) -> Option<&String> {
+        self.venue
+            .as_ref()
+            .filter(|_| symbol == self.symbol.as_ref())
+    }
+
     /// What the prompt shows of it.
     pub(super) fn told(&self) -> String {
         let mut parts: Vec<String> = self.symbol.iter().chain(&self.venue).cloned().collect();
@@ -289,6 +296,15 @@ impl Shell<'_> {
                 "error: there are no rows yet whose times a range could have\n".to_owned(),
             ));
         };
+        self.move_between(by, ends)
+    }
+
+    /// The same, of a range whose ends are known.
+    pub(super) fn move_between(
+        &mut self,
+        by: Move,
+        ends: (DateTime, DateTime),
+    ) -> Result<(), Failure> {
         if let Some(range) = self.focus.range.moved(by, ends) {
             self.focus.range = range;
         }

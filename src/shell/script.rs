@@ -3,6 +3,7 @@
 
 use super::hint;
 use super::last::Last;
+use super::progress::Waiting;
 use crate::output::{self, Format, Layout, Out};
 use crate::query::{self, Kind, Session, Source, Statement, Types, statements};
 
@@ -125,11 +126,12 @@ impl<'w> Printer<'w> {
         } else {
             Types::Exact
         };
+        let mut waiting = Waiting::begin(session);
         let outcome = session
             .run(statement.text, types)
             .map_err(Stop::Query)
             .and_then(|rows| match rows.kind() {
-                Kind::Answer => self.answer(rows),
+                Kind::Answer => self.answer(rows, &mut waiting),
                 Kind::Changes => Ok(rows
                     .finish()
                     .map_err(Stop::Query)?
@@ -139,6 +141,7 @@ impl<'w> Printer<'w> {
                     Ok(Outcome::Nothing)
                 }
             });
+        waiting.end();
         outcome.map_err(|stop| match stop {
             Stop::Query(query::Error::Interrupted) => Failure::Interrupted,
             Stop::Query(error) => {
@@ -161,10 +164,21 @@ impl<'w> Printer<'w> {
         Ok(())
     }
 
-    fn answer(&mut self, rows: query::Rows<'_>) -> Result<Outcome, Stop> {
+    fn answer(&mut self, rows: query::Rows<'_>, waiting: &mut Waiting) -> Result<Outcome, Stop> {
         self.separate()?;
         let schema = rows.schema();
         let mut last = self.kept.is_some().then(|| Last::new(rows.schema()));
+        // A table is written once all its rows are known; other formats at once, where the line would stand.
+        let at_once =
+            self.layout.width.is_some() && !matches!(self.format, Format::Table | Format::Chart);
+        let mut rows = rows;
+        let rows = std::iter::from_fn(|| {
+            let batch = rows.next();
+            if at_once || batch.is_none() {
+                waiting.end();
+            }
+            batch
+        });
         let rows = rows.map(|batch| {
             let batch = batch.map_err(Stop::Query)?;
             if let Some(last) = &mut last {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray};
 use unicode_width::UnicodeWidthStr;
 
+use super::command::Tail as Request;
 use super::last::Last;
 use super::screen::{self, Block, Key, Raw};
 use super::{Failure, Shell, literal, output_error, stdout};
@@ -26,7 +27,7 @@ const TAIL_ROWS: usize = 500;
 const REST: u32 = 1;
 
 /// The texts of a result, row by row.
-type Rows = Vec<Vec<Option<String>>>;
+pub(super) type Rows = Vec<Vec<Option<String>>>;
 
 impl Shell<'_> {
     pub(super) fn watch(&mut self, every: Duration, query: &str) -> Result<(), Failure> {
@@ -63,22 +64,33 @@ impl Shell<'_> {
         Ok(())
     }
 
-    pub(super) fn tail(&mut self, table: &str, symbol: Option<&str>) -> Result<(), Failure> {
+    pub(super) fn tail(&mut self, request: &Request) -> Result<(), Failure> {
         let attached = self.session.attached_to().is_some();
         if attached {
             self.needs_terminal(".tail")?;
         }
+        let table = &request.table;
         let columns = self.tailed(table)?;
-        let mut which: Vec<(&str, String)> = Vec::new();
-        if let Some(symbol) = symbol {
-            which.push(("symbol", symbol.to_owned()));
-        } else {
-            let focus = self.focus.clone();
-            which.extend(focus.symbol.map(|symbol| ("symbol", symbol)));
-            which.extend(focus.venue.map(|venue| ("venue", venue)));
+        let symbol = request.symbol.as_ref().or(self.focus.symbol.as_ref());
+        let venue = request.venue.as_ref().or(self.focus.venue_of(symbol));
+        let mut which = vec![("symbol", symbol), ("venue", venue)];
+        if request.symbol.is_none() {
             // A table without such a column is followed whole.
             which.retain(|(name, _)| columns.iter().any(|column| column == name));
         }
+        let mut of = String::new();
+        for (column, value) in which {
+            if let Some(value) = value {
+                let _ = write!(of, " AND {column} = {}", literal(value));
+            }
+        }
+        // Rows that come in are newer than any range that has an end.
+        let within = if attached || !columns.iter().any(|column| column == "ts") {
+            String::new()
+        } else {
+            let (from, to) = self.between()?;
+            format!(" AND ts >= {from} AND ts < {to}")
+        };
         let list: Vec<String> = columns
             .iter()
             .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
@@ -89,19 +101,15 @@ impl Shell<'_> {
             "SELECT 'hot.' || table_name FROM duckdb_tables() WHERE schema_name = 'hot' AND table_name = lower({})",
             literal(table)
         ))?;
-        let mut of = String::new();
-        for (column, value) in which {
-            let _ = write!(of, " AND {column} = {}", literal(&value));
-        }
         let recent = format!(
-            "SELECT {list} FROM (SELECT * FROM {table} WHERE true{of} ORDER BY seq DESC LIMIT {TAIL_BEFORE}) ORDER BY seq"
+            "SELECT {list} FROM (SELECT * FROM {table} WHERE true{of}{within} ORDER BY seq DESC LIMIT {TAIL_BEFORE}) ORDER BY seq"
         );
         let source = hot
             .into_iter()
             .flatten()
             .flatten()
             .next()
-            .unwrap_or_else(|| table.to_owned());
+            .unwrap_or_else(|| table.clone());
         let mut tail = Tail::new(&columns);
         let first = self.fetch(&recent)?;
         let mut seq = tail.show(&first, self)?;
@@ -182,7 +190,8 @@ fn key(wait: Duration) -> Result<Key, Failure> {
     screen::key(wait).map_err(output_error)
 }
 
-fn texts(last: &Last) -> Result<Rows, Failure> {
+/// The texts of a result's cells.
+pub(super) fn texts(last: &Last) -> Result<Rows, Failure> {
     let mut rows = Vec::new();
     for batch in &last.batches {
         let texts = output::texts(&last.schema, batch)?;

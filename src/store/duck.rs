@@ -13,7 +13,7 @@ pub const FILE: &str = "market.duckdb";
 
 /// Where DuckDB puts what does not fit in memory, in a database's directory. It removes it itself; what a killed
 /// process leaves goes when the next one needs the place.
-const SPILL: &str = ".spill";
+pub(super) const SPILL: &str = ".spill";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ mod seal;
 mod slot;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +182,12 @@ fn next_seq(conn: &Connection) -> Result<u64> {
         |row| row.get(0),
     )
     .doing("reading the last seq")
+}
+
+/// Whether what did not fit in memory lies on the disk, which DuckDB removes when it closes the database.
+#[must_use]
+pub fn has_spilled(db: &Path) -> bool {
+    db.join(duck::SPILL).exists()
 }
 
 /// A connection for questions, with the right to change the database if `write`. A database that does not

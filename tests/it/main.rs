@@ -41,6 +41,7 @@ mod models;
 mod normalized;
 mod partitions;
 mod process;
+mod prompt;
 mod pty;
 mod real_data;
 mod recordings;

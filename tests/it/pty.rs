@@ -219,6 +219,9 @@ impl Terminal {
             .screen_mut()
             .set_size(lines, columns);
         tcsetwinsize(&self.master, size).unwrap();
+        // As for a process of a session that this terminal controls.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::WINCH).unwrap();
     }
 
     /// Sends what Ctrl-C sends while a program leaves it to the terminal.

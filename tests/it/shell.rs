@@ -292,16 +292,22 @@ fn candles_and_tables_are_drawn_in_the_range() {
     let db = filled();
     for columns in WIDTHS {
         let mut terminal = Terminal::shell(&db, columns);
-        terminal.line(&format!(".candles {SYMBOL} 5s"));
+        terminal.keys(&format!(".candles {SYMBOL} 5s\r"));
+        terminal.awaits("q ends");
         seen(&terminal, "candles", columns);
+        terminal.keys("q");
+        terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
         terminal.clear();
         terminal.line(".candles TESTUSD");
         terminal.awaits("did you mean TESTUSDT?");
         terminal.line(&format!(".symbol {SYMBOL} {VENUE}"));
         terminal.line(".range 2024-08-08 23:59:30..23:59:50");
         terminal.clear();
-        terminal.line(".candles");
+        terminal.keys(".candles\r");
+        terminal.awaits("q ends");
         terminal.awaits("23:59:30");
+        terminal.keys("q");
+        terminal.awaits_screen("the prompt", |text| text.ends_with('>'));
         terminal.line("select min(ts) >= '2024-08-08 23:59:30' and max(ts) < '2024-08-08 23:59:50' as within from _;");
         terminal.awaits("true");
         terminal.clear();
@@ -312,10 +318,14 @@ fn candles_and_tables_are_drawn_in_the_range() {
         seen(&terminal, "heat", columns);
         terminal.line(".plot --to day.html trades");
         terminal.line(".plot --to day.png trades");
-        terminal.awaits("written as SVG or HTML");
+        terminal.awaits("written to day.png");
+        terminal.line(".plot --to day.gif trades");
+        terminal.awaits("written as PNG, SVG or HTML");
         terminal.leave();
         let page = fs::read_to_string(db.beside("day.html")).unwrap();
         assert!(page.starts_with("<!doctype html>") && page.contains("</svg>"));
+        let picture = fs::read(db.beside("day.png")).unwrap();
+        assert!(picture.starts_with(b"\x89PNG\r\n") && picture.ends_with(b"IEND\xaeB`\x82"));
     }
 }
 

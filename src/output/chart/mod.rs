@@ -1,8 +1,11 @@
-//! Pictures of a result: what is drawn is told from its columns, and then painted for a terminal or as SVG.
+//! Pictures of a result: what is drawn is told from its columns, and then painted for a terminal or as a file.
 
 mod axis;
 mod columns;
+mod encoder;
 mod heat;
+mod png;
+mod scene;
 mod svg;
 mod terminal;
 #[cfg(test)]
@@ -16,6 +19,8 @@ use arrow::datatypes::Schema;
 use columns::{Column, Role};
 use heat::Heat;
 
+pub(super) use encoder::Picture;
+pub use png::png;
 pub use svg::{html, svg};
 pub use terminal::{Size, terminal};
 
@@ -54,6 +59,9 @@ pub enum Error {
     /// A column cannot be read.
     #[error(transparent)]
     Column(#[from] super::Error),
+    /// Its PNG cannot be made.
+    #[error("cannot make the PNG: {0}")]
+    Png(String),
 }
 
 /// Lines drawn in one picture at most.

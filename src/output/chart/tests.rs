@@ -212,3 +212,27 @@ fn a_document_holds_what_was_drawn() {
     );
     assert!(svg(&chart(None, &book())).contains("spread 0.1"));
 }
+
+#[test]
+fn a_png_shows_the_shapes_of_the_document() {
+    let bytes = png(&chart(None, &bars())).unwrap();
+    let sheet = tiny_skia::Pixmap::decode_png(&bytes).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (1920, 960));
+    let colors = |wanted: [u8; 3]| {
+        let pixels = sheet.pixels().iter();
+        pixels
+            .filter(|pixel| [pixel.red(), pixel.green(), pixel.blue()] == wanted)
+            .count()
+    };
+    // Bars that rise, bars that fall, the axes' lines and letters, and the paper.
+    assert!(colors([0x00, 0x9e, 0x73]) > 5_000);
+    assert!(colors([0xd5, 0x5e, 0x00]) > 5_000);
+    assert!(colors([0x33, 0x33, 0x33]) > 3_000);
+    assert!(colors([0xff, 0xff, 0xff]) > 1_000_000);
+    // A letter that the font lacks, and numbers beyond any picture, do no harm.
+    let odd = batch(vec![
+        ("ts", times(3, 1)),
+        ("价格", floats([1e300, -1e300, f64::NAN])),
+    ]);
+    assert!(png(&chart(None, &odd)).is_ok());
+}
