@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -17,6 +18,9 @@ use crate::sources::capture::Capture;
 use crate::sources::files;
 use crate::sqltree::SqlTree;
 use crate::store::{FilePart, Order, Written};
+
+/// A file that was written to within this time is still being written, and has its turn later.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Why a file was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,8 @@ struct Loader {
     lake: Arc<Mutex<Lake>>,
     marts: Marts,
     stop: Arc<AtomicBool>,
+    /// There are files that are still being written.
+    unsettled: Arc<AtomicBool>,
 }
 
 impl Inbox {
@@ -66,6 +72,7 @@ impl Inbox {
                 lake: Arc::clone(lake),
                 marts: marts.clone(),
                 stop: Arc::default(),
+                unsettled: Arc::default(),
             },
             at_work: None,
             again: false,
@@ -87,9 +94,9 @@ impl Inbox {
         self.at_work = Some(tokio::task::spawn_blocking(move || loader.load_all()));
     }
 
-    /// Looks again where something came meanwhile.
+    /// Looks again where something came meanwhile, or was still being written.
     pub(super) fn tick(&mut self) {
-        if self.again {
+        if self.again || self.loader.unsettled.swap(false, Ordering::Relaxed) {
             self.look();
         }
     }
@@ -107,6 +114,10 @@ impl Loader {
     fn load_all(&self) {
         let inbox = self.db.join("inbox");
         for file in files(&inbox) {
+            if !is_settled(&file) {
+                self.unsettled.store(true, Ordering::Relaxed);
+                continue;
+            }
             let result = match self.load(&file) {
                 Ok(told) => {
                     tracing::info!("{}: {told}", file.display());
@@ -194,6 +205,17 @@ impl Loader {
 fn is_capture(file: &Path) -> bool {
     let first = Capture::open(file).and_then(|mut capture| capture.next_batch());
     first.is_ok_and(|batch| batch.is_some_and(|batch| !batch.recv_ns.is_empty()))
+}
+
+/// Whether nobody has written to a file of late. A time ahead of the clock says nothing.
+fn is_settled(file: &Path) -> bool {
+    let written = file.metadata().and_then(|facts| facts.modified());
+    let Ok(written) = written else {
+        return true;
+    };
+    SystemTime::now()
+        .duration_since(written)
+        .map_or(true, |age| age >= SETTLED)
 }
 
 /// Files by name; those that begin with a dot are still being written.

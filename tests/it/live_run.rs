@@ -1,7 +1,8 @@
 //! `mdb run` and `mdb stream` as a person runs them: one process that captures from a local replay, while files are edited,
 //! questions asked and files dropped (issue 3, "The one process", items 6 and 7).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -368,13 +369,19 @@ fn a_file_dropped_into_the_inbox_is_loaded_beside_the_capture() {
 
     let whole = gzip(&capture.bytes());
     for (name, bytes) in [
-        ("binance_spot-TESTUSDT.gz", &whole[..]),
         ("binance_spot-CUTUSDT.gz", &whole[..whole.len() / 2]),
         ("no_such_venue-TESTUSDT.gz", &whole[..]),
     ] {
         let aside = db.write(name, bytes);
         fs::rename(aside, inbox.join(name)).unwrap();
     }
+    // One is copied there, slowly: it is not taken before it is whole.
+    let mut copy = File::create(inbox.join("binance_spot-TESTUSDT.gz")).unwrap();
+    for part in whole.chunks(whole.len().div_ceil(8)) {
+        copy.write_all(part).unwrap();
+        thread::sleep(Duration::from_millis(300));
+    }
+    drop(copy);
     let done = inbox.join("done/binance_spot-TESTUSDT.gz");
     wait("the file to be loaded", || done.exists().then_some(()));
     for name in [

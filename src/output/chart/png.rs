@@ -149,9 +149,7 @@ fn glyph(c: char, (left, top): (i64, i64), color: Color, sheet: &mut Pixmap) {
 }
 
 fn ink([red, green, blue]: Color, opacity: f32) -> Ink {
-    let mut ink = Ink::from_rgba8(red, green, blue, u8::MAX);
-    ink.set_alpha(opacity);
-    ink
+    Ink::from_rgba8(red, green, blue, (opacity * 255.0).round() as u8)
 }
 
 fn solid(color: Ink) -> Paint<'static> {
