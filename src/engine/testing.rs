@@ -123,7 +123,15 @@ impl Tests {
         while let Some((due, tree)) = self.wait(next) {
             let start = Instant::now();
             match self.round(&due, &tree, readers) {
-                Ok(verdicts) => tell(&verdicts, &mut failing),
+                Ok(verdicts) => {
+                    if matches!(due, Due::Everything) {
+                        // Of tests that are gone nothing is left.
+                        failing.retain(|place, _| {
+                            verdicts.iter().any(|(test, _)| test.place() == *place)
+                        });
+                    }
+                    tell(&verdicts, &mut failing);
+                }
                 Err(_) if self.state().ended => return,
                 Err(error) => tracing::error!("data tests: {error}"),
             }
@@ -140,20 +148,21 @@ impl Tests {
             if state.ended {
                 return None;
             }
-            let now = Instant::now();
             let from = if state.due.is_something() {
                 next
             } else {
                 by_clock
             };
-            if now >= from
-                && let Some(tree) = state.tree.clone()
-            {
-                return Some((std::mem::take(&mut state.due), tree));
-            }
-            let wait = from
-                .saturating_duration_since(now)
-                .max(Duration::from_millis(1));
+            let wait = match state.tree.clone() {
+                None => BY_CLOCK,
+                Some(tree) => {
+                    let wait = from.saturating_duration_since(Instant::now());
+                    if wait.is_zero() {
+                        return Some((std::mem::take(&mut state.due), tree));
+                    }
+                    wait
+                }
+            };
             state = self
                 .shared
                 .told
@@ -183,14 +192,22 @@ impl Tests {
         self.state().interrupter = Some(session.interrupter());
         let mut verdicts = Vec::new();
         for test in tests {
-            let verdict = Verdict::of(&test, &mut session);
+            // It may have been ended before there was something to interrupt.
             if self.state().ended {
-                break;
+                return Err(query::Error::Interrupted);
             }
+            let verdict = Verdict::of(&test, &mut session);
             verdicts.push((test, verdict));
         }
-        self.state().interrupter = None;
-        note(&notes.connection, &verdicts).map_err(query::Error::Driver)?;
+        let mut state = self.state();
+        state.interrupter = None;
+        if state.ended {
+            // The last one may have been given up.
+            return Err(query::Error::Interrupted);
+        }
+        drop(state);
+        note(&notes.connection, &verdicts, matches!(due, Due::Everything))
+            .map_err(query::Error::Driver)?;
         Ok(verdicts)
     }
 
@@ -227,8 +244,8 @@ fn readers_of(
     }
 }
 
-/// Puts verdicts in place of those before.
-fn note(connection: &Connection, verdicts: &[(Test, Verdict)]) -> duckdb::Result<()> {
+/// Puts verdicts in place of those before; in place of all others if they are of all tests.
+fn note(connection: &Connection, verdicts: &[(Test, Verdict)], all: bool) -> duckdb::Result<()> {
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let rows = verdicts.iter().map(|(test, verdict)| {
         let example = verdict.example.as_deref();
@@ -255,7 +272,7 @@ fn note(connection: &Connection, verdicts: &[(Test, Verdict)]) -> duckdb::Result
     let places: Vec<String> = places.collect();
     // A connection that is dropped in the middle of it leaves nothing.
     connection.execute_batch(&format!(
-        "BEGIN; DELETE FROM ops.tests WHERE declared_in IN ({}); INSERT INTO ops.tests VALUES {}; COMMIT",
+        "BEGIN; DELETE FROM ops.tests WHERE {all} OR declared_in IN ({}); INSERT INTO ops.tests VALUES {}; COMMIT",
         places.join(", "),
         rows.join(", ")
     ))
