@@ -207,10 +207,11 @@ impl Marts {
         let mut changed = request.tables.clone();
         let built = builder.build(request, &self.shared.stop, &mut |built| {
             let error = built.error.map(|error| error.to_string());
-            if error.is_none() && built.how != How::Nothing {
-                changed
-                    .as_mut()
-                    .map(|changed| changed.insert(built.model.to_lowercase()));
+            if error.is_none()
+                && built.how != How::Nothing
+                && let Some(changed) = &mut changed
+            {
+                changed.insert(built.model.to_lowercase());
             }
             let problem = error
                 .clone()

@@ -153,11 +153,12 @@ impl Tests {
             } else {
                 by_clock
             };
-            let wait = match state.tree.clone() {
+            let wait = match &state.tree {
                 None => BY_CLOCK,
                 Some(tree) => {
                     let wait = from.saturating_duration_since(Instant::now());
                     if wait.is_zero() {
+                        let tree = tree.clone();
                         return Some((std::mem::take(&mut state.due), tree));
                     }
                     wait
