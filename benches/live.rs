@@ -303,7 +303,7 @@ fn freshness(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
     let (mut waiting, mut took) = (std::collections::VecDeque::new(), Vec::new());
     while !over.load(Ordering::Relaxed) {
         let now = now_ns();
-        let stored = count("SELECT count(*)::UBIGINT FROM hot.trades");
+        let stored = count("SELECT count(*)::UBIGINT FROM trades_reported");
         if waiting.back().is_none_or(|&(_, rows)| rows < stored) {
             waiting.push_back((now, stored));
         }
@@ -333,7 +333,7 @@ fn poll(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
     let reader = readers.open().unwrap();
     let mut statement = reader
         .connection
-        .prepare("SELECT seq, epoch_ns(recv_ts) FROM hot.raw_messages WHERE seq > ?")
+        .prepare("SELECT seq, epoch_ns(recv_ts) FROM (FROM hot.raw_messages UNION ALL FROM hot_b.raw_messages) WHERE seq > ?")
         .unwrap();
     let (mut last, mut latencies) = (0_u64, Vec::new());
     while !over.load(Ordering::Relaxed) {

@@ -1,17 +1,14 @@
 //! `mdb seal`: finished dates go to the lake.
 
 use std::io::Write;
-use std::time::SystemTime;
 
-use anyhow::Context;
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::progress::grouped;
 use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::Settings;
+use crate::sources::now_ns;
 use crate::store::{SealedFile, Which};
 
 #[derive(Debug, clap::Args)]
@@ -29,11 +26,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let which = match args.before {
         _ if args.all => Which::All,
         Some(date) => Which::Before(date),
-        None => {
-            let now = Timestamp::try_from(SystemTime::now() - settings.seal.lateness)
-                .context("this machine's clock is out of range")?;
-            Which::Before(TimeZone::UTC.to_datetime(now).date())
-        }
+        None => Which::Finished(&settings.seal, now_ns()),
     };
     let stop = stop_flag()?;
     let store = open_store(settings)?;

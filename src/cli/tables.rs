@@ -12,7 +12,7 @@ use crate::store;
 /// A query for each table of the database file: its name, rows, and first and last time.
 const COUNTS: &str = r#"
     SELECT 'SELECT ''' || table_name || ''' AS name, count(*) AS rows, min(' || time || ') AS low, max(' || time || ') AS high
-           FROM hot."' || table_name || '"'
+           FROM (FROM hot."' || table_name || '" UNION ALL FROM hot_b."' || table_name || '")'
     FROM (SELECT table_name, IF(table_name = 'raw_messages', 'recv_ts', 'ts') AS time FROM duckdb_tables()
           WHERE database_name = current_database() AND schema_name = 'hot')
     UNION ALL

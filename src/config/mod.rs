@@ -9,9 +9,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::{Span, SpanRelativeTo};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
+
+use crate::model::time::date_of;
 
 /// What was wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +110,28 @@ pub struct SealSettings {
     /// A UTC date is finished, and may be sealed, this long after its midnight.
     #[serde(deserialize_with = "duration")]
     pub lateness: Duration,
+    /// Tables whose dates stay in the database file so much longer.
+    #[serde(deserialize_with = "days_by_name")]
+    pub hot: BTreeMap<String, Span>,
 }
 
 impl Default for SealSettings {
     fn default() -> Self {
         Self {
             lateness: Duration::from_hours(1),
+            hot: BTreeMap::new(),
+        }
+    }
+}
+
+impl SealSettings {
+    /// The first UTC date of a table that is not to be sealed yet, at a moment in ns.
+    pub fn first_hot(&self, table: &str, at_ns: i64) -> Date {
+        let lateness = i64::try_from(self.lateness.as_nanos()).unwrap_or(i64::MAX);
+        let first = date_of(at_ns.saturating_sub(lateness));
+        match self.hot.get(table) {
+            Some(longer) => first.saturating_sub(*longer),
+            None => first,
         }
     }
 }
@@ -307,6 +326,17 @@ pub(crate) fn whole_days(text: &str) -> Result<Span, String> {
     }
 }
 
+fn days_by_name<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Span>, D::Error> {
+    let texts = BTreeMap::<String, String>::deserialize(from)?;
+    let spans = texts
+        .into_iter()
+        .map(|(name, text)| match whole_days(&text) {
+            Ok(span) => Ok((name, span)),
+            Err(message) => Err(de::Error::custom(message)),
+        });
+    spans.collect()
+}
+
 /// A length of time in words: "90 s", "10 minutes", "1h 30m".
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -349,6 +379,18 @@ mod tests {
         assert_eq!(settings.seal.lateness, Duration::from_mins(10));
         assert!(load("[seal]\nlateness = \"soon\"\n").is_err());
         assert!(load("[seal]\nlateness = \"-1 h\"\n").is_err());
+    }
+
+    #[test]
+    fn tables_stay_hot_for_longer_where_it_is_said() {
+        let settings = load("[seal]\nhot = { trades = \"7 days\" }\n").unwrap();
+        let noon = 1_723_118_400_000_000_000; // 2024-08-08 12:00
+        let half_past_midnight = noon - 41_400_000_000_000;
+        let first = |table, at| settings.seal.first_hot(table, at).to_string();
+        assert_eq!(first("quotes", noon), "2024-08-08");
+        assert_eq!(first("quotes", half_past_midnight), "2024-08-07");
+        assert_eq!(first("trades", noon), "2024-08-01");
+        assert!(load("[seal]\nhot = { trades = \"1 hour\" }\n").is_err());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -117,11 +116,7 @@ impl Upkeep {
     }
 
     fn seal(&self, sealer: &Sealer, settings: &Settings) -> store::Result<()> {
-        let finished = SystemTime::now()
-            .checked_sub(settings.seal.lateness)
-            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
-            .map_or(0, |since| since.as_nanos() as i64);
-        sealer.seal(Which::Before(date_of(finished)), |file| {
+        sealer.seal(Which::Finished(&settings.seal, now_ns()), |file| {
             tracing::info!("sealed {}: {} rows", file.path, file.rows);
             self.goes_on()
         })

@@ -24,7 +24,7 @@ const PROCESS_WIDE: [&str; 9] = [
 ];
 
 /// The schemas that belong to mdb itself.
-const OWN_SCHEMAS: [&str; 2] = ["hot", "ops"];
+const OWN_SCHEMAS: [&str; 3] = ["hot", "hot_b", "ops"];
 
 /// State of a session on a shared database.
 #[derive(Debug, Default)]

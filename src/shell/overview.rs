@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Failure, Shell, literal, status};
 use crate::query::{Error, Session, meant};
+use crate::store;
 use crate::transform::lineage::{EDGES, Format, Graph};
 
 /// How long a process may take to tell what it is doing.
@@ -118,8 +119,9 @@ pub fn models_query(session: &mut Session) -> Result<String, Error> {
         .strings("SELECT DISTINCT split_part(source, ' of ', 1) FROM ops.model_marks ORDER BY 1")?;
     let last = tables.into_iter().flatten().flatten().map(|table| {
         format!(
-            "SELECT '{table}' AS source, coalesce(greatest((SELECT max(seq) FROM hot.\"{table}\"), \
-             (SELECT max(last_seq) FROM ops.manifest WHERE table_name = '{table}')), 0) AS seq"
+            "SELECT '{table}' AS source, coalesce(greatest((SELECT max(seq) FROM {}), \
+             (SELECT max(last_seq) FROM ops.manifest WHERE table_name = '{table}')), 0) AS seq",
+            store::hot_rows(&table)
         )
     });
     let none = "SELECT NULL::VARCHAR AS source, NULL::UBIGINT AS seq".to_owned();

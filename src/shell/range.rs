@@ -18,7 +18,8 @@ const NARROWEST: SignedDuration = SignedDuration::from_millis(10);
 /// The newest row of what is traded, from the database file and what the manifest says of the lake.
 const NEWEST: &str = "\
     SELECT max(ts)::VARCHAR FROM ( \
-        SELECT max(ts) AS ts FROM hot.trades UNION ALL SELECT max(ts) FROM hot.quotes \
+        SELECT max(ts) AS ts FROM hot.trades UNION ALL SELECT max(ts) FROM hot_b.trades \
+        UNION ALL SELECT max(ts) FROM hot.quotes UNION ALL SELECT max(ts) FROM hot_b.quotes \
         UNION ALL SELECT max(ts) FROM hot.bars UNION ALL SELECT max(max_ts) FROM ops.manifest \
         WHERE table_name IN ('trades', 'quotes', 'bars'))";
 

@@ -13,6 +13,7 @@ use super::last::Last;
 use super::screen::{self, Block, Key, Raw};
 use super::{Failure, Shell, literal, output_error, stdout};
 use crate::output::{self, Layout};
+use crate::store;
 
 /// How often new rows are looked for.
 const TAIL_EVERY: Duration = Duration::from_millis(250);
@@ -98,7 +99,7 @@ impl Shell<'_> {
         let list = list.join(", ");
         // New rows come into the database file; only what was there before may stand in the lake.
         let hot = self.ask(&format!(
-            "SELECT 'hot.' || table_name FROM duckdb_tables() WHERE schema_name = 'hot' AND table_name = lower({})",
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hot' AND table_name = lower({})",
             literal(table)
         ))?;
         let recent = format!(
@@ -109,7 +110,7 @@ impl Shell<'_> {
             .flatten()
             .flatten()
             .next()
-            .unwrap_or_else(|| table.clone());
+            .map_or_else(|| table.clone(), |name| store::hot_rows(&name));
         let mut tail = Tail::new(&columns);
         let first = self.fetch(&recent)?;
         let mut seq = tail.show(&first, self)?;

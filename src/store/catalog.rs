@@ -10,6 +10,10 @@ use super::error::{Doing, Error, Result};
 use crate::model::RAW_MESSAGES;
 use crate::sqltree::{Header, SqlFile, SqlTree};
 
+/// The schemas in which a table's hot rows lie, each a table of its name. DuckDB locks a table while it folds the log into
+/// the file, so a capture writes to one side while the other's rows are folded.
+pub(super) const SIDES: [&str; 2] = ["hot", "hot_b"];
+
 /// The column that is one for all rows of a batch.
 pub(super) const VENUE: &str = "venue";
 
@@ -71,6 +75,11 @@ impl Table {
         }
     }
 
+    /// Its hot rows, as a relation.
+    pub(super) fn hot(&self) -> String {
+        hot_rows(&self.name)
+    }
+
     /// The view of all its rows, hot and sealed.
     pub(super) fn whole(&self) -> String {
         whole_name(&self.name, self.voided_by.is_some())
@@ -116,6 +125,20 @@ impl Table {
     pub(super) fn key_list(&self) -> String {
         list(self.key.iter().map(String::as_str))
     }
+}
+
+/// The hot rows of a table, as a relation.
+pub fn hot_rows(table: &str) -> String {
+    let sides = SIDES.map(|side| format!("FROM {side}.\"{table}\""));
+    format!("({})", sides.join(" UNION ALL "))
+}
+
+/// Deletes hot rows of a table, and returns how many.
+pub(super) fn delete_hot(conn: &Connection, table: &str, condition: &str) -> duckdb::Result<usize> {
+    SIDES.iter().try_fold(0, |deleted, side| {
+        let sql = format!("DELETE FROM {side}.\"{table}\" WHERE {condition}");
+        Ok(deleted + conn.execute(&sql, [])?)
+    })
 }
 
 /// What the view of all rows of a table is called, of one that another table voids or not.

@@ -6,7 +6,7 @@ use std::path::Path;
 use duckdb::Connection;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, delete_hot, hot_rows};
 use super::error::{At, Doing, Error, Result};
 use super::history::Version;
 use super::{FILE, Purpose, duck, history, lake, schema};
@@ -186,7 +186,11 @@ fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> 
     }
     let doubled: u64 = conn
         .query_row(
-            &format!("SELECT count(*) FROM {}", hot_copies(entry)),
+            &format!(
+                "SELECT count(*) FROM {} WHERE {}",
+                hot_rows(&entry.table),
+                is_copy(entry)
+            ),
             [],
             |row| row.get(0),
         )
@@ -198,12 +202,12 @@ fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> 
     }))
 }
 
-/// Messages of a raw file that are hot as well. Other tables may hold several rows of one seq, apart.
-fn hot_copies(entry: &Entry) -> String {
+/// The condition that a hot row is one of a raw file as well. Other tables may hold several rows of one seq, apart.
+fn is_copy(entry: &Entry) -> String {
     let (first, last) = (entry.first_seq.unwrap_or(1), entry.last_seq.unwrap_or(0));
     let path = entry.path.replace('\'', "''");
     format!(
-        "hot.{0} WHERE '{0}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
+        "'{}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
          AND seq IN (SELECT seq FROM read_parquet('{path}'))",
         entry.table
     )
@@ -239,8 +243,7 @@ fn mend(settings: &Settings, conn: &Connection, entry: &Entry, fault: Fault) -> 
     match fault {
         Fault::Damaged(what) => set_file_aside(settings, conn, entry, what),
         Fault::Doubled(what) => {
-            conn.execute_batch(&format!("DELETE FROM {}", hot_copies(entry)))
-                .doing("removing doubled rows")?;
+            delete_hot(conn, &entry.table, &is_copy(entry)).doing("removing doubled rows")?;
             Ok(Finding {
                 what,
                 remedy: "removed there".to_owned(),

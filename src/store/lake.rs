@@ -17,11 +17,11 @@ use jiff::civil::Date;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 
-use super::catalog::{Layout, Table};
+use super::catalog::{Layout, Table, hot_rows};
 use super::error::{At, Doing, Error, Result};
 use super::history::{self, Version};
 use super::schema;
@@ -43,6 +43,8 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 pub(super) const SEAL_LEVEL: i32 = 6;
 /// … and for files written as fast as a vendor's file can be read.
 pub(super) const LOAD_LEVEL: i32 = 1;
+/// A page that zstd does not make this much smaller is stored as it is, and read faster.
+const WORTH_COMPRESSING: f64 = 0.9;
 /// A page of text may be larger than one of numbers: it compresses better for it.
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -381,6 +383,8 @@ fn properties(table: &Table, level: i32) -> WriterProperties {
         .set_compression(Compression::ZSTD(
             ZstdLevel::try_new(level).unwrap_or_default(),
         ))
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_data_page_v2_compression_ratio_threshold(WORTH_COMPRESSING)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_size_limit(PAGE_BYTES)
@@ -529,7 +533,7 @@ fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> bool {
     }
     let file = path.display().to_string().replace('\'', "''");
     let all = conn.query_row(
-        &format!("SELECT NOT EXISTS (FROM read_parquet('{file}', hive_partitioning = false) EXCEPT ALL FROM hot.\"{table}\")"),
+        &format!("SELECT NOT EXISTS (FROM read_parquet('{file}', hive_partitioning = false) EXCEPT ALL FROM {})", hot_rows(table)),
         [],
         |row| row.get(0),
     );

@@ -173,8 +173,13 @@ pub struct BookState {
     pub needs_snapshot: Option<&'static str>,
 }
 
+/// Any change of the catalog makes all plans worthless, and nobody is told of it: they are made anew so often.
+const PLANS_LAST: Duration = Duration::from_secs(5);
+
 /// The log is folded into the file after this much raw.
 const CHECKPOINT_BYTES: usize = 32 << 20;
+/// If something was in the way, it is tried again so much later.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 impl Store {
     /// Writes what comes in until the other ends of both queues are closed; all of it is committed then. `told` hears
@@ -188,6 +193,7 @@ impl Store {
         orders: mpsc::Receiver<Order>,
         told: impl FnMut(Commit),
     ) -> Result<()> {
+        self.leave_a_core()?;
         let mut live = Live {
             writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog)),
             checkpoints: Checkpoints::new(self.clone_connection()?)?,
@@ -197,6 +203,7 @@ impl Store {
             catalog: Arc::clone(&self.catalog),
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
+            planned: Instant::now(),
             delay: delay(),
             told,
         };
@@ -205,7 +212,21 @@ impl Store {
             .at("start waiting in", &self.dir)?
             .block_on(live.run(messages, orders))?;
         live.checkpoints.settle()?;
-        live.writer.store_books()
+        live.writer.store_books()?;
+        drop(live);
+        self.set_threads(self.threads)
+    }
+
+    /// The writer's statements are small, and run on its own thread: the threads that DuckDB wakes for them, and that
+    /// others' questions and marts are worked on by, leave it a core.
+    fn leave_a_core(&self) -> Result<()> {
+        self.set_threads(self.threads.saturating_sub(1).max(1))
+    }
+
+    fn set_threads(&self, threads: usize) -> Result<()> {
+        self.conn
+            .execute_batch(&format!("SET GLOBAL threads = {threads}"))
+            .doing("setting threads")
     }
 }
 
@@ -218,6 +239,8 @@ struct Live<T> {
     catalog: Arc<Catalog>,
     venues: HashMap<Arc<str>, Normalizers>,
     next_seq: u64,
+    /// When the plans of all statements were last forgotten.
+    planned: Instant,
     delay: Duration,
     told: T,
 }
@@ -341,7 +364,15 @@ impl<T: FnMut(Commit)> Live<T> {
                 needs_snapshot: turn.needs_snapshot,
             }));
         (self.told)(commit);
-        self.checkpoints.after(bytes)
+        if self.checkpoints.after(bytes)? {
+            self.writer.turn();
+        }
+        if self.planned.elapsed() >= PLANS_LAST {
+            self.writer.forget_plans();
+            self.venues.values().for_each(Normalizers::forget_plans);
+            self.planned = Instant::now();
+        }
+        Ok(())
     }
 
     /// Whatever is wrong with the venue's SQL, raw is the truth, and a rebuild makes the rest of it.
@@ -402,7 +433,8 @@ impl<T: FnMut(Commit)> Live<T> {
 /// Folds the log into the file beside the commits, which go on.
 ///
 /// DuckDB stops all inserts while it checkpoints, unless some transaction still sees the state before the last commit: then
-/// it only stops those into the table that it is at. So one is held open, from a commit before until it is done.
+/// it only stops those into the table that it is at. So one is held open, from a commit before until it is done; and the
+/// writer turns to the other side of the tables, so that the one that takes long is none that it waits for.
 struct Checkpoints {
     /// The one that checkpoints and the one that keeps an old state; away while they work.
     conns: Option<(Connection, Connection)>,
@@ -411,6 +443,8 @@ struct Checkpoints {
     held: bool,
     /// Bytes of raw since the last one.
     bytes: usize,
+    /// When it could not be done: what the writer has turned from is still to be folded.
+    owed: Option<Instant>,
 }
 
 type Checkpointed = ((Connection, Connection), duckdb::Result<()>);
@@ -423,20 +457,28 @@ impl Checkpoints {
             working: None,
             held: false,
             bytes: 0,
+            owed: None,
         })
     }
 
-    /// After a commit that held so many bytes of raw.
-    fn after(&mut self, bytes: usize) -> Result<()> {
+    fn is_due(&self) -> bool {
+        match self.owed {
+            Some(since) => since.elapsed() >= RETRY_PAUSE,
+            None => self.bytes >= CHECKPOINT_BYTES,
+        }
+    }
+
+    /// After a commit that held so many bytes of raw. Returns whether the writer is to turn to the other side.
+    fn after(&mut self, bytes: usize) -> Result<bool> {
         self.bytes += bytes;
         if self.working.as_ref().is_some_and(JoinHandle::is_finished) {
             self.settle()?;
         }
-        if self.bytes < CHECKPOINT_BYTES {
-            return Ok(());
+        if !self.held && !self.is_due() {
+            return Ok(false);
         }
         let Some((conn, holding)) = self.conns.take() else {
-            return Ok(());
+            return Ok(false);
         };
         if !self.held {
             // A transaction begins with its first look at the file; the next commit makes it an old one.
@@ -445,7 +487,7 @@ impl Checkpoints {
                 .doing("beginning a transaction");
             self.conns = Some((conn, holding));
             self.held = true;
-            return begun;
+            return begun.map(|()| self.owed.is_none());
         }
         self.held = false;
         self.bytes = 0;
@@ -460,7 +502,7 @@ impl Checkpoints {
                 .spawn(work)
                 .at("start a thread for", "CHECKPOINT")?,
         );
-        Ok(())
+        Ok(false)
     }
 
     /// Waits for the one at work.
@@ -470,10 +512,12 @@ impl Checkpoints {
         };
         let (conns, result) = working.join().map_err(|_| Error::Panicked)?;
         self.conns = Some(conns);
+        self.owed = None;
         match result {
-            // Another transaction is in its way: the log grows a little, and the next one takes it.
+            // Another transaction is in its way: it is tried again.
             Err(error) if error.to_string().contains("CHECKPOINT") => {
                 tracing::debug!(%error, "no checkpoint");
+                self.owed = Some(Instant::now());
                 Ok(())
             }
             result => result.doing("writing the database file"),

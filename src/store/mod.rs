@@ -41,9 +41,10 @@ use std::time::Duration;
 use duckdb::Connection;
 
 use crate::config::{Settings, StoreSettings};
+use crate::model::RAW_MESSAGES;
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
-pub use catalog::{newest_of_key, whole_name};
+pub use catalog::{hot_rows, newest_of_key, whole_name};
 pub use compact::{Compacted, Effort, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
@@ -173,11 +174,14 @@ impl Store {
 
 fn next_seq(conn: &Connection) -> Result<u64> {
     conn.query_row(
-        "SELECT greatest(
-             (SELECT coalesce(max(seq), 0) FROM hot.raw_messages),
+        &format!(
+            "SELECT greatest(
+             (SELECT coalesce(max(seq), 0) FROM {}),
              (SELECT coalesce(max(last_seq), 0) FROM ops.manifest),
              (SELECT coalesce(max(last_seq), 0) FROM ops.file_loads),
              (SELECT coalesce(max(seq), 0) FROM ops.progress)) + 1",
+            hot_rows(RAW_MESSAGES)
+        ),
         [],
         |row| row.get(0),
     )

@@ -228,7 +228,8 @@ impl Modeler {
                             greatest(epoch_ns(max(recv_ts) FILTER (seq IS NULL)),
                                      (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = $1 AND last_seq IS NULL)),
                             greatest(epoch_ns(max({time})), (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = $1))
-                     FROM hot.\"{name}\""
+                     FROM {}",
+                    table.hot()
                 ),
                 [name],
                 |row| {
@@ -312,7 +313,7 @@ impl Modeler {
                 )
                 .and_then(|mut s| s.query_map([name], |row| row.get(0))?.collect())
                 .doing(doing())?;
-            let mut held = vec![format!("hot.\"{name}\"")];
+            let mut held = vec![table.hot()];
             if !longer.is_empty() {
                 held.push(schema::parquet(&schema::quoted(
                     longer.iter().map(String::as_str),
@@ -377,7 +378,7 @@ impl Modeler {
         since: Mark,
         mut news: Option<&mut News>,
     ) -> Result<Vec<String>> {
-        let mut relations = vec![format!("hot.\"{}\"", table.name)];
+        let mut relations = vec![table.hot()];
         let slack = since.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS);
         let files: Vec<LakeFile> = self
             .conn

@@ -178,6 +178,14 @@ impl Normalizers {
             .filter_map(|n| Some(n.table.as_ref()?.name.as_str()))
     }
 
+    /// Makes the plans anew when they are next used. DuckDB keeps those of prepared statements, but once the catalog has
+    /// changed in any way it makes a new one at every execution.
+    pub(super) fn forget_plans(&self) {
+        for conn in &self.conns {
+            conn.flush_prepared_statement_cache();
+        }
+    }
+
     /// Runs all normalizers over one batch.
     pub(super) fn run(&mut self, raw: RawBatch) -> Result<Derived> {
         debug_assert_eq!(raw.venue, self.venue);

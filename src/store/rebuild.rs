@@ -12,7 +12,7 @@ use duckdb::Connection;
 use jiff::civil::Date;
 
 use super::book_rows::CHANNEL;
-use super::catalog::Table;
+use super::catalog::{Table, delete_hot};
 use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::normalize::Normalizers;
@@ -240,12 +240,12 @@ impl Store {
             // Rows whose message is gone cannot be made again.
             let made = format!("{made} AND seq IN (SELECT seq FROM main.raw_messages)");
             // What was loaded from vendors' files stays where it is.
-            let mut own = format!("FROM hot.{}", table.name);
+            let mut own = table.hot();
             if let Some(files) = schema::lake_files(&self.conn, table, Some(false))? {
-                own = format!("({own} UNION ALL BY NAME FROM {files})");
+                own = format!("(FROM {own} UNION ALL BY NAME FROM {files})");
             }
             let sql = format!(
-                "INSERT INTO rebuild.{} BY NAME SELECT * FROM ({own}) WHERE NOT coalesce({made}, false)",
+                "INSERT INTO rebuild.{} BY NAME SELECT * FROM {own} WHERE NOT coalesce({made}, false)",
                 table.name,
             );
             self.conn
@@ -283,12 +283,14 @@ impl Store {
                 }
                 old.push(files);
                 let name = &table.name;
-                conn.execute_batch(&format!(
-                    "DELETE FROM hot.{name};
-                     INSERT INTO hot.{name} FROM rebuild.{name};
-                     DELETE FROM ops.model_marks WHERE '{name}' IN string_split(source, ' of ');"
-                ))
-                .doing(format!("putting {name} in place"))?;
+                delete_hot(conn, name, "true")
+                    .and_then(|_| {
+                        conn.execute_batch(&format!(
+                            "INSERT INTO hot.{name} FROM rebuild.{name};
+                             DELETE FROM ops.model_marks WHERE '{name}' IN string_split(source, ' of ');"
+                        ))
+                    })
+                    .doing(format!("putting {name} in place"))?;
                 schema::replace_views(conn, &self.catalog, table)?;
             }
             if tables.iter().any(|t| t.name == BOOK_DELTAS) {

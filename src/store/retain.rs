@@ -9,7 +9,7 @@ use duckdb::params;
 use jiff::Span;
 use jiff::civil::Date;
 
-use super::catalog::Table;
+use super::catalog::{Table, delete_hot};
 use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::lake::{Entry, Staged};
@@ -78,15 +78,16 @@ impl Sealer {
     /// # Errors
     /// If there is no such table.
     pub fn expired(&self, table: &str, keep: Span) -> Result<Option<Expired>> {
-        let table = self.table_to_retain(table)?;
+        let table = self.table_named(table)?;
         let (name, time) = (&table.name, table.time());
         let doing = || format!("reading the dates of {name}");
         let newest: Option<i64> = self
             .conn
             .query_row(
                 &format!(
-                    "SELECT greatest((SELECT epoch_ns(max({time})) FROM hot.{name}),
-                                     (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = ?))"
+                    "SELECT greatest((SELECT epoch_ns(max({time})) FROM {}),
+                                     (SELECT epoch_ns(max(max_ts)) FROM ops.manifest WHERE table_name = ?))",
+                    table.hot()
                 ),
                 [name],
                 |row| row.get(0),
@@ -159,7 +160,7 @@ impl Sealer {
     /// # Errors
     /// Nothing was dropped then, or only a file could not be removed, which the next start tries again.
     pub fn drop_expired(&self, expired: &Expired, marts: &[String]) -> Result<()> {
-        let table = self.table_to_retain(&expired.table)?;
+        let table = self.table_named(&expired.table)?;
         // Files are not to be cut in vain; what counts is asked again in the transaction.
         self.have_read(marts, table, expired.first_kept)?;
         let doing = || format!("dropping rows of {}", table.name);
@@ -310,11 +311,7 @@ impl Sealer {
             }
             version.end("retain", Some(&format!("from {first_kept} on")))?;
         }
-        self.conn
-            .execute(
-                &format!("DELETE FROM {}", hot_before(table, first_kept)),
-                [],
-            )
+        delete_hot(&self.conn, &table.name, &is_before(table, first_kept))
             .doing(format!("dropping rows of {}", table.name))?;
         // Marts keep what they have made of it.
         self.conn
@@ -332,7 +329,7 @@ impl Sealer {
         schema::replace_views(&self.conn, &self.catalog, table)
     }
 
-    fn table_to_retain(&self, name: &str) -> Result<&Table> {
+    pub(super) fn table_named(&self, name: &str) -> Result<&Table> {
         self.catalog.get(name).map(AsRef::as_ref).ok_or_else(|| {
             let names: Vec<&str> = self.catalog.iter().map(|t| t.name.as_str()).collect();
             Error::Model {
@@ -353,10 +350,10 @@ fn reaching_back(table: &str, start: i64) -> String {
 
 /// Hot rows of earlier dates. Those without a time are of none.
 fn hot_before(table: &Table, date: Date) -> String {
+    format!("{} WHERE {}", table.hot(), is_before(table, date))
+}
+
+fn is_before(table: &Table, date: Date) -> String {
     let start = start_of(date).unwrap_or(i64::MIN);
-    format!(
-        "hot.{} WHERE {} < make_timestamp_ns({start})",
-        table.name,
-        table.time()
-    )
+    format!("{} < make_timestamp_ns({start})", table.time())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use duckdb::{Connection, OptionalExt, params};
 
-use super::catalog::{Catalog, Table, newest_of_key};
+use super::catalog::{Catalog, SIDES, Table, newest_of_key};
 use super::error::{Doing, Result, in_file};
 use super::models;
 use crate::config::SlaSettings;
@@ -16,6 +16,8 @@ use crate::venues;
 /// mdb's own records.
 const OPS: &str = "
     CREATE SCHEMA IF NOT EXISTS hot;
+    -- The other side of each table of hot.
+    CREATE SCHEMA IF NOT EXISTS hot_b;
     CREATE SCHEMA IF NOT EXISTS ops;
     -- One row: which SQL tree the objects were made from.
     CREATE TABLE IF NOT EXISTS ops.meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -134,6 +136,7 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     }
     let catalog = Catalog::load(&tx, tree)?;
     for table in catalog.iter() {
+        make_other_side(&tx, table)?;
         replace_whole(&tx, table)?;
     }
     // They build on two of the others.
@@ -156,6 +159,43 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         Err(error) if error.to_string().contains("Cannot CHECKPOINT") => Ok(()),
         done => done.doing("writing the database file"),
     }
+}
+
+/// Gives a table its other side, with the same columns.
+fn make_other_side(conn: &Connection, table: &Table) -> Result<()> {
+    let [side, other] = SIDES.map(|schema| format!("{schema}.\"{}\"", table.name));
+    let doing = || format!("creating {other}");
+    let known: Vec<(String, String, bool)> = conn
+        .prepare(
+            "SELECT column_name, data_type, NOT is_nullable FROM duckdb_columns()
+             WHERE schema_name = ? AND table_name = ? ORDER BY column_index",
+        )
+        .and_then(|mut s| {
+            s.query_map([SIDES[1], &table.name], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect()
+        })
+        .doing(doing())?;
+    let wanted = table.columns.iter();
+    let wanted = wanted.map(|c| (c.name.clone(), c.sql_type.clone(), c.required));
+    if known.iter().cloned().eq(wanted) {
+        return Ok(());
+    }
+    if !known.is_empty() {
+        // The table has got other columns: its rows move to where these are.
+        conn.execute_batch(&format!(
+            "INSERT INTO {side} BY NAME FROM {other}; DROP TABLE {other}"
+        ))
+        .doing(doing())?;
+    }
+    let columns = table.columns.iter().map(|c| {
+        let required = if c.required { " NOT NULL" } else { "" };
+        format!("\"{}\" {}{required}", c.name, c.sql_type)
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    conn.execute_batch(&format!("CREATE TABLE {other} ({columns})"))
+        .doing(doing())
 }
 
 /// How old the newest row of each venue's channel may be: what its feed.toml says, by the table that the channel fills. A
@@ -332,11 +372,10 @@ pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
 /// Hot rows, and those of the lake's files given.
 fn all_rows(table: &Table, files: Option<&str>) -> String {
     let columns = table.select_list();
-    let hot = format!("SELECT {columns} FROM hot.{}", table.name);
-    match files {
-        Some(files) => format!("{hot} UNION ALL SELECT {columns} FROM {files}"),
-        None => hot,
-    }
+    let sides = SIDES.map(|side| format!("{side}.\"{}\"", table.name));
+    let relations = sides.iter().map(String::as_str).chain(files);
+    let selects = relations.map(|relation| format!("SELECT {columns} FROM {relation}"));
+    selects.collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 fn replace_valid(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {

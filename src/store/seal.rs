@@ -13,22 +13,25 @@ use arrow::array::RecordBatch;
 use duckdb::Connection;
 use jiff::civil::Date;
 
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, Table, delete_hot};
 use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::lake::{self, Entry, Facts, Staged};
 use super::partition::{self, Held};
 use super::readers::Lock;
 use super::{Store, schema};
+use crate::config::SealSettings;
 use crate::model::time::{DAY_NS, date_of, start_of};
 
 /// Which dates are sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
     /// Every date there is.
     All,
     /// The dates before this one.
     Before(Date),
+    /// The dates that are finished at a moment in ns.
+    Finished(&'a SealSettings, i64),
 }
 
 /// A file that sealing has added to the lake.
@@ -87,12 +90,26 @@ impl Sealer {
     /// Seals the dates asked for, of every table; `sealed` is told of each file, and says whether to go on.
     ///
     /// # Errors
-    /// At the first file that cannot be written; those before it stay sealed, and nothing else changed.
-    pub fn seal(&self, which: Which, mut sealed: impl FnMut(&SealedFile) -> bool) -> Result<()> {
+    /// If settings name a table that there is not; or at the first file that cannot be written: those before it stay sealed, and nothing else changed.
+    pub fn seal(
+        &self,
+        which: Which<'_>,
+        mut sealed: impl FnMut(&SealedFile) -> bool,
+    ) -> Result<()> {
+        if let Which::Finished(settings, _) = which {
+            for name in settings.hot.keys() {
+                self.table_named(name)?;
+            }
+        }
         for table in self.catalog.clone().iter() {
             let mut dates = self.hot_dates(table)?;
-            if let Which::Before(end) = which {
-                dates.retain(|(date, _)| *date < end);
+            match which {
+                Which::All => {}
+                Which::Before(end) => dates.retain(|(date, _)| *date < end),
+                Which::Finished(settings, at_ns) => {
+                    let end = settings.first_hot(&table.name, at_ns);
+                    dates.retain(|(date, _)| *date < end);
+                }
             }
             for part in parts(&dates) {
                 if !sealed(&self.seal_part(table, &part)?) {
@@ -116,8 +133,8 @@ impl Sealer {
         let time = table.time();
         let sql = format!(
             "SELECT t - ((t % {DAY_NS}) + {DAY_NS}) % {DAY_NS} AS day, count(*)
-             FROM (SELECT epoch_ns({time}) AS t FROM hot.{} WHERE {time} IS NOT NULL) GROUP BY day ORDER BY day",
-            table.name
+             FROM (SELECT epoch_ns({time}) AS t FROM {} WHERE {time} IS NOT NULL) GROUP BY day ORDER BY day",
+            table.hot()
         );
         let days: Vec<(i64, u64)> = self
             .conn
@@ -158,10 +175,9 @@ impl Sealer {
         let start = start_of(part.first).unwrap_or(i64::MIN);
         let end = start_of(part.last).map_or(i64::MAX, |last| last.saturating_add(DAY_NS - 1));
         let time = table.time();
-        let rows = format!(
-            "hot.{} WHERE {time} >= make_timestamp_ns({start}) AND {time} <= make_timestamp_ns({end})",
-            table.name
-        );
+        let within =
+            format!("{time} >= make_timestamp_ns({start}) AND {time} <= make_timestamp_ns({end})");
+        let rows = format!("{} WHERE {within}", table.hot());
         let mut staged = Staged::create(&self.dir, table, date, lake::SEAL_LEVEL)?;
         let sort = lake::sort_columns(table).join(", ");
         let mut statement = self
@@ -195,7 +211,7 @@ impl Sealer {
             facts,
             loaded: false,
         };
-        self.swap(table, &file, &rows)?;
+        self.swap(table, &file, &within)?;
         Ok(SealedFile {
             table: table.name.clone(),
             date,
@@ -205,16 +221,13 @@ impl Sealer {
         })
     }
 
-    fn swap(&self, table: &Table, file: &Entry, rows: &str) -> Result<()> {
+    fn swap(&self, table: &Table, file: &Entry, within: &str) -> Result<()> {
         let doing = || format!("sealing {} {}", table.name, file.date);
         let swapped = (|| {
             let version = Version::begin(&self.conn, &table.name)?;
             lake::record(&self.conn, table, file, &version)?;
             version.end("seal", None)?;
-            let deleted = self
-                .conn
-                .execute(&format!("DELETE FROM {rows}"), [])
-                .doing(doing())?;
+            let deleted = delete_hot(&self.conn, &table.name, within).doing(doing())?;
             if deleted as u64 != file.facts.rows {
                 return Err(Error::SealMismatch {
                     table: table.name.clone(),

@@ -105,6 +105,11 @@ impl VArrowScalar for RowsOf {
         Ok(Arc::new(list))
     }
 
+    /// Or a plan that is made again would hold all rows as a constant.
+    fn volatile() -> bool {
+        true
+    }
+
     fn signatures() -> Vec<ArrowFunctionSignature> {
         let schema = REGISTERED.with_borrow(Clone::clone);
         let of = |schema| {

@@ -12,7 +12,7 @@ use duckdb::{Connection, params};
 
 use super::book_rows::BookRows;
 use super::books::{Books, Past, Turn};
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, SIDES, Table};
 use super::error::{Doing, Error, Result};
 use super::events;
 use super::insert::{self, Inserts};
@@ -142,6 +142,8 @@ pub(super) struct Writer {
     inserts: Inserts,
     catalog: Arc<Catalog>,
     target: Target,
+    /// The schema of the tables that rows go into, but for those that replace others.
+    side: &'static str,
     /// By venue and table.
     keys: HashMap<(String, String), Keys>,
     books: HashMap<String, Books>,
@@ -163,6 +165,7 @@ impl Writer {
             unmarked_bytes: 0,
             inserts: Inserts::default(),
             catalog,
+            side: target.schema,
             target,
             keys: HashMap::new(),
             books: HashMap::new(),
@@ -374,6 +377,19 @@ impl Writer {
         self.books
             .iter_mut()
             .flat_map(|(venue, books)| books.take_turns().map(|turn| (venue.as_str(), turn)))
+    }
+
+    /// Makes the plans of its statements anew when they are next used (see [`Normalizers::forget_plans`]).
+    ///
+    /// [`Normalizers::forget_plans`]: super::normalize::Normalizers::forget_plans
+    pub(super) fn forget_plans(&self) {
+        self.conn.flush_prepared_statement_cache();
+    }
+
+    /// Goes on on the other side of the hot tables. To be told between two commits.
+    pub(super) fn turn(&mut self) {
+        let [one, other] = SIDES;
+        self.side = if self.side == one { other } else { one };
     }
 
     /// Another one has written rows of a table, up to this time. To be told between two commits.
@@ -592,7 +608,7 @@ impl Writer {
         }
         let table = self.catalog.own(table)?;
         self.inserts
-            .insert(&self.conn, self.target.schema, table, venue, batch)
+            .insert(&self.conn, self.side, table, venue, batch)
     }
 
     fn mark(&self, venue: &str, load: &LoadMark, last_seq: Option<u64>) -> Result<()> {

@@ -486,5 +486,10 @@ fn slow_readers_long_queries_a_seal_and_checkpoints_do_not_stop_the_capture() {
     slow.wait().unwrap();
     long.kill();
     end(&db, live, Signal::INT);
+    // Each checkpoint made the capture turn to the other side of the tables.
+    for side in ["hot", "hot_b"] {
+        let rows = db.count(&format!("SELECT count(*) FROM {side}.raw_messages"));
+        assert!(rows > 0, "nothing was captured into {side}");
+    }
     market.close();
 }

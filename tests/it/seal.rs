@@ -34,6 +34,7 @@ fn loaded() -> (Db, Vec<Input>) {
     for (file, venue, symbol) in &inputs {
         db.load(venue, symbol, [file]).ok();
     }
+    db.spread();
     (db, inputs)
 }
 
@@ -76,11 +77,13 @@ fn seal_all_moves_every_row_to_the_lake_and_a_second_time_changes_nothing() {
     for table in TABLES {
         let rows = before[table].0;
         assert_eq!(tables.contains(table), rows > 0, "{table} has {rows} rows");
-        assert_eq!(
-            db.count(&format!("SELECT count(*) FROM hot.{table}")),
-            0,
-            "{table}: hot rows left"
-        );
+        for side in ["hot", "hot_b"] {
+            assert_eq!(
+                db.count(&format!("SELECT count(*) FROM {side}.{table}")),
+                0,
+                "{table}: rows left in {side}"
+            );
+        }
     }
     db.assert_sound();
 
@@ -88,6 +91,27 @@ fn seal_all_moves_every_row_to_the_lake_and_a_second_time_changes_nothing() {
     assert_eq!(db.lake(), lake);
     assert_eq!(db.checksums(), before);
     db.assert_sound();
+}
+
+#[test]
+fn rows_of_both_sides_are_known_and_counted_once() {
+    let (db, inputs) = loaded();
+    let before = db.checksums_without_seq(&KEYED);
+    let tables = db.run(["tables", "--format", "csv"]).ok().stdout;
+    for (file, venue, symbol) in &inputs {
+        // The same messages in a file that is not the same.
+        let again = db.write(
+            "again.gz",
+            &gzip(&join_lines(read_lines(file).iter().skip(1))),
+        );
+        db.load(venue, symbol, [&again]).ok();
+    }
+    assert_eq!(db.checksums_without_seq(&KEYED), before);
+    for line in tables.lines().filter(|line| line.starts_with("trades,")) {
+        let rows: Vec<&str> = line.split(',').collect();
+        assert_eq!(rows[1].parse::<u64>().unwrap(), before["trades"].0);
+        assert_eq!(rows[1], rows[2], "all of them are hot");
+    }
 }
 
 #[test]
@@ -123,6 +147,29 @@ fn seal_alone_takes_finished_dates() {
         db.count("SELECT count(*) FROM hot.trades"),
         0,
         "2024 is over"
+    );
+    assert_eq!(db.checksums(), before);
+}
+
+#[test]
+fn a_table_stays_hot_for_as_long_as_its_settings_say() {
+    let (db, _) = loaded();
+    let before = db.checksums();
+    let settings = db.dir().join("mdb.toml");
+    fs::write(&settings, "[seal]\nhot = { tades = \"1 year\" }\n").unwrap();
+    db.run(["seal"]).fails_naming(&["'tades'"]);
+    assert!(db.lake().is_empty());
+
+    fs::write(&settings, "[seal]\nhot = { trades = \"100 years\" }\n").unwrap();
+    db.run(["seal"]).ok();
+    let tables: BTreeSet<String> = db
+        .lake()
+        .keys()
+        .map(|file| file.split('/').nth(1).unwrap().to_owned())
+        .collect();
+    assert!(
+        tables.contains("quotes") && !tables.contains("trades"),
+        "{tables:?}"
     );
     assert_eq!(db.checksums(), before);
 }

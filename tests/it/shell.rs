@@ -244,7 +244,7 @@ fn attached_the_same_is_told() {
     terminal.line(".lineage ohlcv_1m");
     terminal.awaits("ohlcv_1s");
     terminal.clear();
-    terminal.line(".explain select max(price) from trades");
+    terminal.line(".explain select max(price) from hot.trades");
     terminal.awaits("from the tables' statistics");
     terminal.line(".explain select side, max(price) from trades group by all");
     terminal.awaits("bytes read");

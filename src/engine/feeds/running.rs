@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,6 +13,7 @@ use super::{ConnectionStatus, Error, NOTICES, Order, STOP_WITHIN, Setup, Want, W
 use crate::engine::watch::{Action, Watch, Watched};
 use crate::model::BOOK_DELTAS;
 use crate::model::frame::{FeedEvent, Message};
+use crate::sources::now_ns;
 use crate::sources::websocket::{Connection, News, Notice, Pacer, State, Target, check};
 use crate::venues::feed::Feed;
 use crate::venues::plan::{Change, Link, Plan, Topic};
@@ -554,10 +555,4 @@ impl Running {
         });
         all.collect()
     }
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as i64)
 }

@@ -269,9 +269,9 @@ fn sample(session: &mut Session, relation: &str, column: &str) -> Result<Vec<Str
 fn shared(session: &mut Session, column: &str) -> Result<Vec<String>, Error> {
     let column = column.replace('\'', "''");
     let hot = format!(
-        "SELECT format('SELECT \"{column}\" AS value FROM hot.\"{{}}\" WHERE rowid >= \
-                (SELECT coalesce(max(rowid), 0) - {RECENT_ROWS} FROM hot.\"{{}}\")', table_name, table_name) \
-         FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'hot' \
+        "SELECT format('SELECT \"{column}\" AS value FROM {{0}}.\"{{1}}\" WHERE rowid >= \
+                (SELECT coalesce(max(rowid), 0) - {RECENT_ROWS} FROM {{0}}.\"{{1}}\")', schema_name, table_name) \
+         FROM duckdb_columns() WHERE database_name = current_database() AND schema_name IN ('hot', 'hot_b') \
            AND column_name = '{column}' AND table_name <> 'raw_messages'"
     );
     let mut parts = list(session.strings(&hot)?);

@@ -10,12 +10,13 @@ mod supervisor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::model::frame::Message;
+use crate::sources::now_ns;
 use crate::venues::plan::{self, Link, Topic};
 use crate::venues::session::{self, Session};
 use crate::venues::template;
@@ -386,11 +387,4 @@ fn session(target: &Target) -> Result<Session, Error> {
             source,
         }
     })
-}
-
-/// The time, ns since 1970-01-01 UTC.
-fn now_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as i64)
 }

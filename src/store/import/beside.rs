@@ -183,9 +183,9 @@ impl Place<'_> {
             let captured: bool = conn
                 .query_row(
                     &format!(
-                        "SELECT EXISTS (FROM hot.{} t JOIN temp.instruments i USING (venue, symbol)
+                        "SELECT EXISTS (FROM {} t JOIN temp.instruments i USING (venue, symbol)
                                         WHERE t.seq >= $1 AND epoch_ns(t.ts) BETWEEN epoch_ns(i.first) - $2 AND epoch_ns(i.last) + $2)",
-                        table.name
+                        table.hot()
                     ),
                     params![first_seq.saturating_sub(ROOM), SLACK_NS],
                     |row| row.get(0),
