@@ -47,6 +47,8 @@ pub(super) const LOAD_LEVEL: i32 = 1;
 const WORTH_COMPRESSING: f64 = 0.9;
 /// A page of text may be larger than one of numbers: it compresses better for it.
 const PAGE_BYTES: usize = 1 << 20;
+/// Rows of a page: with fewer the reader begins anew too often.
+const PAGE_ROWS: usize = 1 << 17;
 
 /// What is known of a file once it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -388,6 +390,7 @@ fn properties(table: &Table, level: i32) -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by(format!("mdb {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata(Some(vec![
