@@ -193,7 +193,9 @@ impl Store {
         orders: mpsc::Receiver<Order>,
         told: impl FnMut(Commit),
     ) -> Result<()> {
-        self.leave_a_core()?;
+        // The writer's statements are small, and run on its own thread: the threads that DuckDB wakes for them, and that
+        // others' questions and marts are worked on by, leave it a core.
+        self.set_threads(self.threads.saturating_sub(1).max(1))?;
         let mut live = Live {
             writer: Writer::live(self.clone_connection()?, Arc::clone(&self.catalog)),
             checkpoints: Checkpoints::new(self.clone_connection()?)?,
@@ -217,13 +219,11 @@ impl Store {
         self.set_threads(self.threads)
     }
 
-    /// The writer's statements are small, and run on its own thread: the threads that DuckDB wakes for them, and that
-    /// others' questions and marts are worked on by, leave it a core.
-    fn leave_a_core(&self) -> Result<()> {
-        self.set_threads(self.threads.saturating_sub(1).max(1))
-    }
-
+    /// Unless the settings say how many there are.
     fn set_threads(&self, threads: usize) -> Result<()> {
+        if self.settings.threads.is_some() {
+            return Ok(());
+        }
         self.conn
             .execute_batch(&format!("SET GLOBAL threads = {threads}"))
             .doing("setting threads")
