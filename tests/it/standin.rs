@@ -308,7 +308,8 @@ pub(crate) struct StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Nothing is accepted any more when this returns.
+            runtime.shutdown_timeout(PATIENCE);
         }
     }
 }
