@@ -90,7 +90,8 @@ impl Sealer {
     /// Seals the dates asked for, of every table; `sealed` is told of each file, and says whether to go on.
     ///
     /// # Errors
-    /// If settings name a table that there is not; or at the first file that cannot be written: those before it stay sealed, and nothing else changed.
+    /// If settings name a table that there is not; or at the first file that cannot be written: those before it stay sealed,
+    /// and nothing else changed.
     pub fn seal(
         &self,
         which: Which<'_>,
