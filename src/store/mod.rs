@@ -34,8 +34,10 @@ mod seal;
 mod slot;
 mod writer;
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use duckdb::Connection;
@@ -90,7 +92,7 @@ impl Store {
         std::fs::create_dir_all(&dir).at("create", &dir)?;
         let tree = SqlTree::load(&dir)?;
         let mut conn = duck::open(&dir, purpose, &settings.store)?;
-        if !schema::is_current(&conn, &tree)? {
+        if !schema::is_made_from(&conn, &schema::source(&tree))? {
             schema::apply(&mut conn, &tree)?;
         }
         schema::set_slas(&conn, &settings.slas)?;
@@ -202,9 +204,15 @@ pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
     }
     let dir = &settings.db;
     if dir.join(FILE).exists() {
-        let tree = SqlTree::load(dir)?;
-        let conn = duck::open(dir, Purpose::Read, &settings.store)?;
-        if schema::is_current(&conn, &tree)? {
+        // A person waits for both.
+        let (source, conn) = thread::scope(|scope| {
+            let source = scope.spawn(|| SqlTree::load(dir).map(|tree| schema::source(&tree)));
+            let conn = duck::open(dir, Purpose::Read, &settings.store);
+            let source = source.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (source, conn)
+        });
+        let conn = conn?;
+        if schema::is_made_from(&conn, &source?)? {
             return Ok(conn);
         }
     }

@@ -106,14 +106,14 @@ pub(super) fn is_made(conn: &Connection) -> Result<bool> {
     Ok(made.is_some())
 }
 
-/// Whether the database holds what the tree says. Asked at every start, so it is one small query.
-pub(super) fn is_current(conn: &Connection, tree: &SqlTree) -> Result<bool> {
+/// Whether the database holds what was made from this `source`. Asked at every start, so it is one small query.
+pub(super) fn is_made_from(conn: &Connection, source: &str) -> Result<bool> {
     let sql = "SELECT value FROM ops.meta WHERE key = 'sql_tree'";
     match conn
         .query_row(sql, [], |row| row.get::<_, String>(0))
         .optional()
     {
-        Ok(made_from) => Ok(made_from == Some(source(tree))),
+        Ok(made_from) => Ok(made_from.as_deref() == Some(source)),
         // A new database has no such table.
         Err(error) if error.to_string().starts_with("Catalog Error") => Ok(false),
         Err(error) => Err(error).doing("reading ops.meta"),
@@ -121,7 +121,7 @@ pub(super) fn is_current(conn: &Connection, tree: &SqlTree) -> Result<bool> {
 }
 
 /// What a database's objects are made from: the tree, and mdb's own tables.
-fn source(tree: &SqlTree) -> String {
+pub(super) fn source(tree: &SqlTree) -> String {
     let own = blake3::hash(OPS.as_bytes()).to_hex();
     format!("{} {own}", tree.hash())
 }

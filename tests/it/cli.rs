@@ -526,4 +526,5 @@ fn the_demo_shows_a_market_and_ends_where_no_terminal_is() {
             "the demo does not show {word}\n{run}"
         );
     }
+    assert!(!run.stderr.contains("ERROR"), "{run}");
 }
