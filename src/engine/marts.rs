@@ -23,7 +23,7 @@ const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:
 const PRESSED: f64 = 4.0;
 /// a commit held so many messages.
-const BEHIND: u64 = 4_096;
+const BEHIND: u64 = 2_048;
 
 /// What the capture tells the builder. Cheap to share between threads.
 #[derive(Clone, Default)]

@@ -83,13 +83,9 @@ struct State {
 }
 
 impl Tests {
-    /// Goes on by this tree, with all of its tests.
+    /// Goes on by this tree. Its tests are due once its marts are built.
     pub(super) fn set(&self, tree: Option<Box<SqlTree>>) {
-        let mut state = self.state();
-        state.tree = tree;
-        state.due = Due::Everything;
-        drop(state);
-        self.shared.told.notify_all();
+        self.state().tree = tree;
     }
 
     /// These have changed, and are whole.

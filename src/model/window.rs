@@ -137,7 +137,22 @@ impl Ranges {
 
     /// The condition that a `TIMESTAMP_NS` column lies in it.
     pub fn sql(&self, column: &str) -> String {
-        let parts = self.iter().map(|(start, end)| {
+        self.condition(column, |_, ns| ns.to_string())
+    }
+
+    /// The same as a part of a prepared statement, whose parameters from `$1` on are the [`bounds`](Self::bounds).
+    pub fn sql_of_bounds(&self, column: &str) -> String {
+        self.condition(column, |at, _| format!("${}", at + 1))
+    }
+
+    /// Where each part starts and ends, ns.
+    pub fn bounds(&self) -> impl Iterator<Item = i64> {
+        self.iter().flat_map(|(start, end)| [start, end])
+    }
+
+    fn condition(&self, column: &str, bound: impl Fn(usize, i64) -> String) -> String {
+        let parts = self.iter().enumerate().map(|(at, (start, end))| {
+            let (start, end) = (bound(2 * at, start), bound(2 * at + 1, end));
             format!(
                 "({column} >= make_timestamp_ns({start}) AND {column} < make_timestamp_ns({end}))"
             )

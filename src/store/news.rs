@@ -2,10 +2,13 @@
 //! taken back by a correction. Rows carry the seq of their message, which only rises; those that hang on no message are
 //! told by when they were received.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use duckdb::{Connection, params};
+use duckdb::types::Value;
+use duckdb::{CachedStatement, Connection, params, params_from_iter};
 
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
@@ -21,6 +24,8 @@ const SLACK_NS: i64 = 60_000_000_000;
 const LATE_WINDOW_NS: i64 = 60_000_000_000;
 /// Prepared statements that are kept: a few for each mart.
 const STATEMENTS: usize = 256;
+/// Plans are made anew after this: whatever changes the catalog makes DuckDB pass them over from then on.
+const PLANS_LAST: Duration = Duration::from_secs(10);
 /// Stands for no time at all.
 const NEVER_NS: i64 = i64::MIN;
 /// Before any time that is stored, ns: about the year 1685.
@@ -35,6 +40,13 @@ pub struct Mark {
     pub recv_ns: i64,
     /// The newest time, ns; [`i64::MIN`] if there was none.
     pub newest_ns: i64,
+}
+
+impl Mark {
+    /// Rows without a seq that were received after this may be new, ns.
+    fn recv_with_slack_ns(self) -> i64 {
+        self.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS)
+    }
 }
 
 impl Default for Mark {
@@ -82,6 +94,14 @@ pub struct Modeler {
     /// The models.
     pub models: Models,
     catalog: Arc<Catalog>,
+    plans: RefCell<Plans>,
+}
+
+/// Statements of which DuckDB keeps the plan.
+#[derive(Default)]
+struct Plans {
+    of: HashSet<&'static str>,
+    since: Option<Instant>,
 }
 
 impl Store {
@@ -97,6 +117,7 @@ impl Store {
             conn,
             models,
             catalog: Arc::clone(&self.catalog),
+            plans: RefCell::default(),
         })
     }
 }
@@ -113,11 +134,33 @@ impl Sealer {
             conn,
             models,
             catalog: Arc::clone(&self.catalog),
+            plans: RefCell::default(),
         })
     }
 }
 
 impl Modeler {
+    /// A statement on mdb's own small tables. With its optimizer DuckDB plans a statement that reads a table anew at every
+    /// execution, and without it only once the catalog has changed: such plans are forgotten every ten seconds.
+    ///
+    /// # Errors
+    /// If DuckDB refuses it.
+    pub fn small(&self, sql: &'static str) -> duckdb::Result<CachedStatement<'_>> {
+        let mut plans = self.plans.borrow_mut();
+        if plans.since.is_none_or(|since| since.elapsed() > PLANS_LAST) {
+            plans.since = Some(Instant::now());
+            plans.of.clear();
+            self.conn.flush_prepared_statement_cache();
+        }
+        if !plans.of.insert(sql) {
+            return self.conn.prepare_cached(sql);
+        }
+        self.conn.execute_batch("PRAGMA disable_optimizer")?;
+        let statement = self.conn.prepare_cached(sql);
+        self.conn.execute_batch("PRAGMA enable_optimizer")?;
+        statement
+    }
+
     /// Goes on by another tree, which the database holds already.
     ///
     /// # Errors
@@ -188,8 +231,27 @@ impl Modeler {
         let Some(table) = canonical(&self.catalog, relation) else {
             return Ok(format!("main.\"{}\"", relation.replace('"', "\"\"")));
         };
+        let files: Vec<(String, i64, i64)> = self
+            .small(
+                "SELECT path, epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest WHERE table_name = ? ORDER BY path",
+            )
+            .and_then(|mut s| {
+                s.query_map([&table.name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                    .collect()
+            })
+            .doing("reading the manifest")?;
+        let held = files.into_iter().filter_map(|(path, first, last)| {
+            let held = parts.iter().any(|(from, to)| first < to && last >= from);
+            held.then_some(path)
+        });
         let voided = table.name != relation;
-        schema::within(&self.conn, &self.catalog, table, voided, parts)
+        schema::within(
+            &self.conn,
+            &self.catalog,
+            table,
+            voided,
+            &held.collect::<Vec<_>>(),
+        )
     }
 
     /// What has come since a mark, in the windows given.
@@ -259,7 +321,7 @@ impl Modeler {
             return Ok(0);
         }
         let table = self.catalog.own(&source.table)?;
-        let window = Window::of(std::time::Duration::from_nanos(LATE_WINDOW_NS as u64));
+        let window = Window::of(Duration::from_nanos(LATE_WINDOW_NS as u64));
         let time = table.time();
         let mut listed = 0;
         for relation in self.changed_relations(table, since, None)? {
@@ -271,7 +333,11 @@ impl Modeler {
                        WHERE {new} AND {time} < make_timestamp_ns($5))
                  GROUP BY ALL RETURNING rows",
                 start = window.start_sql(time),
-                new = new_rows(table, since),
+                new = new_rows(
+                    table,
+                    &since.seq.to_string(),
+                    &since.recv_with_slack_ns().to_string()
+                ),
             );
             let rows: Vec<u64> = self
                 .conn
@@ -301,8 +367,7 @@ impl Modeler {
     /// If it cannot be read.
     pub fn days(&self, relation: &str) -> Result<BTreeMap<i64, u64>> {
         let doing = || format!("counting the rows of {relation} by date");
-        let day =
-            |time: &str| Window::of(std::time::Duration::from_nanos(DAY_NS as u64)).start_sql(time);
+        let day = |time: &str| Window::of(Duration::from_nanos(DAY_NS as u64)).start_sql(time);
         let sql = if let Some(table) = canonical(&self.catalog, relation) {
             let (name, time) = (&table.name, table.time());
             // The manifest knows it of files of one date; others are small enough to be asked.
@@ -355,12 +420,11 @@ impl Modeler {
     /// # Errors
     /// If DuckDB refuses.
     pub fn kept_from_ns(&self, source: &Source) -> Result<Option<i64>> {
-        self.conn
-            .prepare_cached(
-                "SELECT epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained WHERE table_name = ?",
-            )
-            .and_then(|mut s| s.query_row([&source.table], |row| row.get(0)))
-            .doing("reading ops.retained")
+        self.small(
+            "SELECT epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained WHERE table_name = ?",
+        )
+        .and_then(|mut s| s.query_row([&source.table], |row| row.get(0)))
+        .doing("reading ops.retained")
     }
 
     fn model(&self, name: &str) -> Result<&models::Model> {
@@ -379,10 +443,9 @@ impl Modeler {
         mut news: Option<&mut News>,
     ) -> Result<Vec<String>> {
         let mut relations = vec![table.hot()];
-        let slack = since.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS);
+        let slack = since.recv_with_slack_ns();
         let files: Vec<LakeFile> = self
-            .conn
-            .prepare_cached(
+            .small(
                 "SELECT path, first_seq, last_seq, loaded, epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest
                  WHERE table_name = $1 AND (last_seq > $2 OR (last_seq IS NULL AND max_ts >= make_timestamp_ns($3)))
                  ORDER BY path",
@@ -434,13 +497,17 @@ impl Modeler {
                  WHERE {} AND {time} IS NOT NULL)
              GROUP BY w",
             window.start_sql(time),
-            new_rows(table, since),
+            new_rows(table, "$1", "$2"),
         );
+        let mut since_when = vec![Value::UBigInt(since.seq)];
+        if !has_seq(table) {
+            since_when.push(Value::BigInt(since.recv_with_slack_ns()));
+        }
         let windows: Vec<(i64, Option<u64>, i64, Option<i64>)> = self
             .conn
-            .prepare(&sql)
+            .prepare_cached(&sql)
             .and_then(|mut s| {
-                s.query_map([], |row| {
+                s.query_map(params_from_iter(since_when), |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                 })?
                 .collect()
@@ -508,13 +575,15 @@ struct LakeFile {
     times_ns: (i64, i64),
 }
 
-/// The condition that a row has come since a mark.
-fn new_rows(table: &Table, since: Mark) -> String {
-    let has_seq = table.columns.iter().any(|c| c.name == "seq" && c.required);
-    let seq = since.seq;
-    if has_seq {
+/// Whether all rows of a table have a seq.
+fn has_seq(table: &Table) -> bool {
+    table.columns.iter().any(|c| c.name == "seq" && c.required)
+}
+
+/// The condition that a row has come since a mark, given its seq, and its time of receipt with slack, ns.
+fn new_rows(table: &Table, seq: &str, slack_ns: &str) -> String {
+    if has_seq(table) {
         return format!("seq > {seq}");
     }
-    let slack = since.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS);
-    format!("(seq > {seq} OR (seq IS NULL AND recv_ts > make_timestamp_ns({slack})))")
+    format!("(seq > {seq} OR (seq IS NULL AND recv_ts > make_timestamp_ns({slack_ns})))")
 }

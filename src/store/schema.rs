@@ -8,7 +8,6 @@ use super::catalog::{Catalog, SIDES, Table, newest_of_key};
 use super::error::{Doing, Result, in_file};
 use super::models;
 use crate::config::SlaSettings;
-use crate::model::window::Ranges;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS};
 use crate::sqltree::SqlTree;
 use crate::venues;
@@ -287,34 +286,20 @@ pub(super) fn leave_out_void(conn: &Connection, catalog: &Catalog, voider: &Tabl
     Ok(())
 }
 
-/// What users see of a table, as a relation of those rows whose times lie in `parts` and perhaps others: only such files
-/// of the lake are named in it as may hold one, so that what it costs does not grow with the lake. `voided` is whether
-/// rows that were taken back are in it.
+/// What users see of a table, as a relation of its hot rows and those in the given files of the lake, so that what it costs
+/// does not grow with the lake. `voided` is whether rows that were taken back are in it.
 pub(super) fn within(
     conn: &Connection,
     catalog: &Catalog,
     table: &Table,
     voided: bool,
-    parts: &Ranges,
+    paths: &[String],
 ) -> Result<String> {
     let whole = if table.latest {
         // The latest row of a key may lie anywhere.
         format!("main.{}", table.whole())
     } else {
-        let files: Vec<(String, i64, i64)> = conn
-            .prepare_cached(
-                "SELECT path, epoch_ns(min_ts), epoch_ns(max_ts) FROM ops.manifest WHERE table_name = ? ORDER BY path",
-            )
-            .and_then(|mut s| {
-                s.query_map([&table.name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                    .collect()
-            })
-            .doing("reading the manifest")?;
-        let held = files
-            .iter()
-            .filter(|(_, first, last)| parts.iter().any(|(from, to)| *first < to && *last >= from));
-        let paths: Vec<&str> = held.map(|(path, ..)| path.as_str()).collect();
-        let files = (!paths.is_empty()).then(|| parquet(&quoted(paths.into_iter())));
+        let files = (!paths.is_empty()).then(|| parquet(&quoted(paths.iter().map(String::as_str))));
         format!("({})", all_rows(table, files.as_deref()))
     };
     let valid = if voided {
@@ -418,7 +403,7 @@ fn valid_rows(
 /// Venues that have rows in a table.
 pub(super) fn voiding_venues(conn: &Connection, voider: &Table) -> Result<Vec<String>> {
     let whole = voider.whole();
-    conn.prepare(&format!(
+    conn.prepare_cached(&format!(
         "SELECT DISTINCT venue FROM main.{whole} ORDER BY venue"
     ))
     .and_then(|mut s| {

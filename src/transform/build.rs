@@ -214,7 +214,7 @@ impl Builder {
 
     /// Marts that have been told of a change, and those that were not built as they are defined now.
     fn waiting(&self) -> Result<BTreeSet<String>> {
-        let waiting = self.modeler.conn.prepare_cached(
+        let waiting = self.modeler.small(
             "SELECT lower(name) FROM ops.models WHERE built IS DISTINCT FROM defined
              UNION SELECT lower(model) FROM ops.model_pending",
         );

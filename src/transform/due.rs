@@ -212,23 +212,21 @@ impl Work<'_> {
     }
 
     pub(super) fn write_marks(&self, due: &Due) -> Result<()> {
-        if !due.whole && due.marks.iter().all(|(_, since, mark)| since == mark) {
-            return Ok(());
+        let name = &self.model.name;
+        if due.whole {
+            self.execute("DELETE FROM ops.model_marks WHERE model = ?", [name])?;
         }
-        self.execute(
-            "DELETE FROM ops.model_marks WHERE model = ?",
-            [&self.model.name],
-        )?;
-        for (source, _, mark) in &due.marks {
+        for (source, since, mark) in &due.marks {
+            let sql = if due.whole {
+                "INSERT INTO ops.model_marks VALUES (?, ?, ?, ?, ?)"
+            } else if since != mark {
+                "UPDATE ops.model_marks SET seq = $3, recv_ns = $4, newest_ns = $5 WHERE model = $1 AND source = $2"
+            } else {
+                continue;
+            };
             self.execute(
-                "INSERT INTO ops.model_marks VALUES (?, ?, ?, ?, ?)",
-                params![
-                    self.model.name,
-                    source.name(),
-                    mark.seq,
-                    mark.recv_ns,
-                    mark.newest_ns
-                ],
+                sql,
+                params![name, source.name(), mark.seq, mark.recv_ns, mark.newest_ns],
             )?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use duckdb::params;
+use duckdb::{params, params_from_iter};
 use jiff::Timestamp;
 
 use super::build::{Built, How, Request};
@@ -89,9 +89,12 @@ impl Work<'_> {
         let Kind::Incremental { time, .. } = &model.kind else {
             return Ok(());
         };
-        let removed = self.execute_once(&format!(
-            "DELETE FROM {mart} WHERE {}",
-            piece.sql(&quoted(time))
+        let removed = self.doing(self.change(
+            &format!(
+                "DELETE FROM {mart} WHERE {}",
+                piece.sql_of_bounds(&quoted(time))
+            ),
+            piece,
         ))?;
         let made = self.insert(piece, time, built)?;
         built.made += made.max(removed) as u64;
@@ -100,20 +103,18 @@ impl Work<'_> {
 
     /// Puts the rows of windows into the table, which has none of them, and tests them.
     fn insert(&self, piece: &Ranges, time: &str, built: &mut Built) -> Result<usize> {
-        built.ran = self.limited(piece)?;
+        let reads = self.reads(piece)?;
+        built.ran = self.limited(&reads, |time| piece.sql(time));
         // Rows of one instrument together: who asks for its day reads no other's.
-        let made = self.execute_file(&format!(
+        let insert = format!(
             "INSERT INTO {} BY NAME {} ORDER BY {}",
             self.table(),
-            built.ran,
+            self.limited(&reads, |time| piece.sql_of_bounds(time)),
             super::list("", &self.model.file.header.key)
-        ))?;
-        let inside = format!(
-            "(SELECT * FROM {} WHERE {})",
-            self.table(),
-            piece.sql(&quoted(time))
         );
-        if self.check(&inside, built)? != made as u64 {
+        let made = self.change(&insert, piece);
+        let made = made.map_err(|error| self.in_file(&error))?;
+        if self.check(Some((piece, time)), built)? != made as u64 {
             let column = quoted(time);
             let outside = format!(
                 "SELECT coalesce({column}::VARCHAR, 'NULL') FROM ({}) WHERE ({}) IS NOT true LIMIT 1",
@@ -148,9 +149,10 @@ impl Work<'_> {
         }
         let Some((window, time)) = windowed else {
             built.ran = format!("SELECT * FROM (\n{}\n)", model.select());
-            built.made =
-                self.execute_file(&format!("INSERT INTO {mart} BY NAME {}", built.ran))? as u64;
-            self.check(&mart, built)?;
+            let insert = format!("INSERT INTO {mart} BY NAME {}", built.ran);
+            let made = self.modeler.conn.execute_batch(&insert);
+            made.map_err(|error| self.in_file(&error))?;
+            built.made = self.check(None, built)?;
             return self.check_files(built);
         };
         let days = self.days()?;
@@ -190,51 +192,70 @@ impl Work<'_> {
         Ok(Some(kept_ns))
     }
 
-    /// The mart's SELECT over parts of time; its own text begins on the second line.
-    fn limited(&self, parts: &Ranges) -> Result<String> {
+    /// What the mart reads by window: its name, its column of time, and a relation that holds its rows of these parts.
+    fn reads(&self, parts: &Ranges) -> Result<Vec<(&str, String, String)>> {
         let whole = &self.model.file.header.whole;
-        let read = self
-            .model
-            .upstream
-            .iter()
-            .filter(|name| !whole.contains(*name));
-        let shadows = read.map(|name| {
-            let time = quoted(&self.modeler.time_of(name));
-            Ok(format!(
-                "{} AS NOT MATERIALIZED (SELECT * FROM {} WHERE {})",
+        let upstream = self.model.upstream.iter();
+        upstream
+            .filter(|name| !whole.contains(*name))
+            .map(|name| {
+                let time = quoted(&self.modeler.time_of(name));
+                Ok((name.as_str(), time, self.modeler.within(name, parts)?))
+            })
+            .collect()
+    }
+
+    /// The mart's SELECT over parts of time, given the condition that a column of time lies in them; its own text begins
+    /// on the second line.
+    fn limited(&self, reads: &[(&str, String, String)], inside: impl Fn(&str) -> String) -> String {
+        let shadows = reads.iter().map(|(name, time, relation)| {
+            format!(
+                "{} AS NOT MATERIALIZED (SELECT * FROM {relation} WHERE {})",
                 quoted(name),
-                self.modeler.within(name, parts)?,
-                parts.sql(&time)
-            ))
+                inside(time)
+            )
         });
-        let shadows: Vec<String> = shadows.collect::<Result<_>>()?;
+        let shadows: Vec<String> = shadows.collect();
         let with = if shadows.is_empty() {
             String::new()
         } else {
             format!("WITH {} ", shadows.join(", "))
         };
-        Ok(format!("{with}SELECT * FROM (\n{}\n)", self.model.select()))
+        format!("{with}SELECT * FROM (\n{}\n)", self.model.select())
     }
 
-    /// Asks whether each key is there once, and all tests of rows, in one query: each takes longer to plan than to answer.
-    /// Returns the number of rows.
-    fn check(&self, relation: &str, built: &mut Built) -> Result<u64> {
+    /// Asks of the rows in these parts, or of all, whether each key is there once, and all tests of rows, in one query: each
+    /// takes longer to plan than to answer. Returns the number of rows.
+    fn check(&self, piece: Option<(&Ranges, &str)>, built: &mut Built) -> Result<u64> {
         let header = &self.model.file.header;
-        let tests = self.tests(relation);
+        let (mut asked_of, mut told_of) = (self.table(), self.table());
+        let mut bounds = Vec::new();
+        if let Some((parts, time)) = piece {
+            let inside = |condition| format!("(SELECT * FROM {} WHERE {condition})", self.table());
+            let time = quoted(time);
+            asked_of = inside(parts.sql_of_bounds(&time));
+            told_of = inside(parts.sql(&time));
+            bounds.extend(parts.bounds());
+        }
         let mut asked = vec!["count(*)".to_owned()];
         if !header.key.is_empty() {
             asked.push(format!(
                 "(SELECT count(*) FROM ({}))",
-                checks::double(relation, &header.key)
+                checks::double(&asked_of, &header.key)
             ));
         }
         let first = asked.len();
-        asked.extend(tests.iter().map(|test| match &test.condition {
-            Some(fails) => format!("count(*) FILTER ({fails})"),
-            None => format!("(SELECT count(*) FROM ({}))", test.sql),
-        }));
-        let counts = self.rows_once(
-            &format!("SELECT {} FROM {relation}", asked.join(", ")),
+        asked.extend(
+            self.tests(&asked_of)
+                .iter()
+                .map(|test| match &test.condition {
+                    Some(fails) => format!("count(*) FILTER ({fails})"),
+                    None => format!("(SELECT count(*) FROM ({}))", test.sql),
+                }),
+        );
+        let counts = self.answer(
+            &format!("SELECT {} FROM {asked_of}", asked.join(", ")),
+            params_from_iter(bounds),
             |row| (0..asked.len()).map(|i| row.get::<_, u64>(i)).collect(),
         )?;
         let counts: Vec<u64> = counts.into_iter().next().unwrap_or_default();
@@ -242,10 +263,10 @@ impl Work<'_> {
             return Err(Error::TwoRows {
                 file: self.model.file.origin.clone(),
                 key: header.key.join(", "),
-                sample: self.sample(&checks::double(relation, &header.key))?,
+                sample: self.sample(&checks::double(&told_of, &header.key))?,
             });
         }
-        for (test, &rows) in tests.iter().zip(&counts[first..]) {
+        for (test, &rows) in self.tests(&told_of).iter().zip(&counts[first..]) {
             self.judge(test, rows, built)?;
         }
         Ok(counts[0])
@@ -331,14 +352,9 @@ impl Work<'_> {
             Kind::Incremental { time, .. } => self.newest_ns(time, built.newest_from_ns)?,
             _ => None,
         };
-        built.rows = self
-            .rows(
-                &format!("SELECT count(*) FROM {}", self.table()),
-                [],
-                |row| row.get(0),
-            )?
-            .pop()
-            .unwrap_or_default();
+        let rows = format!("SELECT count(*) FROM {}", self.table());
+        let rows = self.answer(&rows, [], |row| row.get(0))?;
+        built.rows = rows.into_iter().next().unwrap_or_default();
         self.execute(
             "UPDATE ops.models SET built = ?, built_at = make_timestamp_ns(?), took_ms = ?, how = ?, rows = ?, ran = ?,
                  newest = make_timestamp_ns(?), error = NULL, failed_at = NULL WHERE name = ?",
@@ -358,44 +374,48 @@ impl Work<'_> {
 
     /// The newest time in it, ns: not before `from_ns`, unless rows were taken back.
     fn newest_ns(&self, time: &str, from_ns: Option<i64>) -> Result<Option<i64>> {
-        let newest = |from: &str| -> Result<Option<i64>> {
-            let (time, table) = (quoted(time), self.table());
-            let sql = format!("SELECT epoch_ns(max({time})) FROM {table} {from}");
-            Ok(self.rows_once(&sql, |row| row.get(0))?.pop().flatten())
-        };
+        let (time, table) = (quoted(time), self.table());
+        let newest = format!("SELECT epoch_ns(max({time})) FROM {table}");
         if let Some(from_ns) = from_ns {
-            let from = format!("WHERE {} >= make_timestamp_ns({from_ns})", quoted(time));
-            if let Some(found) = newest(&from)? {
+            let since = format!("{newest} WHERE {time} >= make_timestamp_ns(?)");
+            let found: Vec<Option<i64>> = self.answer(&since, [from_ns], |row| row.get(0))?;
+            if let [Some(found)] = found[..] {
                 return Ok(Some(found));
             }
         }
-        newest("")
+        Ok(self.answer(&newest, [], |row| row.get(0))?.pop().flatten())
     }
 
     fn table(&self) -> String {
         format!("main.{}", quoted(&self.model.name))
     }
 
-    /// Runs a statement that is the same at every build: it is parsed once.
-    pub(super) fn execute(&self, sql: &str, params: impl duckdb::Params) -> Result<usize> {
-        let mut statement = self.doing(self.modeler.conn.prepare_cached(sql))?;
+    /// Runs a statement on mdb's own small tables.
+    pub(super) fn execute(&self, sql: &'static str, params: impl duckdb::Params) -> Result<usize> {
+        let mut statement = self.doing(self.modeler.small(sql))?;
         self.doing(statement.execute(params))
     }
 
-    fn execute_once(&self, sql: &str) -> Result<usize> {
-        self.doing(self.modeler.conn.execute(sql, []))
-    }
-
-    /// The same of what holds the file's own text from its second line on.
-    fn execute_file(&self, sql: &str) -> Result<usize> {
-        self.modeler
-            .conn
-            .execute(sql, [])
-            .map_err(|error| Error::Store(in_file(&self.model.file.origin, 1, &error)))
-    }
-
-    /// The rows of a query that is the same at every build.
+    /// The rows of a query of mdb's own small tables.
     pub(super) fn rows<T>(
+        &self,
+        sql: &'static str,
+        params: impl duckdb::Params,
+        row: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.doing(self.modeler.small(sql))?;
+        self.doing(statement.query_map(params, row).and_then(Iterator::collect))
+    }
+
+    /// Changes rows of these parts, whose bounds are the statement's parameters: so its text is the same at every build, and
+    /// DuckDB only plans it. One that is prepared to be executed once is planned twice.
+    fn change(&self, sql: &str, parts: &Ranges) -> duckdb::Result<usize> {
+        let mut statement = self.modeler.conn.prepare_cached(sql)?;
+        statement.execute(params_from_iter(parts.bounds()))
+    }
+
+    /// The rows of a query whose text is the same at every build.
+    fn answer<T>(
         &self,
         sql: &str,
         params: impl duckdb::Params,
@@ -403,6 +423,15 @@ impl Work<'_> {
     ) -> Result<Vec<T>> {
         let mut statement = self.doing(self.modeler.conn.prepare_cached(sql))?;
         self.doing(statement.query_map(params, row).and_then(Iterator::collect))
+    }
+
+    fn execute_once(&self, sql: &str) -> Result<usize> {
+        self.doing(self.modeler.conn.execute(sql, []))
+    }
+
+    /// An error of what holds the file's own text from its second line on.
+    fn in_file(&self, error: &duckdb::Error) -> Error {
+        Error::Store(in_file(&self.model.file.origin, 1, error))
     }
 
     fn rows_once<T>(
