@@ -1,4 +1,4 @@
-//! `mdb load job.toml`: what to load, and how, in a file. Its keys are the flags.
+//! `mdb load job.toml`, or `job.yaml`: what to load, and how, in a file. Its keys are the flags.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, de};
-use toml::Spanned;
 
 use super::Outcome;
 use super::import::{self, Case, Exists};
@@ -16,11 +15,11 @@ use super::load;
 use crate::config::Settings;
 use crate::store::MAX_ERRORS;
 
-/// The file: one `[[load]]` for each job.
+/// The file: one `[[load]]` for each job, which knows its place.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    load: Vec<Spanned<Job>>,
+struct File<J> {
+    load: Vec<J>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +88,12 @@ struct NoFlags {
 
 /// Whether a path is that of a job file.
 pub(super) fn is_job(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "toml")
+    is_yaml(path) || path.extension().is_some_and(|end| end == "toml")
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|end| end == "yaml" || end == "yml")
 }
 
 /// Does the jobs of files, one after the other; one that fails does not keep the others from being done.
@@ -135,21 +139,40 @@ pub(super) fn run(args: &load::Args, settings: &Settings) -> anyhow::Result<Outc
 fn read(path: &Path, explain: bool) -> anyhow::Result<Vec<(String, load::Args)>> {
     let name = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let file: File = toml::from_str(&text).with_context(|| name.to_string())?;
-    if file.load.is_empty() {
-        bail!("{name}: it has no [[load]]");
+    let jobs = if is_yaml(path) {
+        yaml(&text)
+    } else {
+        toml(&text)
+    };
+    let jobs = jobs.with_context(|| name.to_string())?;
+    if jobs.is_empty() {
+        bail!("{name}: it has nothing to load: no [[load]], or in YAML no `load:` with a list");
     }
     let directory = path.parent().unwrap_or(Path::new(""));
-    let jobs = file.load.into_iter().map(|job| {
-        let before = text.get(..job.span().start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let job = job.into_inner();
+    let jobs = jobs.into_iter().map(|(line, job)| {
         if job.files.is_empty() {
             bail!("{name}:{line}: its files are none");
         }
         Ok((format!("{name}:{line}"), job.args(directory, explain)))
     });
     jobs.collect()
+}
+
+/// The jobs in TOML, each with its line.
+fn toml(text: &str) -> anyhow::Result<Vec<(u64, Job)>> {
+    let file: File<toml::Spanned<Job>> = toml::from_str(text)?;
+    let jobs = file.load.into_iter().map(|job| {
+        let before = text.get(..job.span().start).unwrap_or_default();
+        (before.matches('\n').count() as u64 + 1, job.into_inner())
+    });
+    Ok(jobs.collect())
+}
+
+/// The jobs in YAML, each with its line.
+fn yaml(text: &str) -> anyhow::Result<Vec<(u64, Job)>> {
+    let file: File<serde_saphyr::Spanned<Job>> = serde_saphyr::from_str(text)?;
+    let jobs = file.load.into_iter();
+    Ok(jobs.map(|job| (job.defined.line(), job.value)).collect())
 }
 
 impl Job {

@@ -58,6 +58,44 @@ fn a_job_does_what_the_flags_do_and_several_stand_in_a_file() {
 }
 
 #[test]
+fn a_job_in_yaml_has_the_same_keys() {
+    let db = Db::new();
+    prices(&db);
+    let job = db.write(
+        "job.yaml",
+        b"# Prices, and a file that is not there.\nload:\n  - files: [a.csv, b.csv]\n    into: my_prices\n    delimiter: ';'\n    \
+          column-case: lower\n    cast: {day: DATE, close: DOUBLE}\n    date-format: '%d.%m.%Y'\n    decimals: 2\n    \
+          memory-limit: 256MB\n    threads: 1\n    date: 2024-01-03\n    symbol: 0700\n\n  - files: [nosuch.csv]\n    into: x\n",
+    );
+    db.run(["load", job.to_str().unwrap()])
+        .fails_naming(&["job.yaml:15", "nosuch.csv"]);
+    assert_eq!(
+        db.sql("SELECT day, close FROM my_prices ORDER BY day"),
+        [
+            ["2024-01-03", "1.24"],
+            ["2024-01-04", "2.0"],
+            ["2024-01-05", "3.0"]
+        ]
+    );
+    for (bad, named) in [
+        ("load:\n  - files: [b.csv]\n    intoo: x\n", "line 3"),
+        ("load:\n  - files: [b.csv]\n    threads: 0\n", "least"),
+        (
+            "load:\n  - files: [b.csv]\n    into: x\n    into: y\n",
+            "line 4",
+        ),
+        ("load:\n  - files: []\n", "bad.yml:2"),
+        ("load:\n  - files: [b.csv\n", "line 2"),
+        ("load: []\n", "nothing to load"),
+        ("", "line 1"),
+    ] {
+        let file = db.write("bad.yml", bad.as_bytes());
+        db.run(["load", file.to_str().unwrap()])
+            .fails_naming(&["bad.yml", named]);
+    }
+}
+
+#[test]
 fn what_is_not_understood_names_file_and_line_and_nothing_is_loaded() {
     let db = Db::none();
     prices(&db);
