@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray, UInt64Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{cast, max, min};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampNanosecondType, UInt64Type};
 use duckdb::{Connection, params};
 use jiff::civil::Date;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
@@ -246,20 +246,16 @@ impl Staged {
             .write(&batch)
             .map_err(|source| parquet(&self.path, source))?;
         self.facts.rows += batch.num_rows() as u64;
-        if let Some(ts) = batch
-            .column(self.time)
-            .as_any()
-            .downcast_ref::<TimestampNanosecondArray>()
-        {
-            self.facts.min_ts = ts.values().iter().fold(self.facts.min_ts, |m, &v| m.min(v));
-            self.facts.max_ts = ts.values().iter().fold(self.facts.max_ts, |m, &v| m.max(v));
+        let facts = &mut self.facts;
+        let times = batch.column(self.time);
+        if let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() {
+            facts.min_ts = min(times).map_or(facts.min_ts, |ts| ts.min(facts.min_ts));
+            facts.max_ts = max(times).map_or(facts.max_ts, |ts| ts.max(facts.max_ts));
         }
-        let seqs = self
-            .seq
-            .and_then(|i| batch.column(i).as_any().downcast_ref::<UInt64Array>());
-        for seq in seqs.into_iter().flat_map(|a| a.iter().flatten()) {
-            self.facts.first_seq = Some(self.facts.first_seq.map_or(seq, |s| s.min(seq)));
-            self.facts.last_seq = Some(self.facts.last_seq.map_or(seq, |s| s.max(seq)));
+        let seqs = self.seq.map(|i| batch.column(i));
+        if let Some(seqs) = seqs.and_then(|a| a.as_primitive_opt::<UInt64Type>()) {
+            facts.first_seq = [facts.first_seq, min(seqs)].into_iter().flatten().min();
+            facts.last_seq = facts.last_seq.max(max(seqs));
         }
         Ok(())
     }
@@ -381,6 +377,7 @@ fn numbered(field: &Field, next: &mut u32) -> Field {
 
 /// How a file is written: the layouts that came out smallest on real data, see the README.
 fn properties(table: &Table, level: i32) -> WriterProperties {
+    let sorted_by = sort_columns(table);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(
             ZstdLevel::try_new(level).unwrap_or_default(),
@@ -395,11 +392,16 @@ fn properties(table: &Table, level: i32) -> WriterProperties {
         .set_created_by(format!("mdb {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata(Some(vec![
             KeyValue::new("mdb.table".to_owned(), table.name.clone()),
-            KeyValue::new("mdb.sorted_by".to_owned(), sort_columns(table).join(", ")),
+            KeyValue::new("mdb.sorted_by".to_owned(), sorted_by.join(", ")),
             KeyValue::new(LEVEL_KEY.to_owned(), level.to_string()),
         ]));
     for (field, column) in table.schema.fields().iter().zip(&table.columns) {
         let path = ColumnPath::from(column.name.as_str());
+        // What is least and greatest of a few texts that stand everywhere lets no reader pass over rows.
+        let few_texts = column.layout == Layout::Dictionary && *field.data_type() == DataType::Utf8;
+        if few_texts && !sorted_by.contains(&column.name.as_str()) {
+            builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+        }
         let encoding = match (column.layout, field.data_type()) {
             (Layout::Dictionary, _) => continue,
             (Layout::Delta, DataType::Utf8) => Encoding::DELTA_BYTE_ARRAY,

@@ -110,10 +110,12 @@ impl Known {
             if column.null_count() == column.len() && !self.null_is_value(name) {
                 return Ok(None);
             }
-            columns.push(match column.data_type() {
-                DataType::Dictionary(..) => cast(column, &DataType::Utf8)?,
-                _ => Arc::clone(column),
-            });
+            columns.push(Arc::clone(column));
+        }
+        for column in &mut columns {
+            if matches!(column.data_type(), DataType::Dictionary(..)) {
+                *column = cast(column, &DataType::Utf8)?;
+            }
         }
         let columns = self.key_columns(&columns);
         let rows = sorted.rows.num_rows();
