@@ -176,8 +176,8 @@ pub struct BookState {
 /// Any change of the catalog makes all plans worthless, and nobody is told of it: they are made anew so often.
 const PLANS_LAST: Duration = Duration::from_secs(5);
 
-/// The log is folded into the file after this much raw.
-const CHECKPOINT_BYTES: usize = 32 << 20;
+/// The log is folded into the file after this much raw: a build of marts may have to wait until that is done.
+const CHECKPOINT_BYTES: usize = 12 << 20;
 /// If something was in the way, it is tried again so much later.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
