@@ -406,7 +406,7 @@ impl<'a> Graph<'a> {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// All nodes, each after those it mentions.
+    /// All nodes, each after those it mentions; what is kept by windows follows the ticks, and comes before what need not.
     fn in_order(&self) -> Result<Vec<&'a Node>> {
         let below = |node: &Node| -> Vec<(&'a Node, usize)> {
             let mentioned = self.mentions(&self.found[node].reads).into_iter();
@@ -417,7 +417,10 @@ impl<'a> Graph<'a> {
         let (mut order, mut done) = (Vec::new(), BTreeSet::new());
         // Depth first; the path is what a circle is told by.
         let mut path: Vec<(&Node, Vec<(&Node, usize)>)> = Vec::new();
-        for root in self.found.keys() {
+        let by_windows =
+            |node: &&Node| matches!(self.found[*node].kind, Some(Kind::Incremental { .. }));
+        let (first, others): (Vec<_>, Vec<_>) = self.found.keys().partition(by_windows);
+        for root in first.into_iter().chain(others) {
             if done.contains(root) {
                 continue;
             }
