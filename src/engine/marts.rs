@@ -1,5 +1,5 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
-//! on a thread of their own: at most five sixths of the time, and a quarter while the capture is hard pressed. What has
+//! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed. What has
 //! changed is tested after that.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +21,9 @@ const EVERY: Duration = Duration::from_millis(250);
 /// … and so many times as long as the build took,
 const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:
-const PRESSED: f64 = 4.0;
+const PRESSED: f64 = 2.5;
 /// a commit held so many messages.
-const BEHIND: u64 = 2_048;
+const BEHIND: u64 = 4_096;
 
 /// What the capture tells the builder. Cheap to share between threads.
 #[derive(Clone, Default)]
