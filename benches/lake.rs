@@ -3,7 +3,12 @@
 //!
 //! `cargo bench --bench lake`. `MDB_BENCH_ROWS` says how many trades there are, and as many quotes: 24 million if unset.
 
-#![allow(clippy::unwrap_used, reason = "a bench that cannot run must stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench that cannot run must stop, and says what it found"
+)]
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
