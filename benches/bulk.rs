@@ -4,16 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run must stop")]
 
+mod vendor;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use duckdb::Connection;
 use mdb::config::Settings;
-use mdb::sources::files::sources;
-use mdb::store::{IfExists, Import, Purpose, Shape, Store};
+use mdb::store::{Purpose, Store};
 use tempfile::TempDir;
 
 /// As the binary has it.
@@ -57,19 +57,6 @@ fn files() -> &'static Path {
 
 fn load(bencher: Bencher, file: &str, rows: u64, into: Option<&str>) {
     let path = files().join(file);
-    let import = Import {
-        dialect: "auto".to_owned(),
-        into: into.map(str::to_owned),
-        venue: Some("bench".to_owned()),
-        symbol: None,
-        date: None,
-        shape: Shape::default(),
-        if_exists: IfExists::Skip,
-        max_errors: 0,
-        evolve: false,
-        memory_bytes: None,
-        threads: None,
-    };
     bencher
         .counter(ItemsCount::new(rows))
         .with_inputs(|| {
@@ -78,11 +65,7 @@ fn load(bencher: Bencher, file: &str, rows: u64, into: Option<&str>) {
             (Store::open(&settings, Purpose::Ingest).unwrap(), dir)
         })
         .bench_local_values(|(mut store, dir)| {
-            for source in sources(&path).unwrap() {
-                let input = source.open(dir.path()).unwrap();
-                let stop = AtomicBool::new(false);
-                store.import(&input, &import, &stop, &mut |_| {}).unwrap();
-            }
+            vendor::load(&mut store, &path, dir.path(), into);
             (store, dir)
         });
 }

@@ -10,14 +10,14 @@
     reason = "a bench that cannot run must stop, and says what it found"
 )]
 
+mod vendor;
+
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use duckdb::Connection;
 use mdb::config::Settings;
-use mdb::sources::files::sources;
-use mdb::store::{IfExists, Import, Purpose, Shape, Store, open_reader};
+use mdb::store::{Purpose, Store, open_reader};
 
 /// As the binary has it.
 #[global_allocator]
@@ -58,8 +58,10 @@ fn main() {
     let settings = Settings::load(&dir.path().join("db")).unwrap();
     write(dir.path(), rows);
     let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
-    load(&mut store, dir.path(), "trades");
-    load(&mut store, dir.path(), "quotes");
+    for table in ["trades", "quotes"] {
+        let file = dir.path().join(format!("{table}.parquet"));
+        vendor::load(&mut store, &file, dir.path(), Some(table));
+    }
     store.close().unwrap();
 
     let lake = open_reader(&settings, false).unwrap();
@@ -102,27 +104,6 @@ fn write(dir: &Path, rows: u64) {
          COPY (SELECT *, ts::DATE AS date FROM '{at}/quotes.parquet') TO '{at}/quotes' (FORMAT parquet, PARTITION_BY (date))"
     ))
     .unwrap();
-}
-
-fn load(store: &mut Store, dir: &Path, table: &str) {
-    let import = Import {
-        dialect: "auto".to_owned(),
-        into: Some(table.to_owned()),
-        venue: Some("bench".to_owned()),
-        symbol: None,
-        date: None,
-        shape: Shape::default(),
-        if_exists: IfExists::Skip,
-        max_errors: 0,
-        evolve: false,
-        memory_bytes: None,
-        threads: None,
-    };
-    for source in sources(&dir.join(format!("{table}.parquet"))).unwrap() {
-        let input = source.open(dir).unwrap();
-        let stop = AtomicBool::new(false);
-        store.import(&input, &import, &stop, &mut |_| {}).unwrap();
-    }
 }
 
 fn ask_ms(conn: &Connection, question: &str) -> f64 {

@@ -84,7 +84,7 @@ fn fsync_ms() -> f64 {
 }
 
 /// A payload with another time of the venue's.
-fn at(payload: &str, ms: u64) -> String {
+fn with_time(payload: &str, ms: u64) -> String {
     let mut out = String::with_capacity(payload.len());
     let mut rest = payload;
     while let Some(at) = rest
@@ -126,7 +126,8 @@ fn recorded(file: &Path, messages: usize, per_second: f64) -> (Scratch, Vec<Stri
                 last = last.max(recv_ns);
                 let payload = payload.unwrap().replace(SYMBOL, &symbol);
                 let payload = payload.replace("ethusdt", &symbol.to_lowercase());
-                let payload = at(&payload, FIRST_MS + (have as f64 * 1e3 / per_second) as u64);
+                let payload =
+                    with_time(&payload, FIRST_MS + (have as f64 * 1e3 / per_second) as u64);
                 writeln!(out, "{recv_ns} {payload}").unwrap();
                 have += 1;
             }
@@ -238,6 +239,7 @@ fn capture(
 ) -> Measured {
     let per_second = match speed {
         Speed::PerSecond(rate) => rate,
+        // About as fast as they are taken.
         _ => 50_000.0,
     };
     let (recording, symbols) = recorded(file, messages, per_second);

@@ -11,6 +11,8 @@
     reason = "a bench that cannot run must stop, and says what it found"
 )]
 
+mod vendor;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -19,8 +21,7 @@ use std::time::Instant;
 use duckdb::Connection;
 use mdb::config::Settings;
 use mdb::sources::capture::Capture;
-use mdb::sources::files::sources;
-use mdb::store::{IfExists, Import, Load, Purpose, Shape, Store};
+use mdb::store::{Load, Purpose, Store};
 use mdb::transform::build::{Builder, Request};
 
 /// As the binary does.
@@ -103,25 +104,7 @@ fn fill(store: &mut Store, dir: &Path, rows: u64) {
         "SET VARIABLE rows = {rows}; SET VARIABLE days = {days}; {sql}"
     ))
     .unwrap();
-    let import = Import {
-        dialect: "auto".to_owned(),
-        into: None,
-        venue: Some("bench".to_owned()),
-        symbol: None,
-        date: None,
-        shape: Shape::default(),
-        if_exists: IfExists::Skip,
-        max_errors: 0,
-        evolve: false,
-        memory_bytes: None,
-        threads: None,
-    };
-    for source in sources(&file).unwrap() {
-        let input = source.open(dir).unwrap();
-        store
-            .import(&input, &import, &AtomicBool::new(false), &mut |_| {})
-            .unwrap();
-    }
+    vendor::load(store, &file, dir, None);
     std::fs::remove_file(file).unwrap();
 }
 

@@ -112,6 +112,7 @@ impl Known {
             }
             columns.push(Arc::clone(column));
         }
+        // Not before it is known that rows have keys.
         for column in &mut columns {
             if matches!(column.data_type(), DataType::Dictionary(..)) {
                 *column = cast(column, &DataType::Utf8)?;
