@@ -13,6 +13,7 @@
     reason = "a bench that cannot run must stop, and says what it found"
 )]
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
@@ -152,7 +153,7 @@ fn recorded(file: &Path, messages: usize, per_second: f64) -> (Scratch, Vec<Stri
 /// says of itself.
 struct Measured {
     latencies: Vec<i64>,
-    freshness: Vec<i64>,
+    freshness: [Vec<i64>; 2],
     took: f64,
     capture: serde_json::Value,
 }
@@ -196,16 +197,18 @@ fn measure(file: &Path, rate: u32, seconds: u32, marts: bool) {
 fn measure_marts(file: &Path) {
     // Long enough to see the end of a minute, whose bars are made of more and more.
     let speed = Speed::PerSecond(10_000.0);
-    let mut fresh = capture(file, 700_000, speed, 90, true, Asks::Marts).freshness;
-    fresh.sort_unstable();
-    let at = |q| Measured::at(&fresh, q);
-    println!(
-        "10000/s for 70 s: in the marts after their commit p50 {:.0} ms, p90 {:.0}, p99 {:.0}, max {:.0}",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(1.0)
-    );
+    let fresh = capture(file, 700_000, speed, 90, true, Asks::Marts).freshness;
+    for ((mart, _), mut fresh) in MARTS.iter().zip(fresh) {
+        fresh.sort_unstable();
+        let at = |q| Measured::at(&fresh, q);
+        println!(
+            "10000/s for 70 s: in {mart} after their commit p50 {:.0} ms, p90 {:.0}, p99 {:.0}, max {:.0}",
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(1.0)
+        );
+    }
     let messages = 600_000;
     let rates = [false, true].map(|marts| {
         let measured = capture(file, messages, Speed::Max, 120, marts, Asks::Marts);
@@ -275,7 +278,7 @@ fn capture(
     let reader = {
         let over = Arc::clone(&over);
         std::thread::spawn(move || match asks {
-            Asks::Rows => (poll(&readers, &over), Vec::new()),
+            Asks::Rows => (poll(&readers, &over), Default::default()),
             Asks::Marts => (Vec::new(), freshness(&readers, &over)),
         })
     };
@@ -301,9 +304,18 @@ fn capture(
     }
 }
 
+/// How many trades are in a mart: the last one that bars come to, and the one that takes longest.
+const MARTS: [(&str, &str); 2] = [
+    ("ohlcv_1d", "SELECT sum(trades)::UBIGINT FROM ohlcv_1d"),
+    (
+        "exchange_health_1m",
+        "SELECT sum(rows)::UBIGINT FROM exchange_health_1m WHERE channel = 'trades'",
+    ),
+];
+
 /// Asks again and again how many trades are stored and how many of them the marts have, and notes how long the marts took:
 /// not the first time, when all of them are made.
-fn freshness(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
+fn freshness(readers: &Readers, over: &AtomicBool) -> [Vec<i64>; 2] {
     let reader = readers.open().unwrap();
     let count = |sql: &str| -> u64 {
         let rows = reader
@@ -311,29 +323,33 @@ fn freshness(readers: &Readers, over: &AtomicBool) -> Vec<i64> {
             .query_row(sql, [], |row| row.get::<_, Option<u64>>(0));
         rows.unwrap().unwrap_or(0)
     };
-    let (mut waiting, mut took) = (std::collections::VecDeque::new(), Vec::new());
-    let (start, mut first) = (now_ns(), None);
+    let mut waiting = [VecDeque::new(), VecDeque::new()];
+    let (mut took, mut first) = ([Vec::new(), Vec::new()], [None, None]);
+    let start = now_ns();
     while !over.load(Ordering::Relaxed) {
         let now = now_ns();
         let stored = count("SELECT count(*)::UBIGINT FROM trades_reported");
-        if waiting.back().is_none_or(|&(_, rows)| rows < stored) {
-            waiting.push_back((now, stored));
-        }
-        let made = count("SELECT sum(trades)::UBIGINT FROM ohlcv_1d");
-        let now = now_ns();
-        if first.is_none() && made > 0 {
-            waiting.retain(|&(_, rows)| rows > made);
-            first = Some(now - start);
-        }
-        while let Some(&(at, rows)) = waiting.front()
-            && rows <= made
-        {
-            took.push(now - at);
-            waiting.pop_front();
+        for (mart, (_, sql)) in MARTS.iter().enumerate() {
+            let waiting = &mut waiting[mart];
+            if waiting.back().is_none_or(|&(_, rows)| rows < stored) {
+                waiting.push_back((now, stored));
+            }
+            let made = count(sql);
+            let now = now_ns();
+            if first[mart].is_none() && made > 0 {
+                waiting.retain(|&(_, rows)| rows > made);
+                first[mart] = Some(now - start);
+            }
+            while let Some(&(at, rows)) = waiting.front()
+                && rows <= made
+            {
+                took[mart].push(now - at);
+                waiting.pop_front();
+            }
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    if let Some(first) = first {
+    if let [Some(first), _] = first {
         println!("trades are in the marts after {:.1} s", first as f64 / 1e9);
     }
     let last = "SELECT string_agg(name || ' ' || round(took_ms)::BIGINT, ', ' ORDER BY name) FROM ops.models WHERE how = 'windows'";

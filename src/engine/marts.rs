@@ -1,6 +1,6 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
-//! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed. What has
-//! changed is tested after that.
+//! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed; those that take
+//! long in turn, after the others. What has changed is tested after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -205,20 +205,18 @@ impl Marts {
         told: &mut BTreeMap<String, String>,
     ) -> Result<()> {
         let mut changed = request.tables.clone();
+        let mut waits = false;
         let built = builder.build(request, &self.shared.stop, &mut |built| {
-            let error = built.error.map(|error| error.to_string());
-            if error.is_none()
-                && built.how != How::Nothing
-                && let Some(changed) = &mut changed
-            {
+            waits |= built.how == How::Waits;
+            let is_new = built.changed();
+            if is_new && let Some(changed) = &mut changed {
                 changed.insert(built.model.to_lowercase());
             }
+            let error = built.error.map(|error| error.to_string());
             let problem = error
                 .clone()
                 .or_else(|| (!built.warnings.is_empty()).then(|| built.warnings.join("; ")));
-            if built.how == How::Nothing && error.is_none()
-                || told.get(&built.model) == problem.as_ref()
-            {
+            if !is_new && error.is_none() || told.get(&built.model) == problem.as_ref() {
                 return;
             }
             match (&error, &problem) {
@@ -231,9 +229,12 @@ impl Marts {
                 None => told.remove(&built.model),
             };
         });
+        // What it was to look at is not done, or not by all.
         if built.is_err() {
-            // What it was to look at is not done.
             self.state().due = Due::Everything;
+        } else if waits {
+            let again = request.tables.iter().flatten();
+            again.for_each(|table| self.came(table));
         }
         self.tests
             .changed(changed.map_or(Due::Everything, Due::Tables));
@@ -271,6 +272,8 @@ impl Marts {
         state.builds += 1;
         let request = Request {
             tables,
+            // At the end nothing may be left for a next one.
+            in_turn: !state.ended,
             ..Request::default()
         };
         Some((request, state.tree.take()))

@@ -6,7 +6,7 @@
 //! takes the place of all rows that were there. What it changed waits in `ops.model_pending` for the marts that
 //! read it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,15 @@ pub struct Request {
     pub full: bool,
     /// Only these canonical tables have got rows, if that is known.
     pub tables: Option<BTreeSet<String>>,
+    /// Of marts that take long only one is built, so that the others stay fresh. `tables` must be asked for again
+    /// until none waits.
+    pub in_turn: bool,
 }
+
+/// A mart takes long if it takes more than this part of what all take.
+const LONG: f64 = 0.25;
+/// What it took longer ago says nothing of it.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// What became of a mart.
 #[derive(Debug)]
@@ -70,6 +78,11 @@ impl Built {
             newest_from_ns: None,
         }
     }
+
+    /// Whether it may hold other rows than before.
+    pub fn changed(&self) -> bool {
+        self.error.is_none() && matches!(self.how, How::Windows | How::Full)
+    }
 }
 
 /// How a mart was built.
@@ -77,6 +90,8 @@ impl Built {
 pub enum How {
     /// Not at all: nothing has changed.
     Nothing,
+    /// Not yet: it waits for its turn.
+    Waits,
     /// In the windows that were touched.
     Windows,
     /// As a whole.
@@ -88,6 +103,7 @@ impl How {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "up to date",
+            Self::Waits => "waits",
             Self::Windows => "windows",
             Self::Full => "full",
         }
@@ -99,6 +115,8 @@ pub struct Builder {
     modeler: Modeler,
     /// Whether one failed in the last build.
     failing: bool,
+    /// When marts were last built, and how long it took.
+    took: BTreeMap<String, (Instant, Duration)>,
 }
 
 impl Builder {
@@ -107,6 +125,7 @@ impl Builder {
         Self {
             modeler,
             failing: false,
+            took: BTreeMap::new(),
         }
     }
 
@@ -157,20 +176,20 @@ impl Builder {
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
-        // Beside a capture commits are what takes longest: all that is new goes into the marts in one.
+        // Beside a capture commits are what takes longest: all that is new goes into the marts in one, or two.
         if request.tables.is_some() && !self.failing {
-            match self.together(request, stop) {
-                Ok(all) => {
-                    all.into_iter().for_each(told);
-                    return Ok(());
-                }
-                Err(Error::Stopped) => return Err(Error::Stopped),
+            let (quick, long) = self.by_length(request)?;
+            let done = self
+                .together(request, quick, false, stop, told)
+                .and_then(|()| self.together(request, long, true, stop, told));
+            match done {
                 // One by one it is seen which it was, and the others go on.
-                Err(_) => {}
+                Err(error) if !matches!(error, Error::Stopped) => {}
+                done => return done,
             }
         }
         self.failing = false;
-        let mut pass = self.pass(request)?;
+        let mut pass = self.pass(request, self.wanted(&request.names)?)?;
         while let Some(model) = pass.next(self) {
             let built = self.one(&model, &pass, stop)?;
             self.failing |= built.error.is_some();
@@ -180,15 +199,29 @@ impl Builder {
         Ok(())
     }
 
-    /// Builds all that is due in one transaction.
-    fn together(&self, request: &Request, stop: &AtomicBool) -> Result<Vec<Built>> {
+    /// Builds what is due of these in one transaction, or only the first that is.
+    fn together(
+        &mut self,
+        request: &Request,
+        names: Vec<String>,
+        one: bool,
+        stop: &AtomicBool,
+        told: &mut dyn FnMut(Built),
+    ) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let whole = || "building the marts".to_owned();
         self.run("BEGIN", whole)?;
-        let mut all = Vec::new();
-        let done = self.pass(request).and_then(|mut pass| {
+        let mut all = Vec::<Built>::new();
+        let done = self.pass(request, names).and_then(|mut pass| {
             while let Some(model) = pass.next(self) {
                 let mut built = Built::of(&model);
-                self.within(&model, &pass, stop, &mut built)?;
+                if one && all.iter().any(Built::changed) {
+                    built.how = How::Waits;
+                } else {
+                    self.within(&model, &pass, stop, &mut built)?;
+                }
                 pass.done(&built);
                 all.push(built);
             }
@@ -198,11 +231,37 @@ impl Builder {
             // A transaction that DuckDB itself ended needs no rollback.
             let _ = self.modeler.conn.execute_batch("ROLLBACK");
         }
-        done.map(|()| all)
+        done?;
+        for built in all {
+            if built.changed() {
+                let took = (Instant::now(), built.took);
+                self.took.insert(built.model.clone(), took);
+            }
+            told(built);
+        }
+        Ok(())
     }
 
-    fn pass<'a>(&self, request: &'a Request) -> Result<Pass<'a>> {
-        let mut left = self.wanted(&request.names)?;
+    /// The marts to build, in order, and by themselves those that take long, if they are built in turn: the one that has
+    /// waited longest first.
+    fn by_length(&mut self, request: &Request) -> Result<(Vec<String>, Vec<String>)> {
+        let names = self.wanted(&request.names)?;
+        if !request.in_turn {
+            return Ok((names, Vec::new()));
+        }
+        self.took.retain(|_, (at, _)| at.elapsed() < RECENT);
+        let all: Duration = self.took.values().map(|(_, took)| took).sum();
+        let is_long = |name: &String| {
+            let took = self.took.get(name);
+            took.is_some_and(|(_, took)| *took > all.mul_f64(LONG))
+        };
+        let (mut long, quick): (Vec<_>, Vec<_>) = names.into_iter().partition(is_long);
+        long.sort_by_key(|name| self.took.get(name).map(|(at, _)| *at));
+        Ok((quick, long))
+    }
+
+    /// A look at these marts, in their order.
+    fn pass<'a>(&self, request: &'a Request, mut left: Vec<String>) -> Result<Pass<'a>> {
         left.reverse();
         Ok(Pass {
             request,
@@ -350,7 +409,7 @@ impl Pass<'_> {
     }
 
     fn done(&mut self, built: &Built) {
-        if built.how != How::Nothing {
+        if built.changed() {
             self.changed.insert(built.model.to_lowercase());
         }
     }
