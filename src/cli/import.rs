@@ -26,7 +26,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   mdb load trades.parquet --venue mine          columns told by their names
   mdb load --explain big.parquet --venue mine   what it would take, and how it would run
   mdb load prices.csv --into my_prices --rename Date=day --cast day=DATE
-  mdb load job.toml                             what is said there: [[load]] with files = [\"…\"], and the flags as keys";
+  mdb load job.toml                             what is said there: [[load]] with files = [\"…\"], and the flags as keys;
+                                                or job.yaml, with a list load:";
 
 /// How names of columns are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]

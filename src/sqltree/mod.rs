@@ -50,7 +50,7 @@ pub struct SqlFile {
     pub header: Header,
 }
 
-/// All files by their path below `sql/`, and a hash that changes whenever one of them does.
+/// All SQL and TOML files by their path below `sql/`, and a hash that changes whenever one of them does.
 #[derive(Debug, Clone)]
 pub struct SqlTree {
     sql: BTreeMap<String, SqlFile>,
@@ -75,34 +75,27 @@ impl SqlTree {
             hash: String::new(),
         };
         for (path, (origin, text)) in texts {
+            let file = Path::new(&path);
+            let extension = file.extension().and_then(|e| e.to_str());
+            if !matches!(extension, Some("sql" | "toml")) {
+                continue;
+            }
             for part in [&path, &text] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part.as_bytes());
             }
-            let file = Path::new(&path);
-            match file.extension().and_then(|e| e.to_str()) {
-                Some("sql") => {
-                    let name = file
-                        .file_stem()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned();
-                    let header = header::parse(&origin, &text)?;
-                    tree.sql.insert(
-                        path,
-                        SqlFile {
-                            origin,
-                            name,
-                            text,
-                            header,
-                        },
-                    );
-                }
-                Some("toml") => {
-                    tree.toml.insert(path, (origin, text));
-                }
-                _ => {}
+            if extension == Some("toml") {
+                tree.toml.insert(path, (origin, text));
+                continue;
             }
+            let stem = file.file_stem().unwrap_or_default();
+            let file = SqlFile {
+                name: stem.to_string_lossy().into_owned(),
+                header: header::parse(&origin, &text)?,
+                origin,
+                text,
+            };
+            tree.sql.insert(path, file);
         }
         tree.hash = hasher.finalize().to_hex().to_string();
         Ok(tree)
@@ -217,6 +210,8 @@ mod tests {
 
         let views = db.path().join("sql/views");
         std::fs::create_dir_all(&views).unwrap();
+        std::fs::write(views.join("README.md"), "Notes.\n").unwrap();
+        assert_eq!(plain.hash(), SqlTree::load(db.path()).unwrap().hash());
         std::fs::write(views.join("ticks.sql"), "-- Mine.\nSELECT 1;\n").unwrap();
         std::fs::write(views.join("other.sql"), "-- Mine.\nSELECT 2;\n").unwrap();
         std::fs::write(views.join(".ticks.sql.swp"), [0xff, 0xfe]).unwrap();

@@ -360,6 +360,28 @@ impl Catalog {
         })
     }
 
+    /// The table that a file of the tree fills.
+    pub(super) fn filled_by(&self, origin: &str, name: &str) -> Result<&Arc<Table>> {
+        self.get(name).ok_or_else(|| Error::Model {
+            file: origin.to_owned(),
+            message: format!("there is no canonical table '{name}'"),
+        })
+    }
+
+    /// A table that a person has named.
+    pub(super) fn named(&self, name: &str) -> Result<&Arc<Table>> {
+        self.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.iter().map(|t| t.name.as_str()).collect();
+            Error::Model {
+                file: format!("table '{name}'"),
+                message: format!(
+                    "there is none of this name; these are: {}",
+                    names.join(", ")
+                ),
+            }
+        })
+    }
+
     /// The tables whose rows `voider` takes back.
     pub(super) fn voided_by<'a>(&'a self, voider: &'a str) -> impl Iterator<Item = &'a Arc<Table>> {
         self.iter()

@@ -148,10 +148,7 @@ impl Normalizers {
         let raw = relation(&venue.name);
         let mut files = Vec::new();
         for file in &venue.normalizers {
-            let table = catalog.get(&file.name).ok_or_else(|| Error::Model {
-                file: file.origin.clone(),
-                message: format!("there is no canonical table '{}'", file.name),
-            })?;
+            let table = catalog.filled_by(&file.origin, &file.name)?;
             if only.is_none_or(|only| only.contains(&table.name)) {
                 let sql = wrapped(conn, table, file, &raw)?;
                 files.push(Normalizer::new(Some(Arc::clone(table)), file, sql));

@@ -78,7 +78,7 @@ impl Sealer {
     /// # Errors
     /// If there is no such table.
     pub fn expired(&self, table: &str, keep: Span) -> Result<Option<Expired>> {
-        let table = self.table_named(table)?;
+        let table = self.catalog.named(table)?;
         let (name, time) = (&table.name, table.time());
         let doing = || format!("reading the dates of {name}");
         let newest: Option<i64> = self
@@ -160,7 +160,7 @@ impl Sealer {
     /// # Errors
     /// Nothing was dropped then, or only a file could not be removed, which the next start tries again.
     pub fn drop_expired(&self, expired: &Expired, marts: &[String]) -> Result<()> {
-        let table = self.table_named(&expired.table)?;
+        let table = self.catalog.named(&expired.table)?;
         // Files are not to be cut in vain; what counts is asked again in the transaction.
         self.have_read(marts, table, expired.first_kept)?;
         let doing = || format!("dropping rows of {}", table.name);
@@ -327,19 +327,6 @@ impl Sealer {
             })
             .doing("writing ops.retained")?;
         schema::replace_views(&self.conn, &self.catalog, table)
-    }
-
-    pub(super) fn table_named(&self, name: &str) -> Result<&Table> {
-        self.catalog.get(name).map(AsRef::as_ref).ok_or_else(|| {
-            let names: Vec<&str> = self.catalog.iter().map(|t| t.name.as_str()).collect();
-            Error::Model {
-                file: format!("table '{name}'"),
-                message: format!(
-                    "there is none of this name; these are: {}",
-                    names.join(", ")
-                ),
-            }
-        })
     }
 }
 

@@ -99,7 +99,7 @@ impl Sealer {
     ) -> Result<()> {
         if let Which::Finished(settings, _) = which {
             for name in settings.hot.keys() {
-                self.table_named(name)?;
+                self.catalog.named(name)?;
             }
         }
         for table in self.catalog.clone().iter() {

@@ -57,12 +57,7 @@ pub(super) fn map(
         .iter()
         .filter(|t| import.into.as_ref().is_none_or(|into| into == *t))
     {
-        let Some(table) = catalog.get(table) else {
-            return Err(Error::Model {
-                file: origin.to_owned(),
-                message: format!("there is no canonical table '{table}'"),
-            });
-        };
+        let table = catalog.filled_by(origin, table)?;
         match map_to(table, &names, columns, import) {
             Ok(auto)
                 if best

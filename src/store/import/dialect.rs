@@ -6,7 +6,7 @@ use std::sync::Arc;
 use duckdb::Connection;
 
 use super::relation::{self, Relation, name};
-use super::{Import, auto, refused, table_of};
+use super::{Import, auto, refused};
 use crate::sources::files::{Csv, Format, Input};
 use crate::sqltree::{SqlFile, SqlTree};
 use crate::store::catalog::{Catalog, Table, VENUE};
@@ -138,7 +138,7 @@ impl Dialect {
             kind: format!("{}/{} {}", import.dialect, file.name, input.format.name()),
             origin: file.origin.clone(),
             text: inner(&file.text).to_owned(),
-            table: table_of(catalog, table_name(file), &file.origin)?,
+            table: Arc::clone(catalog.filled_by(&file.origin, table_name(file))?),
             either: file
                 .header
                 .columns

@@ -27,7 +27,6 @@ use duckdb::{Connection, OptionalExt, params};
 use jiff::civil::Date;
 use tokio::sync::mpsc;
 
-use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
 use super::{Order, Store, lake};
 use crate::sources::files::Input;
@@ -545,12 +544,4 @@ fn write(sink: &mut Sink, from: &Receiver<Sorted>) -> Result<u64> {
         lake.pieces.finish()?;
     }
     Ok(known)
-}
-
-/// The canonical table that a dialect's file fills.
-fn table_of(catalog: &Catalog, name: &str, origin: &str) -> Result<Arc<Table>> {
-    catalog.get(name).cloned().ok_or_else(|| Error::Model {
-        file: origin.to_owned(),
-        message: format!("there is no canonical table '{name}'"),
-    })
 }
