@@ -58,7 +58,6 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     let config = config.access_mode(mode).doing("setting the access mode")?;
     let file = db.join(FILE);
     let conn = Connection::open_with_flags(&file, config).map_err(|source| refused(db, source))?;
-    small_pages();
     let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
     check_place(&conn, &directory)?;
     // Views name lake files relative to the directory, so that it can be moved.
@@ -69,15 +68,6 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     .doing("setting file_search_path")?;
     functions::register(&conn)?;
     Ok(conn)
-}
-
-/// While DuckDB opens, memory only grows, and huge pages make that a tenth faster (see `.cargo/config.toml`). To fill them
-/// again and again would make a load a quarter slower.
-fn small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!("huge pages stay: {error}");
-    }
 }
 
 /// DuckDB's buffer memory.
