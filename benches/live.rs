@@ -353,7 +353,7 @@ fn freshness(readers: &Readers, over: &AtomicBool) -> [Vec<i64>; 2] {
     if let [Some(first), _] = first {
         println!("trades are in the marts after {:.1} s", first as f64 / 1e9);
     }
-    let last = "SELECT string_agg(name || ' ' || round(took_ms)::BIGINT, ', ' ORDER BY name) FROM ops.models WHERE how = 'windows'";
+    let last = "SELECT string_agg(model || ' ' || round(took_ms)::BIGINT, ', ' ORDER BY model) FROM ops.builds WHERE how = 'windows'";
     let last: Option<String> = reader
         .connection
         .query_row(last, [], |row| row.get(0))

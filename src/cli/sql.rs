@@ -106,7 +106,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut session = session::open(settings, false)?;
     let query = format!(
-        "SELECT ran FROM ops.models WHERE lower(name) = lower('{}')",
+        "SELECT list_reduce(range(1, len(bounds) + 1)::VARCHAR[],
+                    lambda sql, i: replace(sql, format('make_timestamp_ns(${{}})', i), format('make_timestamp_ns({{}})', bounds[i::INTEGER])), ran)
+         FROM ops.models LEFT JOIN ops.builds ON model = name WHERE lower(name) = lower('{}')",
         model.replace('\'', "''")
     );
     match session.strings(&query)?.pop().and_then(|mut row| row.pop()) {

@@ -8,11 +8,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::WeakSender;
+
 use super::figures::Figures;
 use super::testing::Tests;
 use crate::model::{BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::sqltree::SqlTree;
-use crate::store::{Readers, Written};
+use crate::store::{Order, Readers, Written};
 use crate::transform::build::{Builder, How, Request};
 use crate::transform::{Error, Result};
 
@@ -166,7 +168,13 @@ impl Marts {
     }
 
     /// Builds until it is ended, and tests beside that.
-    pub(super) fn run(&self, builder: Builder, readers: &Readers, figures: &Figures) {
+    pub(super) fn run(
+        &self,
+        builder: Builder,
+        orders: &WeakSender<Order>,
+        readers: &Readers,
+        figures: &Figures,
+    ) {
         thread::scope(|scope| {
             let tests = thread::Builder::new()
                 .name("tests".to_owned())
@@ -174,20 +182,20 @@ impl Marts {
             if let Err(error) = tests {
                 tracing::error!("nothing is tested: cannot start a thread: {error}");
             }
-            self.keep(builder);
+            self.keep(builder, orders);
             self.tests.end();
         });
     }
 
     /// Builds until it is ended. What is wrong with a mart is told once.
-    fn keep(&self, mut builder: Builder) {
+    fn keep(&self, mut builder: Builder, orders: &WeakSender<Order>) {
         let mut told = BTreeMap::new();
         let mut next = Instant::now();
         while let Some((request, tree)) = self.wait(next) {
             let start = Instant::now();
             let built = tree
                 .map_or(Ok(()), |tree| builder.reload(&tree))
-                .and_then(|()| self.build(&mut builder, &request, &mut told));
+                .and_then(|()| self.build(&mut builder, &request, orders, &mut told));
             if let Err(error) = built
                 && !matches!(error, Error::Stopped)
             {
@@ -202,6 +210,7 @@ impl Marts {
         &self,
         builder: &mut Builder,
         request: &Request,
+        orders: &WeakSender<Order>,
         told: &mut BTreeMap<String, String>,
     ) -> Result<()> {
         let mut changed = request.tables.clone();
@@ -236,9 +245,13 @@ impl Marts {
             let again = request.tables.iter().flatten();
             again.for_each(|table| self.came(table));
         }
+        // Before they are tested: while somebody reads, nothing is swept.
+        let swept = orders
+            .upgrade()
+            .map_or(Ok(()), |orders| builder.sweep(&orders));
         self.tests
             .changed(changed.map_or(Due::Everything, Due::Tables));
-        built
+        built.and(swept)
     }
 
     /// Waits for something to build, not before `next`; `None` once it is to end.
@@ -294,5 +307,78 @@ impl Marts {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::model::TRADES;
+    use crate::store::{Purpose, RowCount, Store};
+
+    /// A mart that takes longer than all built-in ones together.
+    const SLOW: &str = "-- A mart.\n-- @materialize incremental\n-- @key symbol, ts\n-- @time ts\n-- @window 1 day\n\
+                        SELECT symbol, bucket_start(ts, '1 day') AS ts, count(*) AS n,\n\
+                               (SELECT sum(hash(i) % 7) FROM range(20000000) r(i)) AS slow\n\
+                        FROM trades GROUP BY 1, 2\n";
+
+    fn store() -> (TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = dir.path().join("sql/marts");
+        std::fs::create_dir_all(&files).unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(files.join(format!("{name}.sql")), SLOW).unwrap();
+        }
+        let store = Store::open(&Settings::new(dir.path()), Purpose::Ingest).unwrap();
+        (dir, store)
+    }
+
+    fn settled(marts: &Marts) {
+        let mut state = marts.state();
+        while state.at_work != AtWork::Nothing || state.due.is_something() {
+            state = marts.shared.changed.wait(state).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_built_though_no_more_rows_come() {
+        let (_dir, store) = store();
+        let marts = Marts::default();
+        let builder = Builder::new(store.modeler().unwrap());
+        let conn = store.modeler().unwrap().conn;
+        let (orders, _ordered) = mpsc::channel(1);
+        let mut seen = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| marts.keep(builder, &orders.downgrade()));
+            marts.go(None);
+            settled(&marts);
+            for seq in 1..5_u64 {
+                conn.execute_batch(&format!(
+                    "INSERT INTO hot.trades BY NAME SELECT {seq} AS seq, 'v' AS venue, 's' AS symbol, '{seq}' AS trade_id,
+                         TIMESTAMP_NS '2024-08-08 12:00:00' AS ts, ts AS recv_ts, 1 AS price, 1 AS size"
+                ))
+                .unwrap();
+                let mut written = Written::default();
+                let count = RowCount {
+                    new: 1,
+                    ..RowCount::default()
+                };
+                written.tables.insert(TRADES.to_owned(), count);
+                marts.committed(&written);
+                settled(&marts);
+                let of_both: (u64, u64) = conn
+                    .query_row("SELECT a.n, b.n FROM a, b", [], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .unwrap();
+                seen.push(of_both);
+            }
+            marts.end();
+        });
+        assert_eq!(seen, [(1, 1), (2, 2), (3, 3), (4, 4)]);
     }
 }

@@ -141,7 +141,9 @@ impl Process {
             let building = builder.map(|builder| {
                 let (marts, readers, figures) =
                     (marts.clone(), Arc::clone(&readers), self.figures());
-                let run = move || marts.run(builder, &readers, &figures);
+                // A strong one would keep the writer from its end.
+                let orders = orders.downgrade();
+                let run = move || marts.run(builder, &orders, &readers, &figures);
                 thread::Builder::new()
                     .name("marts".to_owned())
                     .spawn_scoped(scope, run)

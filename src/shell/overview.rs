@@ -137,9 +137,9 @@ pub fn models_query(session: &mut Session) -> Result<String, Error> {
          SELECT e.name AS model, e.kind,
                 CASE WHEN m.name IS NULL THEN NULL WHEN m.error IS NOT NULL THEN 'failed' WHEN m.built IS NULL THEN 'not built'
                      WHEN m.built <> m.defined THEN 'changed' WHEN m.name IN (FROM behind) THEN 'behind' ELSE 'ok' END AS state,
-                m.rows::BIGINT AS rows, m.newest, m.how AS last_build, m.built_at, round(m.took_ms, 1) AS took_ms, e.upstream,
+                b.rows::BIGINT AS rows, b.newest, b.how AS last_build, b.built_at, round(b.took_ms, 1) AS took_ms, e.upstream,
                 e.file, m.error
-         FROM edges e LEFT JOIN ops.models m USING (name)
+         FROM edges e LEFT JOIN ops.models m USING (name) LEFT JOIN ops.builds b ON b.model = e.name
          ORDER BY m.name IS NULL, e.name",
         last.join(" UNION ALL ")
     ))

@@ -513,15 +513,26 @@ impl Checkpoints {
         let (conns, result) = working.join().map_err(|_| Error::Panicked)?;
         self.conns = Some(conns);
         self.owed = None;
-        match result {
-            // Another transaction is in its way: it is tried again.
-            Err(error) if error.to_string().contains("CHECKPOINT") => {
-                tracing::debug!(%error, "no checkpoint");
-                self.owed = Some(Instant::now());
-                Ok(())
-            }
-            result => result.doing("writing the database file"),
+        if !done(result)? {
+            // It is tried again.
+            self.owed = Some(Instant::now());
         }
+        Ok(())
+    }
+}
+
+/// Folds the log into the file; false if another transaction was in the way.
+pub(super) fn checkpoint(conn: &Connection) -> Result<bool> {
+    done(conn.execute_batch("CHECKPOINT"))
+}
+
+fn done(checkpointed: duckdb::Result<()>) -> Result<bool> {
+    match checkpointed {
+        Err(error) if error.to_string().contains("CHECKPOINT") => {
+            tracing::debug!(%error, "no checkpoint");
+            Ok(false)
+        }
+        result => result.doing("writing the database file").map(|()| true),
     }
 }
 

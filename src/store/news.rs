@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use duckdb::types::Value;
 use duckdb::{CachedStatement, Connection, params, params_from_iter};
+use tokio::sync::mpsc;
 
 use super::catalog::{Catalog, Table};
 use super::error::{Doing, Error, Result};
+use super::live::{self, Order};
 use super::models::{self, Models, canonical};
 use super::{Sealer, Store, schema};
 use crate::model::time::DAY_NS;
@@ -100,7 +102,7 @@ pub struct Modeler {
 /// Statements of which DuckDB keeps the plan.
 #[derive(Default)]
 struct Plans {
-    of: HashSet<&'static str>,
+    of: HashSet<String>,
     since: Option<Instant>,
 }
 
@@ -145,14 +147,14 @@ impl Modeler {
     ///
     /// # Errors
     /// If DuckDB refuses it.
-    pub fn small(&self, sql: &'static str) -> duckdb::Result<CachedStatement<'_>> {
+    pub fn small(&self, sql: &str) -> duckdb::Result<CachedStatement<'_>> {
         let mut plans = self.plans.borrow_mut();
         if plans.since.is_none_or(|since| since.elapsed() > PLANS_LAST) {
             plans.since = Some(Instant::now());
             plans.of.clear();
             self.conn.flush_prepared_statement_cache();
         }
-        if !plans.of.insert(sql) {
+        if !plans.of.insert(sql.to_owned()) {
             return self.conn.prepare_cached(sql);
         }
         self.conn.execute_batch("PRAGMA disable_optimizer")?;
@@ -415,16 +417,44 @@ impl Modeler {
             .doing(doing())
     }
 
-    /// From when on a table's rows were kept, ns, if older ones were dropped.
+    /// From when on rows were kept, ns, of each table of which older ones were dropped.
     ///
     /// # Errors
     /// If DuckDB refuses.
-    pub fn kept_from_ns(&self, source: &Source) -> Result<Option<i64>> {
+    pub fn kept_from_ns(&self) -> Result<BTreeMap<String, i64>> {
         self.small(
-            "SELECT epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained WHERE table_name = ?",
+            "SELECT table_name, epoch_ns(max(first_kept)::TIMESTAMP_NS) FROM ops.retained GROUP BY table_name",
         )
-        .and_then(|mut s| s.query_row([&source.table], |row| row.get(0)))
+        .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
         .doing("reading ops.retained")
+    }
+
+    /// Takes rows that were deleted out of the database file. Of a checkpoint beside others DuckDB leaves them in it: this one
+    /// is made while the capture's writer stands still. Where somebody reads the state before, they stay all the same.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn sweep(&self, orders: &mpsc::Sender<Order>) -> Result<()> {
+        let Some(_standing) = live::stand(orders) else {
+            return Ok(());
+        };
+        live::checkpoint(&self.conn).map(|_| ())
+    }
+
+    /// Deleted rows of marts that are in the database file yet.
+    ///
+    /// # Errors
+    /// If DuckDB refuses.
+    pub fn dead_rows(&self) -> Result<u64> {
+        self.conn
+            .query_row(
+                "SELECT greatest(sum(estimated_size)::BIGINT - sum(rows)::BIGINT, 0)
+                 FROM ops.builds JOIN duckdb_tables() ON table_name = model AND schema_name = 'main'",
+                [],
+                |row| row.get::<_, Option<u64>>(0),
+            )
+            .map(Option::unwrap_or_default)
+            .doing("counting deleted rows")
     }
 
     fn model(&self, name: &str) -> Result<&models::Model> {

@@ -65,10 +65,15 @@ const OPS: &str = "
     -- What the tree's views/ and macros/ folders made, so that one whose file is gone is dropped.
     CREATE TABLE IF NOT EXISTS ops.views (name VARCHAR NOT NULL);
     CREATE TABLE IF NOT EXISTS ops.macros (name VARCHAR NOT NULL);
-    -- Marts: the file's hash as it is defined now and as it was when the table was made, and the last build.
+    -- Marts: the file's hash as it is defined now and as it was when the table was made, and what builds run.
     CREATE TABLE IF NOT EXISTS ops.models (
-        name VARCHAR NOT NULL, kind VARCHAR, defined VARCHAR, built VARCHAR, built_at TIMESTAMP_NS, took_ms DOUBLE,
-        how VARCHAR, rows UBIGINT, newest TIMESTAMP_NS, ran VARCHAR, error VARCHAR, failed_at TIMESTAMP_NS);
+        name VARCHAR NOT NULL, kind VARCHAR, defined VARCHAR, built VARCHAR, ran VARCHAR, error VARCHAR,
+        failed_at TIMESTAMP_NS);
+    -- The last build of each mart, and the bounds, ns, that `ran` has as $1, $2, …. Rows are put in anew: whoever updates one
+    -- waits for a checkpoint under way, and none can begin before he has committed.
+    CREATE TABLE IF NOT EXISTS ops.builds (
+        model VARCHAR NOT NULL, built_at TIMESTAMP_NS NOT NULL, took_ms DOUBLE NOT NULL, how VARCHAR NOT NULL,
+        rows UBIGINT NOT NULL, newest TIMESTAMP_NS, bounds BIGINT[] NOT NULL);
     -- How far each mart has read each canonical table: the last seq, when rows that hang on no message were last
     -- received, and the newest time.
     CREATE TABLE IF NOT EXISTS ops.model_marks (

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use duckdb::params;
+use tokio::sync::mpsc;
 
 use super::work::{Known, Work};
 use super::{Error, Result, doing};
 use crate::sources::now_ns;
 use crate::sqltree::SqlTree;
-use crate::store::{Kind, Model, Modeler};
+use crate::store::{Kind, Model, Modeler, Order};
 
 /// What to build.
 #[derive(Debug, Default, Clone)]
@@ -36,6 +37,10 @@ pub struct Request {
 const LONG: f64 = 0.25;
 /// What it took longer ago says nothing of it.
 const RECENT: Duration = Duration::from_secs(10);
+/// So many deleted rows are many: 27 MB of bars.
+const DEAD: u64 = 100_000;
+/// They are taken out no sooner again: somebody may be reading the state before, and then they stay.
+const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
 /// What became of a mart.
 #[derive(Debug)]
@@ -52,14 +57,20 @@ pub struct Built {
     pub late: u64,
     /// How long it took.
     pub took: Duration,
-    /// The SELECT that made the rows, the last one of several.
-    pub ran: String,
     /// Tests that failed and are no errors.
     pub warnings: Vec<String>,
     /// Why it was not built, and keeps its version before.
     pub error: Option<Error>,
-    /// Its newest time is not before this, ns, unless rows were taken back.
-    pub(super) newest_from_ns: Option<i64>,
+    /// The SELECT that made the rows, the last one of several, with parameters …
+    pub(super) ran: String,
+    /// … for the bounds of its windows, ns.
+    pub(super) bounds: Vec<i64>,
+    /// Rows that it lost for those that it got.
+    pub(super) removed: u64,
+    /// Rows that were put in their place.
+    pub(super) inserted: u64,
+    /// The newest time of those, ns.
+    pub(super) newest_ns: Option<i64>,
 }
 
 impl Built {
@@ -72,10 +83,13 @@ impl Built {
             rows: 0,
             late: 0,
             took: Duration::ZERO,
-            ran: String::new(),
             warnings: Vec::new(),
             error: None,
-            newest_from_ns: None,
+            ran: String::new(),
+            bounds: Vec::new(),
+            removed: 0,
+            inserted: 0,
+            newest_ns: None,
         }
     }
 
@@ -117,6 +131,10 @@ pub struct Builder {
     failing: bool,
     /// When marts were last built, and how long it took.
     took: BTreeMap<String, (Instant, Duration)>,
+    /// Deleted rows that are in the database file yet, about.
+    dead: u64,
+    /// When they were last taken out.
+    swept: Option<Instant>,
 }
 
 impl Builder {
@@ -126,6 +144,8 @@ impl Builder {
             modeler,
             failing: false,
             took: BTreeMap::new(),
+            dead: 0,
+            swept: None,
         }
     }
 
@@ -237,8 +257,24 @@ impl Builder {
                 let took = (Instant::now(), built.took);
                 self.took.insert(built.model.clone(), took);
             }
+            self.dead += built.removed;
             told(built);
         }
+        Ok(())
+    }
+
+    /// Takes the rows that it has deleted out of the database file beside a capture, if they are many.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn sweep(&mut self, orders: &mpsc::Sender<Order>) -> Result<()> {
+        let rests = self.swept.is_some_and(|at| at.elapsed() < SWEEP_PAUSE);
+        if self.dead < DEAD || rests {
+            return Ok(());
+        }
+        self.modeler.sweep(orders)?;
+        self.swept = Some(Instant::now());
+        self.dead = self.modeler.dead_rows()?;
         Ok(())
     }
 
@@ -346,13 +382,7 @@ impl Builder {
             return Err(Error::Stopped);
         }
         let start = Instant::now();
-        let work = self.work(model, pass, stop);
-        let done = work.run(built).and_then(|()| {
-            if built.how == How::Nothing {
-                return Ok(());
-            }
-            work.note(built, start)
-        });
+        let done = self.work(model, pass, stop).run(built);
         built.took = start.elapsed();
         done
     }
@@ -414,3 +444,6 @@ impl Pass<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use duckdb::params;
+use duckdb::types::Value;
+use duckdb::{params, params_from_iter};
 
 use super::Result;
 use super::work::Work;
@@ -20,10 +21,22 @@ pub(super) struct Due {
     /// All of it.
     pub(super) whole: bool,
     pub(super) touched: Ranges,
-    /// Its newest time so far, ns, if that is known.
-    pub(super) newest_ns: Option<i64>,
+    /// What is known of its last build.
+    pub(super) last: Last,
     /// How far each source was read, and is now.
     pub(super) marks: Vec<(Source, Mark, Mark)>,
+}
+
+/// A mart's last build.
+#[derive(Default)]
+pub(super) struct Last {
+    /// The definition that it was built by; `None` if never.
+    pub(super) built: Option<String>,
+    pub(super) ran: Option<String>,
+    /// Whether a build after it failed.
+    pub(super) failed: bool,
+    pub(super) rows: Option<u64>,
+    pub(super) newest_ns: Option<i64>,
 }
 
 impl Work<'_> {
@@ -31,17 +44,22 @@ impl Work<'_> {
     pub(super) fn due(&self) -> Result<Due> {
         let model = self.model;
         let mut due = Due::default();
-        let last = self.rows(
-            "SELECT built, epoch_ns(newest) FROM ops.models WHERE name = ?",
+        let mut last = self.rows(
+            "SELECT m.built, m.ran, m.error IS NOT NULL, b.rows, epoch_ns(b.newest)
+             FROM ops.models m LEFT JOIN ops.builds b ON b.model = m.name WHERE m.name = ?",
             [&model.name],
-            |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)),
+            |row| {
+                Ok(Last {
+                    built: row.get(0)?,
+                    ran: row.get(1)?,
+                    failed: row.get(2)?,
+                    rows: row.get(3)?,
+                    newest_ns: row.get(4)?,
+                })
+            },
         )?;
-        if let [(Some(built), newest_ns)] = &last[..] {
-            due.newest_ns = *newest_ns;
-            due.whole = self.request.full || *built != model.definition;
-        } else {
-            due.whole = true;
-        }
+        due.last = last.pop().unwrap_or_default();
+        due.whole = self.request.full || due.last.built.as_ref() != Some(&model.definition);
         let marks = self.marks()?;
         let window = match &model.kind {
             Kind::Incremental { window, .. } => Some(*window),
@@ -147,8 +165,9 @@ impl Work<'_> {
     /// Rows before this have lost what they were made from: they stay as they are.
     pub(super) fn kept_from_ns(&self, due: &Due, window: Window) -> Result<i64> {
         let mut from_ns = i64::MIN;
+        let kept = self.modeler.kept_from_ns()?;
         for (source, ..) in &due.marks {
-            if let Some(ns) = self.modeler.kept_from_ns(source)? {
+            if let Some(&ns) = kept.get(&source.table) {
                 // A window that is cut has lost a part.
                 let (start, end) = window.around(ns);
                 from_ns = from_ns.max(if start == ns { ns } else { end });
@@ -165,8 +184,8 @@ impl Work<'_> {
             return Ok(0);
         };
         let mut late = 0;
-        for (source, since, _) in &due.marks {
-            if since.newest_ns == i64::MIN {
+        for (source, since, mark) in &due.marks {
+            if since == mark || since.newest_ns == i64::MIN {
                 continue;
             }
             let before = since.newest_ns.saturating_sub(lateness.as_nanos() as i64);
@@ -212,24 +231,29 @@ impl Work<'_> {
     }
 
     pub(super) fn write_marks(&self, due: &Due) -> Result<()> {
+        if !due.whole && due.marks.iter().all(|(_, since, mark)| since == mark) {
+            return Ok(());
+        }
         let name = &self.model.name;
-        if due.whole {
-            self.execute("DELETE FROM ops.model_marks WHERE model = ?", [name])?;
+        self.execute("DELETE FROM ops.model_marks WHERE model = ?", [name])?;
+        if due.marks.is_empty() {
+            return Ok(());
         }
-        for (source, since, mark) in &due.marks {
-            let sql = if due.whole {
-                "INSERT INTO ops.model_marks VALUES (?, ?, ?, ?, ?)"
-            } else if since != mark {
-                "UPDATE ops.model_marks SET seq = $3, recv_ns = $4, newest_ns = $5 WHERE model = $1 AND source = $2"
-            } else {
-                continue;
-            };
-            self.execute(
-                sql,
-                params![name, source.name(), mark.seq, mark.recv_ns, mark.newest_ns],
-            )?;
-        }
-        Ok(())
+        let rows = vec!["(?, ?, ?, ?, ?)"; due.marks.len()].join(", ");
+        let values = due.marks.iter().flat_map(|(source, _, mark)| {
+            [
+                Value::Text(name.clone()),
+                Value::Text(source.name()),
+                Value::UBigInt(mark.seq),
+                Value::BigInt(mark.recv_ns),
+                Value::BigInt(mark.newest_ns),
+            ]
+        });
+        self.execute(
+            &format!("INSERT INTO ops.model_marks VALUES {rows}"),
+            params_from_iter(values),
+        )
+        .map(|_| ())
     }
 
     /// Lets the marts that read this one know where it has changed; everywhere if `None`.

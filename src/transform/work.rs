@@ -9,6 +9,7 @@ use duckdb::{params, params_from_iter};
 use jiff::Timestamp;
 
 use super::build::{Built, How, Request};
+use super::due::Due;
 use super::{Error, Result, checks, doing, quoted, windows};
 use crate::model::window::{Ranges, Window};
 use crate::sources::now_ns;
@@ -34,8 +35,9 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Makes it anew where it has to be.
+    /// Makes it anew where it has to be, and notes it.
     pub(super) fn run(&self, built: &mut Built) -> Result<()> {
+        let start = Instant::now();
         let mut due = self.due()?;
         if due.whole {
             built.how = How::Full;
@@ -52,9 +54,6 @@ impl Work<'_> {
             built.late = self.list_late(&due, *window, kept_ns)?;
             let touched = due.touched.from(kept_ns);
             self.windows(&touched, *window, built)?;
-            if let Some((first, _)) = touched.span() {
-                built.newest_from_ns = due.newest_ns.map(|newest| newest.min(first));
-            }
             if built.made > 0 || built.late > 0 {
                 built.how = How::Windows;
                 self.tell_readers(Some(&touched))?;
@@ -64,8 +63,11 @@ impl Work<'_> {
         self.execute(
             "DELETE FROM ops.model_pending WHERE model = ?",
             [&self.model.name],
-        )
-        .map(|_| ())
+        )?;
+        match built.how {
+            How::Windows | How::Full => self.note(&due, built, start),
+            How::Nothing | How::Waits => Ok(()),
+        }
     }
 
     /// Makes the windows anew.
@@ -98,18 +100,21 @@ impl Work<'_> {
         ))?;
         let made = self.insert(piece, time, built)?;
         built.made += made.max(removed) as u64;
+        built.removed += removed as u64;
+        built.inserted += made as u64;
         Ok(())
     }
 
     /// Puts the rows of windows into the table, which has none of them, and tests them.
     fn insert(&self, piece: &Ranges, time: &str, built: &mut Built) -> Result<usize> {
         let reads = self.reads(piece)?;
-        built.ran = self.limited(&reads, |time| piece.sql(time));
         // Rows of one instrument together: who asks for its day reads no other's.
+        built.ran = self.limited(&reads, |time| piece.sql_of_bounds(time));
+        built.bounds = piece.bounds().collect();
         let insert = format!(
             "INSERT INTO {} BY NAME {} ORDER BY {}",
             self.table(),
-            self.limited(&reads, |time| piece.sql_of_bounds(time)),
+            built.ran,
             super::list("", &self.model.file.header.key)
         );
         let made = self.change(&insert, piece);
@@ -118,7 +123,7 @@ impl Work<'_> {
             let column = quoted(time);
             let outside = format!(
                 "SELECT coalesce({column}::VARCHAR, 'NULL') FROM ({}) WHERE ({}) IS NOT true LIMIT 1",
-                built.ran,
+                self.limited(&reads, |time| piece.sql(time)),
                 piece.sql(&column)
             );
             let sample = self.rows_once(&outside, |row| row.get::<_, String>(0))?;
@@ -229,13 +234,14 @@ impl Work<'_> {
     fn check(&self, piece: Option<(&Ranges, &str)>, built: &mut Built) -> Result<u64> {
         let header = &self.model.file.header;
         let (mut asked_of, mut told_of) = (self.table(), self.table());
-        let mut bounds = Vec::new();
+        let (mut bounds, mut newest) = (Vec::new(), "NULL::BIGINT".to_owned());
         if let Some((parts, time)) = piece {
             let inside = |condition| format!("(SELECT * FROM {} WHERE {condition})", self.table());
             let time = quoted(time);
             asked_of = inside(parts.sql_of_bounds(&time));
             told_of = inside(parts.sql(&time));
             bounds.extend(parts.bounds());
+            newest = format!("epoch_ns(max({time}))");
         }
         let mut asked = vec!["count(*)".to_owned()];
         if !header.key.is_empty() {
@@ -253,12 +259,19 @@ impl Work<'_> {
                     None => format!("(SELECT count(*) FROM ({}))", test.sql),
                 }),
         );
-        let counts = self.answer(
-            &format!("SELECT {} FROM {asked_of}", asked.join(", ")),
+        let answers: Vec<(duckdb::Result<Vec<u64>>, Option<i64>)> = self.answer(
+            &format!("SELECT {}, {newest} FROM {asked_of}", asked.join(", ")),
             params_from_iter(bounds),
-            |row| (0..asked.len()).map(|i| row.get::<_, u64>(i)).collect(),
+            |row| {
+                let counts = (0..asked.len()).map(|i| row.get(i)).collect();
+                Ok((counts, row.get(asked.len())?))
+            },
         )?;
-        let counts: Vec<u64> = counts.into_iter().next().unwrap_or_default();
+        let Some((counts, newest_ns)) = answers.into_iter().next() else {
+            return Ok(0);
+        };
+        let counts = self.doing(counts)?;
+        built.newest_ns = built.newest_ns.max(newest_ns);
         if counts[1..first].iter().any(|&keys| keys > 0) {
             return Err(Error::TwoRows {
                 file: self.model.file.origin.clone(),
@@ -347,42 +360,66 @@ impl Work<'_> {
     }
 
     /// Notes the build.
-    pub(super) fn note(&self, built: &mut Built, start: Instant) -> Result<()> {
+    fn note(&self, due: &Due, built: &mut Built, start: Instant) -> Result<()> {
+        let (name, definition) = (&self.model.name, &self.model.definition);
         let newest_ns = match &self.model.kind {
-            Kind::Incremental { time, .. } => self.newest_ns(time, built.newest_from_ns)?,
+            Kind::Incremental { time, .. } => self.newest_ns(time, due, built)?,
             _ => None,
         };
-        let rows = format!("SELECT count(*) FROM {}", self.table());
-        let rows = self.answer(&rows, [], |row| row.get(0))?;
-        built.rows = rows.into_iter().next().unwrap_or_default();
+        built.rows = match due.last.rows {
+            Some(rows) if built.how == How::Windows => {
+                (rows + built.inserted).saturating_sub(built.removed)
+            }
+            _ => {
+                let rows = format!("SELECT count(*) FROM {}", self.table());
+                let rows = self.answer(&rows, [], |row| row.get(0))?;
+                rows.into_iter().next().unwrap_or_default()
+            }
+        };
+        let as_before = due.last.built.as_ref() == Some(definition)
+            && due.last.ran.as_ref() == Some(&built.ran)
+            && !due.last.failed;
+        if !as_before {
+            self.execute(
+                "UPDATE ops.models SET built = ?, ran = ?, error = NULL, failed_at = NULL WHERE name = ?",
+                params![definition, built.ran, name],
+            )?;
+        }
+        self.execute("DELETE FROM ops.builds WHERE model = ?", [name])?;
         self.execute(
-            "UPDATE ops.models SET built = ?, built_at = make_timestamp_ns(?), took_ms = ?, how = ?, rows = ?, ran = ?,
-                 newest = make_timestamp_ns(?), error = NULL, failed_at = NULL WHERE name = ?",
+            "INSERT INTO ops.builds VALUES (?, make_timestamp_ns(?), ?, ?, ?, make_timestamp_ns(?), ?::BIGINT[])",
             params![
-                self.model.definition,
+                name,
                 now_ns(),
                 start.elapsed().as_secs_f64() * 1e3,
                 built.how.name(),
                 built.rows,
-                built.ran,
                 newest_ns,
-                self.model.name
+                format!("{:?}", built.bounds),
             ],
         )
         .map(|_| ())
     }
 
-    /// The newest time in it, ns: not before `from_ns`, unless rows were taken back.
-    fn newest_ns(&self, time: &str, from_ns: Option<i64>) -> Result<Option<i64>> {
-        let (time, table) = (quoted(time), self.table());
-        let newest = format!("SELECT epoch_ns(max({time})) FROM {table}");
-        if let Some(from_ns) = from_ns {
-            let since = format!("{newest} WHERE {time} >= make_timestamp_ns(?)");
-            let found: Vec<Option<i64>> = self.answer(&since, [from_ns], |row| row.get(0))?;
-            if let [Some(found)] = found[..] {
-                return Ok(Some(found));
+    /// The newest time in it, ns.
+    fn newest_ns(&self, time: &str, due: &Due, built: &Built) -> Result<Option<i64>> {
+        if let (How::Windows, Some(last)) = (built.how, due.last.newest_ns) {
+            if built.newest_ns >= Some(last) {
+                return Ok(built.newest_ns);
+            }
+            if !due
+                .touched
+                .iter()
+                .any(|(from, to)| from <= last && last < to)
+            {
+                return Ok(Some(last));
             }
         }
+        let newest = format!(
+            "SELECT epoch_ns(max({})) FROM {}",
+            quoted(time),
+            self.table()
+        );
         Ok(self.answer(&newest, [], |row| row.get(0))?.pop().flatten())
     }
 
@@ -391,7 +428,7 @@ impl Work<'_> {
     }
 
     /// Runs a statement on mdb's own small tables.
-    pub(super) fn execute(&self, sql: &'static str, params: impl duckdb::Params) -> Result<usize> {
+    pub(super) fn execute(&self, sql: &str, params: impl duckdb::Params) -> Result<usize> {
         let mut statement = self.doing(self.modeler.small(sql))?;
         self.doing(statement.execute(params))
     }
@@ -399,7 +436,7 @@ impl Work<'_> {
     /// The rows of a query of mdb's own small tables.
     pub(super) fn rows<T>(
         &self,
-        sql: &'static str,
+        sql: &str,
         params: impl duckdb::Params,
         row: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>> {

@@ -316,7 +316,7 @@ fn marts_of_many_rows_are_whole_for_those_that_read_them() {
         );
     }
     assert_eq!(
-        db.value("SELECT newest FROM ops.models WHERE name = 'ohlcv_1s'"),
+        db.value("SELECT newest FROM ops.builds WHERE model = 'ohlcv_1s'"),
         "2024-08-03 00:36:39"
     );
 }

@@ -124,7 +124,13 @@ fn drop_gone(conn: &Connection, tree: &SqlTree, models: &Models) -> Result<()> {
         if !models.get(&name).is_some_and(Model::is_mart) {
             conn.execute_batch(&format!("DROP TABLE IF EXISTS main.\"{name}\""))
                 .doing(format!("dropping the mart {name}"))?;
-            for records in ["models", "model_marks", "model_pending", "late_rows"] {
+            for records in [
+                "models",
+                "builds",
+                "model_marks",
+                "model_pending",
+                "late_rows",
+            ] {
                 let column = if records == "models" { "name" } else { "model" };
                 conn.execute(
                     &format!("DELETE FROM ops.{records} WHERE {column} = ?"),
