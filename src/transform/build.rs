@@ -33,8 +33,10 @@ pub struct Request {
     pub in_turn: bool,
 }
 
-/// A mart takes long if it takes more than this part of what all take.
-const LONG: f64 = 0.25;
+/// A mart takes long if it takes more than this part of what all take, …
+const LONG: f64 = 0.2;
+/// … unless all of them take no longer than this.
+const QUICK: Duration = Duration::from_millis(100);
 /// What it took longer ago says nothing of it.
 const RECENT: Duration = Duration::from_secs(10);
 /// So many deleted rows are many: 27 MB of bars.
@@ -289,7 +291,7 @@ impl Builder {
         let all: Duration = self.took.values().map(|(_, took)| took).sum();
         let is_long = |name: &String| {
             let took = self.took.get(name);
-            took.is_some_and(|(_, took)| *took > all.mul_f64(LONG))
+            all > QUICK && took.is_some_and(|(_, took)| *took > all.mul_f64(LONG))
         };
         let (mut long, quick): (Vec<_>, Vec<_>) = names.into_iter().partition(is_long);
         long.sort_by_key(|name| self.took.get(name).map(|(at, _)| *at));
