@@ -274,9 +274,12 @@ impl Builder {
         if self.dead < DEAD || rests {
             return Ok(());
         }
+        let (start, before) = (Instant::now(), self.dead);
         self.modeler.sweep(orders)?;
+        let took = start.elapsed();
         self.swept = Some(Instant::now());
         self.dead = self.modeler.dead_rows()?;
+        tracing::debug!(before, left = self.dead, ?took, "swept deleted rows");
         Ok(())
     }
 
