@@ -1,6 +1,6 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
 //! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed; those that take
-//! long in turn, after the others. What has changed is tested after that.
+//! long in turn, after the others. What has changed is tested after that, and what builds have deleted leaves the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
