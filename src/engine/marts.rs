@@ -1,6 +1,6 @@
 //! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
 //! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed; those that take
-//! long in turn, after the others. What has changed is tested after that, and what builds have deleted leaves the file.
+//! long in turn, after the others. What has changed is tested after that, and what was deleted leaves the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,8 @@ struct State {
     tree: Option<Box<SqlTree>>,
     /// Messages in the largest commit since the last build began.
     largest: u64,
+    /// Rows that others have deleted.
+    deleted: u64,
     running: bool,
     at_work: AtWork,
     /// Builds begun so far.
@@ -118,6 +120,11 @@ impl Marts {
             tables.insert(table.to_owned());
         }
         self.shared.changed.notify_all();
+    }
+
+    /// Rows were deleted: they leave the file after a build, when there is most chance that nobody reads them.
+    pub(super) fn deleted(&self, rows: u64) {
+        self.state().deleted += rows;
     }
 
     /// Makes a build under way give up, and waits until it has: the models are about to change.
@@ -245,6 +252,7 @@ impl Marts {
             let again = request.tables.iter().flatten();
             again.for_each(|table| self.came(table));
         }
+        builder.deleted(std::mem::take(&mut self.state().deleted));
         // Before they are tested: while somebody reads, nothing is swept.
         let swept = orders
             .upgrade()

@@ -118,6 +118,7 @@ impl Upkeep {
     fn seal(&self, sealer: &Sealer, settings: &Settings) -> store::Result<()> {
         sealer.seal(Which::Finished(&settings.seal, now_ns()), |file| {
             tracing::info!("sealed {}: {} rows", file.path, file.rows);
+            self.marts.deleted(file.rows);
             self.goes_on()
         })
     }

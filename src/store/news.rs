@@ -11,7 +11,7 @@ use duckdb::types::Value;
 use duckdb::{CachedStatement, Connection, params, params_from_iter};
 use tokio::sync::mpsc;
 
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, SIDES, Table};
 use super::error::{Doing, Error, Result};
 use super::live::{self, Order};
 use super::models::{self, Models, canonical};
@@ -441,19 +441,27 @@ impl Modeler {
         live::checkpoint(&self.conn).map(|_| ())
     }
 
-    /// Deleted rows of marts that are in the database file yet.
+    /// Deleted rows of canonical tables and marts that are in the database file yet.
     ///
     /// # Errors
     /// If DuckDB refuses.
     pub fn dead_rows(&self) -> Result<u64> {
+        let canonical = self.catalog.iter().map(|table| table.hot());
+        let marts = self.models.iter().filter(|model| model.is_mart());
+        let marts = marts.map(|mart| format!("main.\"{}\"", mart.name.replace('"', "\"\"")));
+        let counts = canonical.chain(marts);
+        let counts: Vec<String> = counts
+            .map(|rows| format!("(SELECT count(*) FROM {rows})"))
+            .collect();
+        // What DuckDB calls an estimate is the number of all rows, deleted ones too.
+        let sql = format!(
+            "SELECT greatest(sum(estimated_size)::BIGINT - ({}), 0) FROM duckdb_tables()
+             WHERE schema_name IN ({}) OR (schema_name = 'main' AND table_name IN (SELECT name FROM ops.models))",
+            counts.join(" + "),
+            SIDES.map(|side| format!("'{side}'")).join(", "),
+        );
         self.conn
-            .query_row(
-                "SELECT greatest(sum(estimated_size)::BIGINT - sum(rows)::BIGINT, 0)
-                 FROM ops.builds JOIN duckdb_tables() ON table_name = model AND schema_name = 'main'",
-                [],
-                |row| row.get::<_, Option<u64>>(0),
-            )
-            .map(Option::unwrap_or_default)
+            .query_row(&sql, [], |row| row.get(0))
             .doing("counting deleted rows")
     }
 

@@ -265,7 +265,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Takes the rows that it has deleted out of the database file beside a capture, if they are many.
+    /// Rows were deleted by others.
+    pub fn deleted(&mut self, rows: u64) {
+        self.dead += rows;
+    }
+
+    /// Takes the rows that were deleted out of the database file beside a capture, if they are many.
     ///
     /// # Errors
     /// If the file cannot be written.
