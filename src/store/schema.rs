@@ -6,6 +6,7 @@ use duckdb::{Connection, OptionalExt, params};
 
 use super::catalog::{Catalog, SIDES, Table, newest_of_key};
 use super::error::{Doing, Result, in_file};
+use super::live;
 use super::models;
 use crate::config::SlaSettings;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS};
@@ -157,12 +158,9 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     )
     .doing("writing ops.meta")?;
     tx.commit().doing("applying the SQL tree")?;
-    // In the file, so that even a damaged log leaves a database.
-    match conn.execute_batch("CHECKPOINT") {
-        // Another transaction is in its way, beside a capture: the log holds it as well.
-        Err(error) if error.to_string().contains("Cannot CHECKPOINT") => Ok(()),
-        done => done.doing("writing the database file"),
-    }
+    // In the file, so that even a damaged log leaves a database. Beside a capture another transaction may be in its way: the
+    // log holds it as well.
+    live::checkpoint(conn).map(|_| ())
 }
 
 /// Gives a table its other side, with the same columns.

@@ -259,18 +259,17 @@ impl Work<'_> {
                     None => format!("(SELECT count(*) FROM ({}))", test.sql),
                 }),
         );
-        let answers: Vec<(duckdb::Result<Vec<u64>>, Option<i64>)> = self.answer(
+        let answers: Vec<(Vec<u64>, Option<i64>)> = self.answer(
             &format!("SELECT {}, {newest} FROM {asked_of}", asked.join(", ")),
             params_from_iter(bounds),
             |row| {
-                let counts = (0..asked.len()).map(|i| row.get(i)).collect();
-                Ok((counts, row.get(asked.len())?))
+                let counts: duckdb::Result<_> = (0..asked.len()).map(|i| row.get(i)).collect();
+                Ok((counts?, row.get(asked.len())?))
             },
         )?;
         let Some((counts, newest_ns)) = answers.into_iter().next() else {
             return Ok(0);
         };
-        let counts = self.doing(counts)?;
         built.newest_ns = built.newest_ns.max(newest_ns);
         if counts[1..first].iter().any(|&keys| keys > 0) {
             return Err(Error::TwoRows {
