@@ -1,8 +1,8 @@
--- The place of a trade among others as one number: by ts, among equal ts by seq, and among trades of one message by
--- the number in trade_id. An id without a number counts as 0.
--- Arguments: ts (TIMESTAMP_NS), seq (of the raw message, below 2^44), trade_id (text or NULL).
--- Result: HUGEINT.
+-- The place of a trade among others as one value: by ts, among equal ts by seq, and among trades of one message by
+-- trade_id: the shorter first, then as text, so that numbers are in their order.
+-- Arguments: ts (TIMESTAMP_NS), seq (of the raw message), trade_id (text or NULL, which comes last).
+-- Result: BLOB.
 -- Example: SELECT arg_max(price, arrival(ts, seq, trade_id)) FROM trades WHERE symbol = 'BTCUSDT';
 CREATE OR REPLACE MACRO arrival(ts, seq, trade_id) AS
-    epoch_ns(ts)::HUGEINT * 18446744073709551616 + seq::UBIGINT * 1048576
-    + coalesce(try_cast(trade_id AS UBIGINT), 0) % 1048576;
+    create_sort_key(ts, 'ASC NULLS LAST', seq, 'ASC NULLS LAST', length(trade_id), 'ASC NULLS LAST',
+                    trade_id, 'ASC NULLS LAST');

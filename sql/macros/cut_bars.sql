@@ -2,15 +2,16 @@
 -- A trade belongs to the bar in which the amount traded before it falls: no trade is split, and what is beyond one
 -- bar's amount counts for the next, so that bars do not drift. A trade larger than per_bar passes over numbers.
 -- Amounts are added exactly, to 8 decimals.
--- Arguments: sym (symbol), measure ('ticks', 'volume' or 'value'), per_bar (amount: trades, units of trades.size, or
--- quote currency), "from" and "to" (trades of from <= ts < to; everything without them). Counting starts at from.
+-- Arguments: sym (symbol; the session's without it), measure ('ticks', 'volume' or 'value'), per_bar (amount: trades,
+-- units of trades.size, or quote currency; without it all is one bar), "from" and "to" (trades of from <= ts < to; the session's range, or
+-- everything, without them). Counting starts at from.
 -- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close,
 -- volume, quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; is_full = false for the last bar while
 -- its amount is not reached.
 -- Order is by ts, then seq, then trade_id. Aggregate trades count beside the single trades they stand for, where both
 -- were captured.
 -- Example: FROM cut_bars('BTCUSDT', 'volume', 100) ORDER BY venue, bar;
-CREATE OR REPLACE MACRO cut_bars(sym, measure, per_bar, "from" := NULL, "to" := NULL) AS TABLE
+CREATE OR REPLACE MACRO cut_bars(sym := NULL, measure := 'ticks', per_bar := NULL, "from" := NULL, "to" := NULL) AS TABLE
 WITH amounts AS (
     SELECT venue, symbol, ts, price, size, side,
            row_number() OVER arrived AS place,
@@ -26,13 +27,13 @@ WITH amounts AS (
                ELSE (price * size)::DECIMAL(38, 8)
            END AS amount
     FROM trades
-    WHERE symbol = sym
-      AND ("from" IS NULL OR ts >= "from"::TIMESTAMP_NS) AND ("to" IS NULL OR ts < "to"::TIMESTAMP_NS)
+    WHERE symbol = asked_symbol(sym)
+      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
     WINDOW arrived AS (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id
                        ROWS UNBOUNDED PRECEDING)
 ), numbered AS (
     -- In units of 1e-8, so that the division is one of whole numbers.
-    SELECT *, ((after - amount) * 100000000)::HUGEINT // (per_bar::DECIMAL(38, 8) * 100000000)::HUGEINT AS bar
+    SELECT *, coalesce(((after - amount) * 100000000)::HUGEINT // (per_bar::DECIMAL(38, 8) * 100000000)::HUGEINT, 0) AS bar
     FROM amounts
 )
 SELECT venue, symbol, bar::BIGINT AS bar, min(ts) AS ts, max(ts) AS end_ts,
@@ -46,6 +47,6 @@ SELECT venue, symbol, bar::BIGINT AS bar, min(ts) AS ts, max(ts) AS end_ts,
        sum(price * size) / nullif(sum(size), 0) AS vwap,
        coalesce(sum(size) FILTER (side = 'buy'), 0) AS buy_volume,
        coalesce(sum(size) FILTER (side = 'sell'), 0) AS sell_volume,
-       max(after) >= (bar + 1) * per_bar::DECIMAL(38, 8) AS is_full
+       coalesce(max(after) >= (bar + 1) * per_bar::DECIMAL(38, 8), false) AS is_full
 FROM numbered
 GROUP BY venue, symbol, bar;

@@ -1,11 +1,11 @@
 -- The exponential moving average of the last trade price: e = a * close + (1 - a) * the e before, a = 2 / (span + 1),
 -- and the first e is the first close.
--- Arguments: sym (symbol), bucket (as in `bucket_start`), span (buckets, 1 or more, need not be whole), "from" and
--- "to" (trades of from <= ts < to; everything without them).
+-- Arguments: sym (symbol; the session's without it), bucket (as in `bucket_start`), span (buckets, 1 or more, need not
+-- be whole), "from" and "to" (trades of from <= ts < to; the session's range, or everything, without them).
 -- Result: venue, symbol, ts = start of the bucket, close and ema in quote currency.
 -- Buckets without a trade have no row and count for nothing.
 -- Example: FROM ema('BTCUSDT', '1 minute', 20) ORDER BY venue, ts;
-CREATE OR REPLACE MACRO ema(sym, bucket, span, "from" := NULL, "to" := NULL) AS TABLE
+CREATE OR REPLACE MACRO ema(sym := NULL, bucket := '1 minute', span := 20, "from" := NULL, "to" := NULL) AS TABLE
 -- Without a recursion, in linear time: within a block, the sum of weighted closes over the last one's weight. A block is
 -- as long as it takes (1 - a) ^ length to fall to 1e-18, so no weight overflows, and what is older than the block
 -- before is below the precision of a DOUBLE.

@@ -2,22 +2,22 @@
 -- Size is added up from the bar's start, bought by the aggressor as +, sold as -, unknown side as 0; the trade by
 -- which the sum reaches +per_bar or -per_bar is the bar's last, and the next bar starts from 0. Sums are exact, to 8
 -- decimals.
--- Arguments: sym (symbol), per_bar (quantity, in the unit of trades.size), "from" and "to" (trades of from <= ts < to;
--- everything without them). Counting starts at from.
+-- Arguments: sym (symbol; the session's without it), per_bar (quantity, in the unit of trades.size), "from" and "to"
+-- (trades of from <= ts < to; the session's range, or everything, without them). Counting starts at from.
 -- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close,
 -- volume, quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; imbalance = buy_volume - sell_volume;
 -- is_full = false for the last bar while the quantity is not reached.
 -- Order is by ts, then seq, then trade_id. Aggregate trades count beside the single trades they stand for, where both
 -- were captured.
 -- Example: FROM imbalance_bars('BTCUSDT', 10) ORDER BY venue, bar;
-CREATE OR REPLACE MACRO imbalance_bars(sym, per_bar, "from" := NULL, "to" := NULL) AS TABLE
+CREATE OR REPLACE MACRO imbalance_bars(sym := NULL, per_bar := NULL, "from" := NULL, "to" := NULL) AS TABLE
 WITH RECURSIVE signed AS MATERIALIZED (
     SELECT venue, symbol, ts, price, size, side,
            CASE side WHEN 'buy' THEN size WHEN 'sell' THEN -size ELSE 0 END::DECIMAL(38, 8) AS flow,
            row_number() OVER (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id) - 1 AS place
     FROM trades
-    WHERE symbol = sym
-      AND ("from" IS NULL OR ts >= "from"::TIMESTAMP_NS) AND ("to" IS NULL OR ts < "to"::TIMESTAMP_NS)
+    WHERE symbol = asked_symbol(sym)
+      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
 ), blocks AS MATERIALIZED (
     -- Where a bar ends depends on where the one before did. Trades are walked in blocks, so that neither the list
     -- of ends copied from trade to trade nor the number of recursions grows with their number squared.

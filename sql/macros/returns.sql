@@ -1,11 +1,11 @@
 -- The returns of the last trade price from bucket to bucket.
 -- A bucket without a trade has no row; the next return then spans it.
--- Arguments: sym (symbol), bucket (as in `bucket_start`), "from" and "to" (trades of from <= ts < to; everything
--- without them).
+-- Arguments: sym (symbol; the session's without it), bucket (as in `bucket_start`), "from" and "to" (trades of from <=
+-- ts < to; the session's range, or everything, without them).
 -- Result: venue, symbol, ts = start of the bucket, close (in quote currency), simple_return = close / the close before
 -- - 1, log_return = ln of close / the close before; both NULL in the first row.
 -- Example: FROM returns('BTCUSDT', '1 minute') ORDER BY venue, ts;
-CREATE OR REPLACE MACRO returns(sym, bucket, "from" := NULL, "to" := NULL) AS TABLE
+CREATE OR REPLACE MACRO returns(sym := NULL, bucket := '1 minute', "from" := NULL, "to" := NULL) AS TABLE
 SELECT venue, symbol, ts, close,
        close / nullif(lag(close) OVER by_time, 0) - 1 AS simple_return,
        CASE WHEN close > 0 AND lag(close) OVER by_time > 0 THEN ln(close / lag(close) OVER by_time) END AS log_return

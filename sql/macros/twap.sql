@@ -1,19 +1,20 @@
 -- The time-weighted average price: each trade's price counts for as long as it was the last one.
 -- The time before the first trade counts for nothing. The last price holds until to; without to it counts for nothing.
--- Arguments: sym (symbol), "from" and "to" (trades of from <= ts < to; everything without them).
+-- Arguments: sym (symbol; the session's without it), "from" and "to" (trades of from <= ts < to; the session's range,
+-- or everything, without them).
 -- Result, one row a venue: venue, symbol, twap (in quote currency; the last price if no time passed), seconds = time
 -- that was weighed, trades = their number.
 -- Of trades of one ts only the last, by seq, is ever in force.
 -- Example: FROM twap('BTCUSDT', '2024-08-08 23:55', '2024-08-08 23:56');
-CREATE OR REPLACE MACRO twap(sym, "from" := NULL, "to" := NULL) AS TABLE
+CREATE OR REPLACE MACRO twap(sym := NULL, "from" := NULL, "to" := NULL) AS TABLE
 WITH held AS (
     SELECT venue, symbol, price,
            row_number() OVER arrived AS place,
-           coalesce(lead(epoch_ns(ts)) OVER arrived, epoch_ns("to"::TIMESTAMP_NS), epoch_ns(ts))
+           coalesce(lead(epoch_ns(ts)) OVER arrived, epoch_ns(asked_to("to")), epoch_ns(ts))
            - epoch_ns(ts) AS held_ns
     FROM trades
-    WHERE symbol = sym
-      AND ("from" IS NULL OR ts >= "from"::TIMESTAMP_NS) AND ("to" IS NULL OR ts < "to"::TIMESTAMP_NS)
+    WHERE symbol = asked_symbol(sym)
+      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
     WINDOW arrived AS (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id)
 )
 SELECT venue, symbol,

@@ -203,6 +203,105 @@ fn a_range_holds_its_first_moment_and_not_its_last() {
     );
 }
 
+/// What `mdb sql` answers, as CSV without its head, where the session's parameters are set.
+fn with_parameters(db: &Db, parameters: &[&str], query: &str) -> String {
+    let given = parameters.iter().flat_map(|given| ["--param", *given]);
+    let args = ["sql", "--format", "csv"].into_iter().chain(given);
+    let run = db.run(args.chain([query])).ok();
+    let (_, rows) = run.stdout.split_once('\n').unwrap();
+    rows.to_owned()
+}
+
+#[test]
+fn macros_without_a_symbol_and_a_range_take_those_of_the_session() {
+    let db = six_trades();
+    let range = [
+        "symbol=TESTUSDT",
+        "from=2024-08-09 00:00:01",
+        "to=2024-08-09 00:00:04",
+    ];
+    let arguments = "'2024-08-09 00:00:01', '2024-08-09 00:00:04'";
+    for (short, long) in [
+        ("ohlcv()", "ohlcv('TESTUSDT', '1 minute', FROM_TO)"),
+        (
+            "ohlcv(bucket := '1 second')",
+            "ohlcv('TESTUSDT', '1 second', FROM_TO)",
+        ),
+        ("closes()", "closes('TESTUSDT', '1 minute', FROM_TO)"),
+        (
+            "returns(bucket := '1 second')",
+            "returns('TESTUSDT', '1 second', FROM_TO)",
+        ),
+        (
+            "volatility(bucket := '1 second')",
+            "volatility('TESTUSDT', '1 second', 20, FROM_TO)",
+        ),
+        ("zscore()", "zscore('TESTUSDT', '1 minute', 20, FROM_TO)"),
+        (
+            "ema(bucket := '1 second')",
+            "ema('TESTUSDT', '1 second', 20, FROM_TO)",
+        ),
+        (
+            "sample_by(bucket := '1 second')",
+            "sample_by('TESTUSDT', '1 second', 'previous', FROM_TO)",
+        ),
+        (
+            "tick_bars(per_bar := 2)",
+            "tick_bars('TESTUSDT', 2, FROM_TO)",
+        ),
+        (
+            "volume_bars(per_bar := 2)",
+            "volume_bars('TESTUSDT', 2, FROM_TO)",
+        ),
+        (
+            "value_bars(per_bar := 200)",
+            "value_bars('TESTUSDT', 200, FROM_TO)",
+        ),
+        (
+            "imbalance_bars(per_bar := 2)",
+            "imbalance_bars('TESTUSDT', 2, FROM_TO)",
+        ),
+        ("vwap()", "vwap('TESTUSDT', FROM_TO)"),
+        ("twap()", "twap('TESTUSDT', FROM_TO)"),
+        (
+            "trades_with_quotes()",
+            "trades_with_quotes('TESTUSDT', FROM_TO)",
+        ),
+    ] {
+        let long = long.replace("FROM_TO", arguments);
+        let want = with_parameters(&db, &[], &format!("FROM {long} ORDER BY ALL"));
+        assert!(!want.is_empty(), "{long}");
+        let got = with_parameters(&db, &range, &format!("FROM {short} ORDER BY ALL"));
+        assert_eq!(got, want, "{short}");
+    }
+}
+
+#[test]
+fn arguments_win_over_the_session_and_its_open_ends_are_none() {
+    let db = six_trades();
+    let other = [
+        "symbol=OTHER",
+        "from=2024-08-09 00:00:02",
+        "to=2024-08-09 00:00:03",
+    ];
+    let query = "SELECT volume FROM vwap('TESTUSDT', '2024-08-09', '2024-08-10')";
+    assert_eq!(with_parameters(&db, &other, query), "10.0\n");
+    // As the shell says that its range is open.
+    let open = ["symbol=TESTUSDT", "from=1700-01-01", "to=2262-01-01"];
+    for (query, answer) in [
+        ("SELECT seconds FROM twap()", "3.001\n"),
+        ("SELECT seconds FROM twap($symbol, $from, $to)", "3.001\n"),
+        (
+            "SELECT count(*) FROM sample_by(bucket := '1 second')",
+            "5\n",
+        ),
+    ] {
+        assert_eq!(with_parameters(&db, &open, query), answer, "{query}");
+    }
+    db.try_sql("FROM ohlcv()")
+        .fails_naming(&["no symbol", ".symbol"]);
+}
+
 #[test]
 fn the_last_half_microsecond_of_a_bucket_stays_in_it() {
     let bucket = six_trades().value(
@@ -213,11 +312,87 @@ fn the_last_half_microsecond_of_a_bucket_stays_in_it() {
 
 #[test]
 fn trades_of_one_message_follow_each_other_by_their_ids() {
-    let last = six_trades().value(
-        "SELECT arg_max(id, arrival(make_timestamp_ns(ns), seq::UBIGINT, id))
-         FROM (VALUES (5, 1, '10'), (5, 1, '9'), (4, 2, '11'), (5, 0, '12')) v(ns, seq, id)",
-    );
-    assert_eq!(last, "10");
+    let db = six_trades();
+    for (trades, order) in [
+        (
+            "(5, 1, '10'), (5, 1, '9'), (4, 2, '11'), (5, 0, '12')",
+            "11 12 9 10",
+        ),
+        // Across multiples of 2^20 and 2^64.
+        ("(5, 1, '1048576'), (5, 1, '1048575')", "1048575 1048576"),
+        (
+            "(5, 1, '18446744073709551616'), (5, 1, '18446744073709551615')",
+            "18446744073709551615 18446744073709551616",
+        ),
+        (
+            "(5, 1, 'b'), (5, 1, 'a'), (-5, 17592186044416, 'c')",
+            "c a b",
+        ),
+    ] {
+        let found = db.value(&format!(
+            "SELECT string_agg(id, ' ' ORDER BY arrival(make_timestamp_ns(ns), seq::UBIGINT, id))
+             FROM (VALUES {trades}) v(ns, seq, id)"
+        ));
+        assert_eq!(found, order);
+    }
+}
+
+#[test]
+fn bars_by_time_and_by_number_agree_on_the_trades_of_one_message() {
+    let db = six_trades();
+    for bars in ["ohlcv('A', '1 minute')", "tick_bars('A', 2)"] {
+        let row = db.sql(&format!(
+            "WITH trades AS (
+                 SELECT 'v' AS venue, 'A' AS symbol, 1::UBIGINT AS seq, make_timestamp_ns(5) AS ts, id AS trade_id,
+                        price, 1.0::DOUBLE AS size, 'buy' AS side
+                 FROM (VALUES ('1048576', 101), ('1048575', 100)) v(id, price))
+             SELECT open, close FROM {bars}"
+        ));
+        assert_eq!(row, [["100", "101"]], "{bars}");
+    }
+}
+
+#[test]
+fn a_time_in_text_has_its_offset_wherever_the_time_ends() {
+    let db = six_trades();
+    for (text, utc) in [
+        ("2024-01-02T03:04+02:00", "2024-01-02 01:04:00"),
+        ("2024-1-2T3:4:5+02:00", "2024-01-02 01:04:05"),
+        (
+            "2024-01-02 03:04:05.123456789-0530",
+            "2024-01-02 08:34:05.123456789",
+        ),
+        ("2024-01-02T03:04Z", "2024-01-02 03:04:00"),
+        (" 2024-01-02 03:04:05 UTC", "2024-01-02 03:04:05"),
+        ("2024-01-02", "2024-01-02 00:00:00"),
+        ("2024-01-02 03:04:05 EST", ""),
+        ("2024-01-02T03:04+02", ""),
+        ("2262-04-11T23:47:16-05:00", ""),
+    ] {
+        let found = db.value(&format!("SELECT from_iso('{text}')::VARCHAR"));
+        assert_eq!(found, utc, "{text}");
+    }
+}
+
+#[test]
+fn a_long_list_and_the_widest_numbers_have_a_spark() {
+    let db = six_trades();
+    for (numbers, spark) in [
+        ("[1, 5, NULL, 'nan'::DOUBLE, 'inf'::DOUBLE, 9]", "▁▅   █"),
+        ("[7, 7]", "▅▅"),
+        ("[]", ""),
+        ("[9223372036854775807, 0, -9223372036854775808]", "█▅▁"),
+        ("[1.7e308, 0, -1.7e308]", "█▅▁"),
+    ] {
+        assert_eq!(
+            db.value(&format!("SELECT spark({numbers})")),
+            spark,
+            "{numbers}"
+        );
+    }
+    // In time that grows with its length: with its square, this would take an hour.
+    let length = db.value("SELECT length(spark(range(200000)))");
+    assert_eq!(length, "200000");
 }
 
 #[test]
@@ -582,6 +757,22 @@ fn spreads_are_weighed_by_the_time_they_were_in_force() {
         time / 1e9,
     ]);
     assert_near(&numbers(&got), &[want], "spread_stats");
+}
+
+#[test]
+fn a_quote_without_prices_is_left_out_of_the_average_in_basis_points() {
+    let rows = six_trades().sql(
+        "WITH quotes AS (
+             SELECT 'v' AS venue, 'A' AS symbol, n::UBIGINT AS seq, make_timestamp_ns(n) AS ts, bid AS bid_price,
+                    ask AS ask_price, 1.0 AS bid_size, 1.0 AS ask_size, NULL::UBIGINT AS update_id
+             FROM (VALUES (1, 99.0::DOUBLE, 101.0::DOUBLE), (2, 0, 0), (3, 99, 101)) v(n, bid, ask))
+         SELECT spread_bps_avg, spread_avg, quotes FROM spread_stats('A', \"to\" := make_timestamp_ns(4))",
+    );
+    assert_near(
+        &numbers(&rows),
+        &[some([200.0, 4.0 / 3.0, 3.0])],
+        "spread_stats",
+    );
 }
 
 /// Both sides of a book; prices are positive, so their bits sort as they do.

@@ -1,0 +1,7 @@
+-- The moment up to, and without, which a macro is asked for: the one given, or without one that of the session's range,
+-- which `.range` sets in the shell and `mdb sql --param to=2024-08-09` for a script.
+-- Arguments: t (moment or NULL).
+-- Result: TIMESTAMP_NS; NULL if there is neither, or the range is open: $to is the year 2262 then.
+-- Example: FROM trades WHERE ts < coalesce(asked_to(NULL), '2024-08-09');
+CREATE OR REPLACE MACRO asked_to(t) AS
+    nullif(coalesce(t::TIMESTAMP_NS, getvariable('to')::TIMESTAMP_NS), TIMESTAMP_NS '2262-01-01');
