@@ -85,7 +85,7 @@ pub(super) fn list_items<'a>(
             Box::new(move |row| row * size..(row + 1) * size),
         ))
     } else {
-        Err(Error::unsupported(item, array.data_type()))
+        Err(Error::unsupported(item))
     }
 }
 

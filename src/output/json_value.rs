@@ -23,7 +23,7 @@ pub(super) fn json<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
             minify(values.value(row).as_bytes(), out);
         }));
     }
-    if matches!(extension(field).as_str(), "hugeint" | "uhugeint" | "bool8") {
+    if ["hugeint", "uhugeint", "bignum", "bool8"].contains(&&*extension(field)) {
         return text(field, array);
     }
     Ok(match array.data_type() {

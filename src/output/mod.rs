@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
@@ -36,7 +36,7 @@ use cells::Cells;
 
 pub use npy::Npy;
 pub use parquet_file::Annotated;
-pub(crate) use table::{cut, grouped, marked_table, printable};
+pub(crate) use table::{cut, grouped, marked_table, printable, rounded};
 pub use texts::texts;
 pub use types::{is_number, type_name};
 pub use whole_file::WholeFile;
@@ -151,10 +151,10 @@ pub enum Error {
 }
 
 impl Error {
-    fn unsupported(field: &Field, data_type: &DataType) -> Self {
+    fn unsupported(field: &Field) -> Self {
         Self::Unsupported {
             column: field.name().clone(),
-            type_name: data_type.to_string(),
+            type_name: type_name(field).to_uppercase(),
         }
     }
 
@@ -270,7 +270,8 @@ fn cells<'a>(
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, array)| build(field, array))
+        // It is the column that can be cast, also where what has no text is inside its values.
+        .map(|(field, array)| build(field, array).map_err(|_| Error::unsupported(field)))
         .collect()
 }
 

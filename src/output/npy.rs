@@ -6,7 +6,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 
-use super::{Error, types};
+use super::Error;
 
 /// The header's length is a multiple of this.
 const ALIGNMENT: usize = 64;
@@ -40,12 +40,7 @@ impl<W: Write + Seek> Npy<W> {
                     ("<i8", DataType::Int64)
                 }
                 DataType::Float32 | DataType::Float64 => ("<f8", DataType::Float64),
-                _ => {
-                    return Err(Error::Unsupported {
-                        column: field.name().clone(),
-                        type_name: types::type_name(field).to_uppercase(),
-                    });
-                }
+                _ => return Err(Error::unsupported(field)),
             };
             fields.push(format!("('{}', '{code}')", field.name()));
             kinds.push(kind);

@@ -92,6 +92,37 @@ pub(super) fn wide(value: u128, out: &mut Vec<u8>) {
     }
 }
 
+/// A BIGNUM: three bytes of sign and length, then the magnitude from its most significant byte on. All are inverted where
+/// it is negative.
+pub(super) fn big(bytes: &[u8], out: &mut Vec<u8>) {
+    // With 16 digits a limb, 256 of them and a carry still fit.
+    const LIMB: u64 = 10_u64.pow(16);
+    let Some((header, magnitude)) = bytes.split_at_checked(3) else {
+        return;
+    };
+    let negative = header[0] < 0x80;
+    // Least significant first.
+    let mut limbs = vec![0];
+    for byte in magnitude {
+        let mut carry = u64::from(if negative { !byte } else { *byte });
+        for limb in &mut limbs {
+            let value = (*limb << 8) + carry;
+            (*limb, carry) = (value % LIMB, value / LIMB);
+        }
+        if carry > 0 {
+            limbs.push(carry);
+        }
+    }
+    if negative {
+        out.push(b'-');
+    }
+    let mut limbs = limbs.into_iter().rev();
+    unsigned(limbs.next().unwrap_or(0), out);
+    for limb in limbs {
+        padded(limb, 16, out);
+    }
+}
+
 /// The shortest digits that give `value` back. Infinity and NaN as `inf`, `nan`, in JSON as `null`.
 pub(super) fn double(value: f64, notation: Notation, out: &mut Vec<u8>) {
     if !value.is_finite() {

@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::{Encoder, Error, Out, types, with_unique_names};
+use super::{Encoder, Error, Out, with_unique_names};
 
 /// As many as DuckDB puts into a row group of its own.
 const ROW_GROUP_ROWS: usize = 122_880;
@@ -28,10 +28,7 @@ impl<'w> Parquet<'w> {
                 field.data_type(),
                 DataType::Interval(_) | DataType::Union(_, _)
             ) {
-                return Err(Error::Unsupported {
-                    column: field.name().clone(),
-                    type_name: types::type_name(field).to_uppercase(),
-                });
+                return Err(Error::unsupported(field));
             }
         }
         let schema = with_unique_names(schema);

@@ -1,10 +1,12 @@
 //! A table for people. On a terminal it fits: whole columns are chosen, from the left, and those left out are
-//! named; of many rows the first and last are shown. Piped, it holds everything, laid out page by page.
+//! named; of many rows the first and last are shown, with their points below each other. Piped, it holds everything as
+//! it is, laid out page by page.
 
 use std::collections::{HashSet, VecDeque};
+use std::iter;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use comfy_table::{
     Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle,
     LineStyle, TableStyle, Width,
@@ -19,12 +21,18 @@ const PAGE_ROWS: usize = 4096;
 /// A column wider than this is cut when the table is too wide for the terminal.
 const WIDE_COLUMN: usize = 32;
 
+/// From here on the digits of a whole number want counting.
+const LARGE: u128 = 1_000_000;
+
 const STYLE: TableStyle = TableStyle::new()
     .top_border(LineStyle::new('┌', '─', '┬', '┐'))
     .header_lines(ContentLineStyle::new('│', '│', '│'))
     .header_separator(LineStyle::new('├', '─', '┼', '┤'))
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
+
+/// A row's values as text; NULL is `None`.
+type Row = Vec<Option<String>>;
 
 pub(super) struct Table<'w> {
     out: Out<'w>,
@@ -149,6 +157,8 @@ impl<'w> Table<'w> {
         };
         rows.extend(self.text(&kept)?);
         let rows_shown = rows.len();
+        align_points(&self.schema, &mut rows);
+        tell_size(&self.schema, &mut rows);
 
         if !self.layout.color && !self.marked.is_empty() {
             for (i, row) in rows.iter_mut().enumerate() {
@@ -234,8 +244,7 @@ impl<'w> Table<'w> {
             .collect()
     }
 
-    /// The values of all rows; NULL is `None`.
-    fn text(&self, batches: &[RecordBatch]) -> Result<Vec<Vec<Option<String>>>, Error> {
+    fn text(&self, batches: &[RecordBatch]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
         let mut text = Vec::new();
         for batch in batches {
@@ -257,7 +266,7 @@ impl<'w> Table<'w> {
     fn draw(
         &self,
         header: &[(String, String)],
-        rows: Vec<Vec<Option<String>>>,
+        rows: Vec<Row>,
         columns: &[usize],
         widths: &[usize],
     ) -> comfy_table::Table {
@@ -358,7 +367,40 @@ impl Encoder for Table<'_> {
     }
 }
 
-fn widths(header: &[(String, String)], rows: &[Vec<Option<String>>]) -> Vec<usize> {
+/// Gives the fractions of a column one width, so that points stand below each other. A column with exponents stays as
+/// it is; decimals have one width already.
+fn align_points(schema: &Schema, rows: &mut [Row]) {
+    for (column, field) in schema.fields().iter().enumerate() {
+        let values = || rows.iter().filter_map(|row| row[column].as_deref());
+        if !field.data_type().is_floating() || values().any(|text| text.contains('e')) {
+            continue;
+        }
+        let longest = values().filter_map(fraction_digits).max().unwrap_or(0);
+        for text in rows.iter_mut().filter_map(|row| row[column].as_mut()) {
+            if let Some(digits) = fraction_digits(text) {
+                text.extend(iter::repeat_n('0', longest - digits));
+            }
+        }
+    }
+}
+
+fn fraction_digits(number: &str) -> Option<usize> {
+    number.split_once('.').map(|(_, digits)| digits.len())
+}
+
+/// Writes beside a large whole number that is the whole result how much that is: `244000000 (244 M)`.
+fn tell_size(schema: &Schema, rows: &mut [Row]) {
+    if let [row] = rows
+        && let [Some(text)] = row.as_mut_slice()
+        && types::is_number(schema.field(0))
+        && let Ok(number) = text.parse::<u128>()
+        && number >= LARGE
+    {
+        *text = format!("{text} ({})", rounded(number as f64));
+    }
+}
+
+fn widths(header: &[(String, String)], rows: &[Row]) -> Vec<usize> {
     let mut widths: Vec<usize> = header
         .iter()
         .map(|(name, kind)| name.width().max(kind.width()))
@@ -450,6 +492,18 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
         used <= width
     });
     kept.chain(['…']).collect()
+}
+
+/// A number with three digits at most: `244 M`.
+pub(crate) fn rounded(number: f64) -> String {
+    let (number, unit) = match number {
+        1e9.. => (number / 1e9, " G"),
+        1e6.. => (number / 1e6, " M"),
+        1e3.. => (number / 1e3, " k"),
+        _ => (number, ""),
+    };
+    let decimals = usize::from(number < 100.0 && !unit.is_empty());
+    format!("{number:.decimals$}{unit}")
 }
 
 /// A count with its thousands apart.

@@ -12,6 +12,15 @@ fn encoded_bytes(sql: &str, format: Format, layout: Layout) -> Vec<u8> {
 }
 
 fn encoded_on(connection: &Connection, sql: &str, format: Format, layout: Layout) -> Vec<u8> {
+    try_encoded_on(connection, sql, format, layout).unwrap()
+}
+
+fn try_encoded_on(
+    connection: &Connection,
+    sql: &str,
+    format: Format,
+    layout: Layout,
+) -> Result<Vec<u8>, Error> {
     connection
         .execute_batch(&format!(
             "SET arrow_lossless_conversion = {}",
@@ -25,8 +34,8 @@ fn encoded_on(connection: &Connection, sql: &str, format: Format, layout: Layout
     let batches = batches
         .into_iter()
         .map(|batch| Ok::<RecordBatch, Error>(batch.unwrap()));
-    encode(format, layout, &schema, batches, &mut out).unwrap();
-    out
+    encode(format, layout, &schema, batches, &mut out)?;
+    Ok(out)
 }
 
 /// What DuckDB's COPY writes for the same query.
@@ -70,6 +79,10 @@ const ODD: &[&str] = &[
     "170141183460469231731687303715884105727::hugeint",
     "340282366920938463463374607431768211455::uhugeint",
     "-1::hugeint",
+    "0::bignum",
+    "'-5'::bignum",
+    "'1000000000000000000000000000000000000000000000000'::bignum",
+    "'-12345678901234567890123456789012345678901234567890'::bignum",
     "1.0::double",
     "1e-7::double",
     "0.1::double",
@@ -131,6 +144,8 @@ const ODD: &[&str] = &[
     "interval '-00:00:01.5'",
     "interval '120 hours'",
     "interval '-14 months'",
+    "interval '3000000 hours'",
+    "interval '-320000000:00:00.000001'",
     "uuid '4ac7a9e9-607c-4c8a-84f3-843f0191e3fd'",
     "'abc'",
     "''",
@@ -181,6 +196,7 @@ const ODD: &[&str] = &[
     "['c'::enum('a b','c')]",
     "[uuid '4ac7a9e9-607c-4c8a-84f3-843f0191e3fd']",
     "[1::hugeint]",
+    "map{'-5'::bignum: '6'::bignum}",
     "['10:00:00+01'::timetz]",
     "['101'::bit]",
     "{'k':{'j':'a,b'}}",
@@ -235,6 +251,24 @@ fn json_has_no_nan() {
         encoded(sql, Format::Ndjson, Layout::default()),
         "{\"a\":null,\"b\":null,\"c\":[null]}\n"
     );
+}
+
+#[test]
+fn a_column_of_which_only_the_encoding_is_known_is_refused() {
+    let connection = Connection::open_in_memory().unwrap();
+    for (value, kind) in [
+        ("'POINT (1 2)'::geometry", "GEOMETRY"),
+        ("{'at': 'POINT (1 2)'::geometry}", "STRUCT(AT GEOMETRY)"),
+    ] {
+        for format in [Format::Table, Format::Csv, Format::Json, Format::Insert] {
+            let sql = format!("select 1 as one, {value} as odd");
+            let error = try_encoded_on(&connection, &sql, format, Layout::default()).unwrap_err();
+            let says = format!(
+                "column \"odd\" is of type {kind}, which cannot be written; cast it, for example to VARCHAR"
+            );
+            assert_eq!(error.to_string(), says, "{format:?}");
+        }
+    }
 }
 
 #[test]
@@ -350,6 +384,35 @@ fn a_long_table_shows_its_ends() {
         Format::Table,
         terminal(100, 6)
     ));
+}
+
+#[test]
+fn points_stand_below_each_other_on_a_terminal() {
+    let sql = "select * from (values (-0.57::double, 'nan'::float, 1e-9::double, 1.50::decimal(9, 2)), \
+               (-0.585, 1.25, 0.5, 20), (null, 100, null, null), (12, null, 3, 0)) \
+               t(double, float, exponent, decimal)";
+    insta::assert_snapshot!(encoded(sql, Format::Table, terminal(100, 10)));
+    let piped = encoded(sql, Format::Table, Layout::default());
+    assert!(
+        piped.contains(" -0.57 ") && piped.contains(" 100.0 "),
+        "{piped}"
+    );
+}
+
+#[test]
+fn a_large_count_is_told_in_short_on_a_terminal() {
+    let shows = |sql: &str, layout: Layout, cell: &str| {
+        let text = encoded(sql, Format::Table, layout);
+        assert!(text.contains(&format!("│ {cell} │")), "{text}");
+    };
+    let on_terminal = |sql: &str, cell: &str| shows(sql, terminal(80, 10), cell);
+    on_terminal("select 244000000 as c", "244000000 (244 M)");
+    on_terminal("select 1250000::hugeint as c", "1250000 (1.2 M)");
+    on_terminal("select 999999 as c", " 999999");
+    on_terminal("select 244000000 as c, 1 as d", "244000000 │       1");
+    on_terminal("select '244000000' as c", "244000000");
+    on_terminal("from (values (244000000), (1)) t(c)", "244000000");
+    shows("select 244000000 as c", Layout::default(), "244000000");
 }
 
 #[test]

@@ -16,8 +16,11 @@ use super::types::{extension, is_tuple};
 /// The values of `array` as DuckDB casts them to VARCHAR.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for types that DuckDB does not send today.
+/// [`Error::Unsupported`] for GEOMETRY, of which DuckDB sends the encoding, and for types that do not arrive today.
 pub(super) fn text<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, Error> {
+    if extension(field) == "wkb" {
+        return Err(Error::unsupported(field));
+    }
     if let Some(cells) = extension_text(field, array) {
         return Ok(cells);
     }
@@ -67,7 +70,7 @@ pub(super) fn text<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
                 members[member(union, row)].write(union.value_offset(row), out);
             })
         }
-        other => return Err(Error::unsupported(field, other)),
+        _ => return Err(Error::unsupported(field)),
     })
 }
 
@@ -129,7 +132,7 @@ fn plain_text(array: &ArrayRef) -> Option<Cells<'_>> {
             }
         }
         DataType::Interval(_) => primitive::<types::IntervalMonthDayNanoType>(array, |v, out| {
-            time::interval(v.months, v.days, v.nanoseconds, out);
+            time::interval(v.months, v.days, time::microseconds(v.nanoseconds), out);
         }),
         _ => return None,
     })
@@ -165,6 +168,12 @@ fn extension_text<'a>(field: &Field, array: &'a ArrayRef) -> Option<Cells<'a>> {
                 number::wide(u128::from_le_bytes(fixed(values.value(row))), out);
             }))
         }
+        "bignum" => {
+            let values = array.as_binary_opt::<i32>()?;
+            Some(Cells::new(array, plain, |row, out| {
+                number::big(values.value(row), out);
+            }))
+        }
         "uuid" => {
             let values = bytes()?;
             Some(Cells::new(array, plain, |row, out| {
@@ -191,7 +200,7 @@ fn list_text<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, Error>
     let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) =
         array.data_type()
     else {
-        return Err(Error::unsupported(field, array.data_type()));
+        return Err(Error::unsupported(field));
     };
     let (items, range) = list_items(item, array, text)?;
     Ok(Cells::new(array, Shape::Nested, move |row, out| {

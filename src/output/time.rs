@@ -97,7 +97,7 @@ pub(super) fn time_with_zone(bits: u64, out: &mut Vec<u8>) {
 }
 
 /// An INTERVAL: `1 year 2 months -3 days 04:05:06.789`.
-pub(super) fn interval(months: i32, days: i32, nanoseconds: i64, out: &mut Vec<u8>) {
+pub(super) fn interval(months: i32, days: i32, microseconds: i64, out: &mut Vec<u8>) {
     let start = out.len();
     for (count, unit) in [
         (months / 12, " year"),
@@ -115,16 +115,23 @@ pub(super) fn interval(months: i32, days: i32, nanoseconds: i64, out: &mut Vec<u
             }
         }
     }
-    if nanoseconds != 0 || out.len() == start {
+    if microseconds != 0 || out.len() == start {
         if out.len() > start {
             out.push(b' ');
         }
-        if nanoseconds < 0 {
+        if microseconds < 0 {
             out.push(b'-');
         }
-        let microseconds = i64::try_from(nanoseconds.unsigned_abs() / 1000).unwrap_or(i64::MAX);
-        time(microseconds, 6, out);
+        time(microseconds.saturating_abs(), 6, out);
     }
+}
+
+/// The microseconds of which DuckDB sends the nanoseconds modulo 2^64: right up to 36,000 years, and not only to the
+/// 292 that nanoseconds hold.
+pub(super) fn microseconds(nanoseconds: i64) -> i64 {
+    // 1000 is 8 times 125: of the quotient by 8, which is known modulo 2^61, the inverse makes the quotient by 1000.
+    const INVERSE_OF_125: i64 = 0x1cac_0831_26e9_78d5;
+    (nanoseconds >> 3).wrapping_mul(INVERSE_OF_125) << 3 >> 3
 }
 
 fn clock(value: i64, ticks: i64, digits: usize, out: &mut Vec<u8>) {

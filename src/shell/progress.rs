@@ -95,7 +95,7 @@ fn line(spent: Duration, progress: Option<Progress>) -> String {
     if let Some(Progress { percent, rows }) = progress {
         let _ = write!(line, " · {percent:.0} %");
         if rows > 0 {
-            let _ = write!(line, " · {} rows/s", short(rows as f64 / spent));
+            let _ = write!(line, " · {} rows/s", output::rounded(rows as f64 / spent));
         }
         if percent >= TELLING_PERCENT {
             let left = spent * (100.0 - percent) / percent;
@@ -104,18 +104,6 @@ fn line(spent: Duration, progress: Option<Progress>) -> String {
     }
     line.push_str(" · Ctrl-C stops it");
     line
-}
-
-/// A number with three digits at most.
-fn short(number: f64) -> String {
-    let (number, unit) = match number {
-        1e9.. => (number / 1e9, " G"),
-        1e6.. => (number / 1e6, " M"),
-        1e3.. => (number / 1e3, " k"),
-        _ => (number, ""),
-    };
-    let decimals = usize::from(number < 100.0 && !unit.is_empty());
-    format!("{number:.decimals$}{unit}")
 }
 
 fn length(seconds: f64) -> String {

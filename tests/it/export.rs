@@ -118,6 +118,38 @@ fn a_directory_is_partitioned_sorted_and_replaced_only_if_asked() {
     assert_tidy(&db);
 }
 
+/// Exports partitions so large that DuckDB, left to itself, writes each in several runs.
+fn assert_sorts_large_partitions(db: &Db, format: &str) {
+    let path = db.beside(format);
+    let to = path.to_str().unwrap();
+    let query = "SELECT i % 2 AS part, hash(i) % 1_000_003 AS key, i FROM range(2_600_000) t(i)";
+    let mut args = vec!["export", query, to, "--format", format];
+    args.extend(["--partition-by", "part", "--sort", "key,i"]);
+    db.run(args).ok();
+    for part in ["part=0", "part=1"] {
+        let mut files = Vec::new();
+        walk(&path.join(part), &mut |file| files.push(file.to_owned()));
+        let [file] = files.as_slice() else {
+            panic!("{files:?}");
+        };
+        // A window without an order is one over the rows as they stand.
+        let wrong = format!(
+            "SELECT count(*), count(*) FILTER (wrong)
+             FROM (SELECT (key, i) < lag((key, i)) OVER () AS wrong FROM '{}')",
+            file.display()
+        );
+        assert_eq!(db.row(&wrong), ["1300000", "0"], "{format} {part}");
+    }
+}
+
+#[test]
+fn partitions_of_any_size_are_sorted() {
+    let db = Db::new();
+    assert_sorts_large_partitions(&db, "parquet");
+    assert_sorts_large_partitions(&db, "csv");
+    assert_tidy(&db);
+}
+
 #[test]
 fn microseconds_are_cut_off_and_never_rounded_up() {
     let db = Db::new();
@@ -178,6 +210,7 @@ fn a_process_that_has_the_database_open_exports_as_well() {
     poll("mdb.sock", || db.dir().join("mdb.sock").exists());
     let path = db.beside("t.parquet");
     db.run(["export", "trades", path.to_str().unwrap()]).ok();
+    assert_sorts_large_partitions(&db, "parquet");
     drop(stdin);
     live.finish().ok();
     same(

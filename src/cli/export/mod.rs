@@ -54,6 +54,11 @@ enum Unit {
     Us,
 }
 
+/// COPY sorts what it has gathered whenever it writes, each time into a new file. With this it writes once, at the
+/// end: a partition is one file, sorted as a whole. What does not fit in memory waits in the spill directory.
+const WHOLE_PARTITIONS: &str =
+    "SET SESSION partitioned_write_flush_threshold = 1_000_000_000_000_000_000";
+
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  mdb export trades trades/ --partition-by venue,symbol --sort ts,seq\n  \
@@ -85,7 +90,7 @@ pub(super) struct Args {
     /// One directory for each value of these columns, `<column>=<value>/` (Parquet, CSV)
     #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
     partition_by: Vec<String>,
-    /// Rows in this order
+    /// Rows in this order, in each file
     #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
     sort: Vec<String>,
     /// Of Parquet
@@ -122,8 +127,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         Ok(columns) => columns,
         Err((text, error)) => return failed(&text, &error),
     };
+    let partitioned = !args.partition_by.is_empty();
     let query = query(args, &relation, &columns)?;
-    let copies = format == As::Parquet || !args.partition_by.is_empty();
+    let copies = format == As::Parquet || partitioned;
     if !copies {
         let format = match format {
             As::Csv => Format::Csv,
@@ -133,8 +139,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         };
         return sql::write_file(&mut session, &args.path, format, query);
     }
-    let target = Target::new(args, !args.partition_by.is_empty())?;
+    let target = Target::new(args, partitioned)?;
     let text = copy(args, format, &query, &target.temporary);
+    if partitioned && !args.sort.is_empty() {
+        execute(&mut session, WHOLE_PARTITIONS)?;
+    }
     let rows = match execute(&mut session, &text) {
         Ok(rows) => rows,
         Err(error) => {
@@ -251,9 +260,9 @@ fn query(args: &Args, relation: &str, columns: &Columns) -> anyhow::Result<Strin
         format!("* REPLACE ({})", cut.join(", "))
     };
     let mut query = format!("SELECT {select} FROM {relation}");
-    if !args.sort.is_empty() {
-        let order: Vec<String> = args.sort.iter().map(|name| identifier(name)).collect();
-        query = format!("{query} ORDER BY {}", order.join(", "));
+    // Within partitions DuckDB keeps no order but that of COPY's own option.
+    if !args.sort.is_empty() && args.partition_by.is_empty() {
+        query = format!("{query} ORDER BY {}", identifiers(&args.sort));
     }
     Ok(query)
 }
@@ -272,12 +281,13 @@ fn copy(args: &Args, format: As, query: &str, to: &Path) -> String {
         options.push("FORMAT csv, HEADER".to_owned());
     }
     if !args.partition_by.is_empty() {
-        let by: Vec<String> = args
-            .partition_by
-            .iter()
-            .map(|name| identifier(name))
-            .collect();
-        options.push(format!("PARTITION_BY ({})", by.join(", ")));
+        options.push(format!(
+            "PARTITION_BY ({})",
+            identifiers(&args.partition_by)
+        ));
+        if !args.sort.is_empty() {
+            options.push(format!("ORDER_BY ({})", identifiers(&args.sort)));
+        }
     }
     let to = to.display().to_string().replace('\'', "''");
     format!("COPY ({query}) TO '{to}' ({})", options.join(", "))
@@ -285,6 +295,11 @@ fn copy(args: &Args, format: As, query: &str, to: &Path) -> String {
 
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn identifiers(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| identifier(name)).collect();
+    names.join(", ")
 }
 
 fn execute(session: &mut Session, text: &str) -> Result<Option<i64>, query::Error> {
