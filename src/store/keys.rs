@@ -22,27 +22,31 @@ const MAX_KEYS: usize = 1 << 18;
 /// much earlier or later by another way.
 const RECEIVED_SLACK_NS: i64 = 10_000_000_000;
 /// A venue's own time may come with more or fewer digits by another way.
-const VENUE_SLACK_NS: i64 = 1_000_000_000;
+pub(super) const VENUE_SLACK_NS: i64 = 1_000_000_000;
+
+/// The first and last time of a row that is the same as one of this time.
+pub(super) fn around(ts: i64, slack_ns: i64) -> (i64, i64) {
+    (ts.saturating_sub(slack_ns), ts.saturating_add(slack_ns))
+}
 
 /// The ts of rows by their keys.
 #[derive(Default)]
-struct Times {
+pub(super) struct Times {
     one: HashMap<Key, i64, BuildHasherDefault<Identity>>,
     /// Further times of keys that a venue has used again, as some do every day.
     more: BTreeSet<(Key, i64)>,
 }
 
 impl Times {
-    /// Whether a row with this key lies near the given one.
-    fn near(&self, key: Key, row: &Row) -> bool {
-        let (low, high) = row.around();
+    /// Whether a row with this key lies in a range of time.
+    pub(super) fn near(&self, key: Key, (low, high): (i64, i64)) -> bool {
         self.one
             .get(&key)
             .is_some_and(|ts| (low..=high).contains(ts))
             || !self.more.is_empty() && self.more.range((key, low)..=(key, high)).next().is_some()
     }
 
-    fn insert(&mut self, key: Key, ts: i64) {
+    pub(super) fn insert(&mut self, key: Key, ts: i64) {
         match self.one.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(ts);
@@ -53,7 +57,12 @@ impl Times {
         }
     }
 
-    fn len(&self) -> usize {
+    /// Makes room for so many more keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.one.reserve(keys);
+    }
+
+    pub(super) fn len(&self) -> usize {
         self.one.len() + self.more.len()
     }
 
@@ -77,12 +86,22 @@ impl Times {
     }
 
     /// Adds all of another, or those from a time on.
-    fn add(&mut self, other: &Self, from: i64) {
+    pub(super) fn add(&mut self, other: &Self, from: i64) {
         let more = other.more.iter().copied();
         let one = other.one.iter().map(|(&key, &ts)| (key, ts));
         for (key, ts) in one.chain(more).filter(|&(_, ts)| ts >= from) {
             self.insert(key, ts);
         }
+    }
+}
+
+impl FromIterator<(Key, i64)> for Times {
+    fn from_iter<I: IntoIterator<Item = (Key, i64)>>(rows: I) -> Self {
+        let mut times = Self::default();
+        for (key, ts) in rows {
+            times.insert(key, ts);
+        }
+        times
     }
 }
 
@@ -181,17 +200,18 @@ impl Keys {
             })
             .collect();
         let stored = self.stored(conn, &rows)?;
-        self.recent.one.reserve(rows.len());
+        self.recent.reserve(rows.len());
         let mut new = Vec::with_capacity(rows.len());
         for row in &rows {
             let Some(key) = row.key else {
                 new.push(true);
                 continue;
             };
-            let known = stored.near(key, row)
-                || self.recent.near(key, row)
-                || self.before.near(key, row)
-                || self.in_flight.iter().any(|times| times.near(key, row));
+            let around = row.around();
+            let known = stored.near(key, around)
+                || self.recent.near(key, around)
+                || self.before.near(key, around)
+                || self.in_flight.iter().any(|times| times.near(key, around));
             new.push(!known);
             if !known {
                 let times = if row.ts >= self.from {
@@ -296,12 +316,8 @@ struct Row {
 }
 
 impl Row {
-    /// The first and last time of a row that is the same.
     fn around(&self) -> (i64, i64) {
-        (
-            self.ts.saturating_sub(self.slack),
-            self.ts.saturating_add(self.slack),
-        )
+        around(self.ts, self.slack)
     }
 }
 
@@ -342,29 +358,25 @@ mod tests {
 
     #[test]
     fn a_key_used_again_is_known_at_each_of_its_times() {
-        let row = |ts| Row {
-            key: None,
-            ts,
-            slack: 10,
-        };
+        let around = |ts| around(ts, 10);
         let (key, mut times, mut old) = (Key([1, 2]), Times::default(), Times::default());
         for ts in [1000, 2000, 3000] {
-            assert!(!times.near(key, &row(ts)));
+            assert!(!times.near(key, around(ts)));
             times.insert(key, ts);
         }
         assert!(
             [990, 1010, 2000, 3010]
                 .iter()
-                .all(|ts| times.near(key, &row(*ts)))
+                .all(|ts| times.near(key, around(*ts)))
         );
-        assert!(!times.near(key, &row(1011)) && !times.near(Key([1, 3]), &row(2000)));
+        assert!(!times.near(key, around(1011)) && !times.near(Key([1, 3]), around(2000)));
         assert_eq!(
             (times.len(), times.middle(), times.latest()),
             (3, Some(2000), Some(3000))
         );
         old.add(&times, 2000);
         assert_eq!(old.len(), 2);
-        assert!(old.near(key, &row(3000)) && !old.near(key, &row(1000)));
+        assert!(old.near(key, around(3000)) && !old.near(key, around(1000)));
     }
 
     #[test]

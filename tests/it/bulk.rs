@@ -431,6 +431,43 @@ fn a_pattern_means_files_below_where_one_is() {
     assert_eq!(figures(&db, "v")[..2], ["200", "200"]);
 }
 
+#[test]
+fn a_name_that_could_be_a_pattern_means_that_file() {
+    let db = empty();
+    for format in ["csv", "ndjson", "json", "parquet"] {
+        let name = |stem: &str| format!("{stem}.{format}");
+        for (stem, id) in [
+            ("a[1]", 1),
+            ("a1", 9),
+            ("b*1", 2),
+            ("bx1", 9),
+            ("c?1", 3),
+            ("cx1", 9),
+        ] {
+            let row = format!(
+                "SELECT '2024-01-01 12:00:00' AS ts, 'A' AS symbol, '{id}' AS trade_id, 10.5 AS price, 1.5 AS size"
+            );
+            fs::rename(export(&db, &row, &name("row")), db.beside(&name(stem))).unwrap();
+        }
+        let files = ["a[1]", "b*1", "c?1"].map(name);
+        // The command runs beside the database, not in it.
+        let load = |args: &[&str]| {
+            let names = files.iter().map(String::as_str);
+            let args = args.iter().copied();
+            db.run(["load"].into_iter().chain(names).chain(args)).ok();
+        };
+        load(&["--venue", format]);
+        let of_venue = format!("(FROM trades WHERE venue = '{format}')");
+        let mine = format!("mine_{format}");
+        load(&["--into", &mine]);
+        for relation in [&of_venue, &mine] {
+            let ids = "string_agg(trade_id::VARCHAR, ' ' ORDER BY trade_id)";
+            let ids = db.value(&format!("SELECT {ids} FROM {relation}"));
+            assert_eq!(ids, "1 2 3", "{relation}");
+        }
+    }
+}
+
 // What is known already.
 
 #[test]
@@ -505,6 +542,21 @@ fn overlapping_files_add_only_what_is_new_in_whatever_order() {
     let run = load(&db, &in_order, &["--venue", "last"]).ok();
     assert!(run.stdout.contains(&known), "no{known}\n{run}");
     db.assert_sound();
+}
+
+#[test]
+fn an_id_that_a_venue_uses_again_every_day_is_known_on_each() {
+    let db = empty();
+    let days = |last: u32| {
+        let days = (1..=last).map(|day| format!("A,2024-01-0{day}T12:00:00,1,{},1", 9 + day));
+        let days: Vec<String> = days.collect();
+        format!("symbol,ts,trade_id,price,size\n{}\n", days.join("\n"))
+    };
+    for (name, last) in [("a.csv", 2), ("b.csv", 3)] {
+        load_text(&db, name, &days(last), &["--venue", "v"]).ok();
+    }
+    let prices = "SELECT string_agg(price::VARCHAR, ' ' ORDER BY ts) FROM trades";
+    assert_eq!(db.value(prices), "10.0 11.0 12.0");
 }
 
 #[test]
@@ -1026,6 +1078,26 @@ fn append_skip_replace_and_fail_do_what_they_say_with_a_table_of_ones_own() {
     // What was replaced may come again.
     mine("prices.csv", PRICES, "skip").ok();
     assert_eq!(count(), 3);
+}
+
+#[test]
+fn no_table_takes_the_place_of_what_mdb_makes() {
+    let db = empty();
+    let relations = "SELECT table_name, table_type FROM information_schema.tables ORDER BY ALL";
+    let before = db.sql(relations);
+    for (into, made) in [
+        ("ohlcv_1m", "a mart"),
+        ("OHLCV_1M", "a mart"),
+        ("latest", "a view"),
+        ("Trades", "a view"),
+    ] {
+        for how in ["replace", "append", "skip"] {
+            let args = ["--into", into, "--if-exists", how];
+            load_text(&db, "prices.csv", PRICES, &args).fails_naming(&[into, made, "--into"]);
+        }
+    }
+    assert_eq!(db.sql(relations), before);
+    assert_eq!(db.count("SELECT count(*) FROM ohlcv_1m"), 0);
 }
 
 #[test]

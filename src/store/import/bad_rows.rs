@@ -15,7 +15,8 @@ use crate::store::error::{Doing, Result};
 use crate::store::raw::DeadLetter;
 
 /// Times that a market can have: the years 1800 to 2199. Others come from a unit taken for another.
-const TIMES_NS: std::ops::Range<i64> = -5_364_662_400_000_000_000..7_258_118_400_000_000_000;
+pub(in crate::store) const TIMES_NS: std::ops::Range<i64> =
+    -5_364_662_400_000_000_000..7_258_118_400_000_000_000;
 
 /// Rows that were refused, by their number in the order of the SELECT, from 0.
 pub(super) struct Refused {

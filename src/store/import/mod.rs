@@ -31,6 +31,7 @@ use super::error::{Doing, Error, Result};
 use super::{Order, Store, lake};
 use crate::sources::files::Input;
 use bad_rows::Refused;
+pub(super) use bad_rows::TIMES_NS;
 pub use beside::Importer;
 use chunk::{Chunk, Sorted};
 use dialect::Dialect;

@@ -7,6 +7,7 @@ use super::relation::{self, name, text};
 use super::{IfExists, Import, Imported, Shape, refused};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
+use crate::store::schema;
 
 /// Loads a file into `main.<table>`, which is made if it is not there.
 pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<Imported> {
@@ -17,6 +18,7 @@ pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<
             format!("'{table}' is no name for a table: letters, digits and _"),
         ));
     }
+    check_own(conn, input, &table)?;
     conn.execute_batch("BEGIN").doing("beginning a load")?;
     let loaded = in_transaction(conn, input, import, &table);
     if loaded.is_err() {
@@ -70,9 +72,9 @@ fn in_transaction(
         _ => {}
     }
     let select = select(conn, input, import)?;
+    let now = relation::described(conn, &format!("({select})"), input)?;
     if exists(conn, table)? {
         let before = relation::described(conn, &format!("main.{}", name(table)), input)?;
-        let now = relation::described(conn, &format!("({select})"), input)?;
         let now = narrow(conn, &before, now);
         if let Some(drift) = Drift::between(&before, &now) {
             if !import.evolve {
@@ -87,11 +89,7 @@ fn in_transaction(
             imported.drift = Some(drift);
         }
     } else {
-        conn.execute_batch(&format!(
-            "CREATE TABLE main.{} AS {select} LIMIT 0",
-            name(table)
-        ))
-        .doing(doing())?;
+        schema::make_table(conn, table, &now)?;
     }
     let new = conn
         .execute(
@@ -204,7 +202,7 @@ fn own_reader(
     };
     Some(format!(
         "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names})",
-        text(&input.data.display().to_string()),
+        relation::path(&input.data),
         text(&csv.delimiter.to_string()),
         csv.header,
     ))
@@ -230,6 +228,26 @@ fn narrow(
             }
         })
         .collect()
+}
+
+/// What mdb makes itself is nobody's table: a mart would lose the history it keeps.
+fn check_own(conn: &Connection, input: &Input, table: &str) -> Result<()> {
+    let made: Option<String> = conn
+        .query_row(
+            "SELECT IF(table_type = 'VIEW', 'view', 'mart') FROM information_schema.tables
+             WHERE table_schema = 'main' AND lower(table_name) = lower($1)
+             AND (table_type = 'VIEW' OR lower(table_name) IN (SELECT lower(name) FROM ops.models))",
+            [table],
+            |row| row.get(0),
+        )
+        .optional()
+        .doing("reading the catalog")?;
+    made.map_or(Ok(()), |made| {
+        Err(refused(
+            input,
+            format!("{table} is a {made}, and no table of your own; say another name with --into"),
+        ))
+    })
 }
 
 fn exists(conn: &Connection, table: &str) -> Result<bool> {
@@ -279,4 +297,51 @@ fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Resul
             .doing(format!("changing {table}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::MAX_ERRORS;
+    use super::*;
+    use crate::config::Settings;
+    use crate::sources::files::sources;
+    use crate::store::{Purpose, Store};
+
+    #[test]
+    fn rows_that_several_threads_load_are_seen_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&Settings::new(dir.path()), Purpose::Ingest).unwrap();
+        let mut text = "a,b\n".to_owned();
+        for n in 0..200_000 {
+            writeln!(text, "{n},1").unwrap();
+        }
+        let file = dir.path().join("large.csv");
+        std::fs::write(&file, text).unwrap();
+        let input = sources(&file).unwrap()[0].open(dir.path()).unwrap();
+        let import = Import {
+            dialect: "auto".to_owned(),
+            into: Some("mine".to_owned()),
+            venue: None,
+            symbol: None,
+            date: None,
+            shape: Shape::default(),
+            if_exists: IfExists::default(),
+            max_errors: MAX_ERRORS,
+            evolve: false,
+            memory_bytes: None,
+            threads: Some(2),
+        };
+        let imported = store.import(&input, &import, &AtomicBool::new(false), &mut |_| {});
+        assert_eq!(imported.unwrap().new, 200_000);
+        let seen: (i64, i64) = store
+            .conn
+            .query_row("SELECT count(*), sum(b)::BIGINT FROM mine", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(seen, (200_000, 200_000));
+    }
 }

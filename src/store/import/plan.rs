@@ -4,7 +4,7 @@ use std::fmt;
 
 use duckdb::Connection;
 
-use super::Import;
+use super::{Import, relation};
 use crate::config::StoreSettings;
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::catalog::Table;
@@ -171,11 +171,11 @@ impl fmt::Display for Plan {
 
 /// Rows of a file, and whether that is exact.
 fn rows(conn: &Connection, input: &Input) -> Result<(u64, bool)> {
-    let path = input.data.display().to_string().replace('\'', "''");
     if input.format == Format::Parquet {
+        let path = relation::path(&input.data);
         let rows = conn
             .query_row(
-                &format!("SELECT sum(num_rows)::UBIGINT FROM parquet_file_metadata('{path}')"),
+                &format!("SELECT sum(num_rows)::UBIGINT FROM parquet_file_metadata({path})"),
                 [],
                 |row| row.get(0),
             )

@@ -1,6 +1,7 @@
 //! The relation `file` that a dialect's SELECT reads: a vendor's columns, shaped as the user said, and what is known
 //! of the file itself.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
@@ -45,6 +46,21 @@ pub(super) fn text(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
+/// A file's path as SQL, where DuckDB takes a pattern and looks for it in the database's directory: this file is meant, and
+/// none that has a name like its.
+pub(super) fn path(file: &Path) -> String {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let mut literal = String::new();
+    for c in absolute.to_string_lossy().chars() {
+        if matches!(c, '[' | '*' | '?') {
+            literal.extend(['[', c, ']']);
+        } else {
+            literal.push(c);
+        }
+    }
+    text(&literal)
+}
+
 pub(super) fn name(value: &str) -> String {
     format!("\"{}\"", value.replace('"', "\"\""))
 }
@@ -56,7 +72,7 @@ pub(super) fn reader(
     columns: Option<&[String]>,
     document: bool,
 ) -> Option<String> {
-    let path = text(&input.data.display().to_string());
+    let path = path(&input.data);
     let packing = match input.packing {
         Packing::None => "none",
         Packing::Gzip => "gzip",

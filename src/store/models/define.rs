@@ -7,7 +7,7 @@ use duckdb::{Connection, params};
 
 use super::super::catalog::Catalog;
 use super::super::error::{Doing, Error, Result, in_file};
-use super::super::schema::comment;
+use super::super::schema::{comment, make_table};
 use super::{Kind, Model, Models, Step, canonical, refused};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES};
 use crate::sqltree::{SqlFile, SqlTree};
@@ -244,16 +244,7 @@ pub(in super::super) fn create_table(conn: &Connection, model: &Model) -> Result
 
 fn create_with(conn: &Connection, model: &Model, columns: &[(String, String)]) -> Result<()> {
     let (name, header) = (&model.name, &model.file.header);
-    // Not AS … LIMIT 0: of a table made so, DuckDB 2.0 shows no row of those inserted by several threads in the same
-    // transaction until it is checkpointed.
-    let columns = columns
-        .iter()
-        .map(|(column, sql_type)| format!("\"{column}\" {sql_type}"));
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    conn.execute_batch(&format!(
-        "CREATE OR REPLACE TABLE main.\"{name}\" ({columns})"
-    ))
-    .doing(format!("making the mart {name}"))?;
+    make_table(conn, name, columns)?;
     let mut comments = comment(&format!("TABLE main.\"{name}\""), &header.description);
     for column in header
         .contract
