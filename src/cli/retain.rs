@@ -132,8 +132,8 @@ fn plausible(expired: Expired) -> anyhow::Result<Expired> {
     let Expired { table, newest, .. } = &expired;
     if !expired.is_plausible(today) {
         bail!(
-            "{table} has rows of {newest}, which is more than a year ahead of this machine's clock, and age is counted \
-             from there; nothing was dropped. Look at them: mdb sql \"FROM {table} ORDER BY recv_ts DESC LIMIT 10\""
+            "{table} has rows of {newest}, which is further ahead of this machine's clock than its times can be, and age is \
+             counted from there; nothing was dropped. Look at them: mdb sql \"FROM {table} ORDER BY recv_ts DESC LIMIT 10\""
         );
     }
     Ok(expired)

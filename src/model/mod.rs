@@ -18,6 +18,10 @@ pub const BOOK_DELTAS: &str = "book_deltas";
 pub const BOOK_TOPS: &str = "book_tops";
 /// What happened to the feeds: gaps, resyncs, connections.
 pub const FEED_EVENTS: &str = "feed_events";
+/// What is traded, by version; the next one may be announced.
+pub const INSTRUMENTS: &str = "instruments";
+/// Splits, dividends and renames, announced before they are.
+pub const CORPORATE_ACTIONS: &str = "corporate_actions";
 /// Input that no table could take, with the reason.
 pub const DEAD_LETTERS: &str = "dead_letters";
 

@@ -186,7 +186,7 @@ impl Sealer {
     ///
     /// Only readers count: beside a capture, whose writer compares new rows with old ones, nothing is removed here.
     pub(super) fn remove_outgoing(&self) -> Result<()> {
-        if self.live || self.lock.is_asked() {
+        if self.beside.is_some() || self.lock.is_asked() {
             return Ok(());
         }
         lake::remove_outgoing(&self.dir, &self.conn, self.keep)

@@ -1,14 +1,18 @@
 //! `mdb doctor`: does the database hold what it says it holds? It changes nothing unless asked to repair.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use duckdb::Connection;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::catalog::{Catalog, delete_hot, hot_rows};
+use super::catalog::{Catalog, Table, delete_hot, hot_rows};
 use super::error::{At, Doing, Error, Result};
 use super::history::Version;
+use super::lake::Entry;
+use super::lost::Loss;
+use super::retain::keep_last_seq;
 use super::{FILE, Purpose, duck, history, lake, schema};
 use crate::config::Settings;
 use crate::model::RAW_MESSAGES;
@@ -23,17 +27,6 @@ pub struct Finding {
     pub remedy: String,
     /// Whether it is mended, or was no damage in the first place.
     pub harmless: bool,
-}
-
-/// A file as the manifest has it.
-struct Entry {
-    table: String,
-    path: String,
-    rows: u64,
-    bytes: u64,
-    first_seq: Option<u64>,
-    last_seq: Option<u64>,
-    hash: String,
 }
 
 /// Verifies the database file, and the lake's files against the manifest: presence, size, content, rows, and
@@ -77,16 +70,26 @@ pub fn doctor(
         }
         schema::apply(&mut conn, &SqlTree::load(dir)?)?;
     }
-    let entries = manifest(&conn)?;
-    for (at, entry) in entries.iter().enumerate() {
+    let entries = lake::entries_where(&conn, "true")?;
+    let mut damaged = Vec::new();
+    for (at, (table, file)) in entries.iter().enumerate() {
         checked(at, entries.len());
-        if let Some(fault) = fault(dir, &conn, entry)? {
-            findings.push(if repair {
-                mend(settings, &conn, entry, fault)?
-            } else {
-                advise(entry, fault)
-            });
+        match fault(dir, &conn, table, file)? {
+            Some(Fault::Damaged(what)) if repair => damaged.push(Damaged { table, file, what }),
+            Some(Fault::Doubled(what)) if repair => {
+                delete_hot(&conn, table, &is_copy(table, file)).doing("removing doubled rows")?;
+                findings.push(Finding {
+                    what,
+                    remedy: "removed there".to_owned(),
+                    harmless: true,
+                });
+            }
+            Some(fault) => findings.push(advise(table, file, fault)),
+            None => {}
         }
+    }
+    if !damaged.is_empty() {
+        findings.extend(set_aside(settings, &conn, damaged)?);
     }
     // The tables of an older mdb do not know them.
     let unsettled = lake::unsettled(&conn).unwrap_or_default();
@@ -127,25 +130,6 @@ pub fn doctor(
     Ok(findings)
 }
 
-fn manifest(conn: &Connection) -> Result<Vec<Entry>> {
-    conn.prepare("SELECT table_name, path, rows, bytes, first_seq, last_seq, blake3 FROM ops.manifest ORDER BY path")
-        .and_then(|mut s| {
-            s.query_map([], |row| {
-                Ok(Entry {
-                    table: row.get(0)?,
-                    path: row.get(1)?,
-                    rows: row.get(2)?,
-                    bytes: row.get(3)?,
-                    first_seq: row.get(4)?,
-                    last_seq: row.get(5)?,
-                    hash: row.get(6)?,
-                })
-            })
-            .and_then(Iterator::collect)
-        })
-        .doing("reading the manifest")
-}
-
 /// What is wrong with a file of the lake.
 enum Fault {
     /// It is not, or not wholly, there.
@@ -154,7 +138,7 @@ enum Fault {
     Doubled(String),
 }
 
-fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> {
+fn fault(dir: &Path, conn: &Connection, table: &str, entry: &Entry) -> Result<Option<Fault>> {
     let path = dir.join(&entry.path);
     let name = path.display();
     let damaged = |what: String| Ok(Some(Fault::Damaged(what)));
@@ -178,18 +162,18 @@ fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> 
         Ok(reader) => reader.metadata().file_metadata().num_rows() as u64,
         Err(error) => return damaged(format!("{name} is no Parquet file: {error}")),
     };
-    if rows != entry.rows {
+    if rows != entry.facts.rows {
         return damaged(format!(
             "{name} has {rows} rows, the manifest says {}",
-            entry.rows
+            entry.facts.rows
         ));
     }
     let doubled: u64 = conn
         .query_row(
             &format!(
                 "SELECT count(*) FROM {} WHERE {}",
-                hot_rows(&entry.table),
-                is_copy(entry)
+                hot_rows(table),
+                is_copy(table, entry)
             ),
             [],
             |row| row.get(0),
@@ -203,28 +187,24 @@ fn fault(dir: &Path, conn: &Connection, entry: &Entry) -> Result<Option<Fault>> 
 }
 
 /// The condition that a hot row is one of a raw file as well. Other tables may hold several rows of one seq, apart.
-fn is_copy(entry: &Entry) -> String {
-    let (first, last) = (entry.first_seq.unwrap_or(1), entry.last_seq.unwrap_or(0));
+fn is_copy(table: &str, entry: &Entry) -> String {
+    let facts = &entry.facts;
+    let (first, last) = (facts.first_seq.unwrap_or(1), facts.last_seq.unwrap_or(0));
     let path = entry.path.replace('\'', "''");
     format!(
-        "'{}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
-         AND seq IN (SELECT seq FROM read_parquet('{path}'))",
-        entry.table
+        "'{table}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
+         AND seq IN (SELECT seq FROM read_parquet('{path}'))"
     )
 }
 
-fn advise(entry: &Entry, fault: Fault) -> Finding {
+fn advise(table: &str, entry: &Entry, fault: Fault) -> Finding {
     let (what, remedy) = match fault {
         Fault::Doubled(what) => (what, "`mdb doctor --repair` removes them there".to_owned()),
         Fault::Damaged(what) => {
-            let again = format!(
-                ", and `mdb rebuild --table {}` makes its rows again from raw",
-                entry.table
-            );
-            let again = if entry.table == RAW_MESSAGES {
-                ""
+            let again = if table == RAW_MESSAGES || entry.loaded {
+                " and says what to load again".to_owned()
             } else {
-                &again
+                format!(", and `mdb rebuild --table {table}` makes its rows again from raw")
             };
             let remedy = format!(
                 "put the file back from a copy, or `mdb doctor --repair` takes it out of the database{again}"
@@ -236,20 +216,6 @@ fn advise(entry: &Entry, fault: Fault) -> Finding {
         what,
         remedy,
         harmless: false,
-    }
-}
-
-fn mend(settings: &Settings, conn: &Connection, entry: &Entry, fault: Fault) -> Result<Finding> {
-    match fault {
-        Fault::Damaged(what) => set_file_aside(settings, conn, entry, what),
-        Fault::Doubled(what) => {
-            delete_hot(conn, &entry.table, &is_copy(entry)).doing("removing doubled rows")?;
-            Ok(Finding {
-                what,
-                remedy: "removed there".to_owned(),
-                harmless: true,
-            })
-        }
     }
 }
 
@@ -271,56 +237,114 @@ fn set_wal_aside(dir: &Path, message: &str) -> Result<Finding> {
     })
 }
 
-/// Takes a damaged file out of the lake, so that everything else can be read again.
-fn set_file_aside(
+/// A file of the lake that cannot be read.
+struct Damaged<'a> {
+    table: &'a str,
+    file: &'a Entry,
+    what: String,
+}
+
+/// Takes damaged files out of the lake, so that everything else can be read again.
+fn set_aside(
     settings: &Settings,
     conn: &Connection,
-    entry: &Entry,
-    what: String,
-) -> Result<Finding> {
-    let from = settings.db.join(&entry.path);
-    let to = settings
-        .db
-        .join(lake::DIR)
-        .join(".damaged")
-        .join(entry.path.replace('/', "_"));
-    if from.exists() {
-        let parent = settings.db.join(lake::DIR).join(".damaged");
-        fs::create_dir_all(&parent).at("create", &parent)?;
-        fs::rename(&from, &to).at("rename", &from)?;
+    damaged: Vec<Damaged<'_>>,
+) -> Result<Vec<Finding>> {
+    let parent = settings.db.join(lake::DIR).join(".damaged");
+    for Damaged { file, .. } in &damaged {
+        let from = settings.db.join(&file.path);
+        if from.exists() {
+            fs::create_dir_all(&parent).at("create", &parent)?;
+            let to = parent.join(file.path.replace('/', "_"));
+            fs::rename(&from, &to).at("rename", &from)?;
+        }
     }
     let catalog = Catalog::load(conn, &SqlTree::load(&settings.db)?)?;
     conn.execute_batch("BEGIN")
         .doing("repairing the manifest")?;
-    let repaired = conn
-        .execute("DELETE FROM ops.manifest WHERE path = ?", [&entry.path])
-        .doing("repairing the manifest")
-        .and_then(|_| Version::begin(conn, &entry.table)?.end("repair", Some(&entry.path)))
-        .and_then(|()| {
-            catalog
-                .get(&entry.table)
-                .map_or(Ok(()), |table| schema::replace_views(conn, &catalog, table))
-        })
-        .and_then(|()| conn.execute_batch("COMMIT").doing("repairing the manifest"));
+    let repaired = take_out(conn, &catalog, damaged).and_then(|findings| {
+        let committed = conn.execute_batch("COMMIT");
+        committed.doing("repairing the manifest").map(|()| findings)
+    });
     if repaired.is_err() {
         let _ = conn.execute_batch("ROLLBACK");
     }
-    repaired?;
-    let remedy = if entry.table == RAW_MESSAGES {
-        format!(
-            "taken out of the database; its {} messages are lost to it unless loaded again",
-            entry.rows
-        )
-    } else {
-        format!(
-            "taken out of the database; `mdb rebuild --table {}` makes its rows again",
-            entry.table
-        )
-    };
-    Ok(Finding {
+    repaired
+}
+
+/// All but the commit.
+fn take_out(
+    conn: &Connection,
+    catalog: &Catalog,
+    damaged: Vec<Damaged<'_>>,
+) -> Result<Vec<Finding>> {
+    keep_last_seq(conn)?;
+    for Damaged { table, file, .. } in &damaged {
+        conn.execute("DELETE FROM ops.manifest WHERE path = ?", [&file.path])
+            .doing("repairing the manifest")?;
+        Version::begin(conn, table)?.end("repair", Some(&file.path))?;
+    }
+    let tables: BTreeSet<&str> = damaged.iter().map(|d| d.table).collect();
+    for table in tables.iter().filter_map(|name| catalog.get(name)) {
+        schema::replace_views(conn, catalog, table)?;
+    }
+    // All are found before one is forgotten: a source may have had rows in several files.
+    let losses = damaged
+        .iter()
+        .map(|d| match catalog.get(d.table) {
+            Some(table) if is_loaded(table, d.file) => Loss::of(conn, table, d.file).map(Some),
+            _ => Ok(None),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for loss in losses.iter().flatten() {
+        loss.forget(conn)?;
+    }
+    let told = damaged.into_iter().zip(&losses);
+    Ok(told.map(|(d, loss)| tell(d, loss.as_ref())).collect())
+}
+
+/// Whether rows of a file came with a source that counts as loaded, and may be with it alone. Those that replace others
+/// come from vendors' files into the database file, and are sealed with all others.
+fn is_loaded(table: &Table, file: &Entry) -> bool {
+    file.loaded || table.latest || table.name == RAW_MESSAGES
+}
+
+fn tell(damaged: Damaged<'_>, loss: Option<&Loss>) -> Finding {
+    let Damaged { table, file, what } = damaged;
+    let is_raw = table == RAW_MESSAGES;
+    let is_made = !is_raw && !file.loaded;
+    let again = loss.map_or(&[][..], |loss| loss.again.as_slice());
+    let stuck = loss.map_or(&[][..], |loss| loss.stuck.as_slice());
+    let mut said = vec![format!(
+        "taken out of the database with its {} rows",
+        file.facts.rows
+    )];
+    if is_made {
+        said.push(format!(
+            "`mdb rebuild --table {table}` makes again what comes from raw"
+        ));
+    }
+    if !again.is_empty() {
+        said.push(format!(
+            "to have back what came from there, load again: {}",
+            again.join(", ")
+        ));
+    }
+    if !stuck.is_empty() {
+        said.push(format!(
+            "lost is what came from files of which other rows are still there, without a key to be known by: {}",
+            stuck.join(", ")
+        ));
+    }
+    let found = !again.is_empty() || !stuck.is_empty();
+    if is_raw {
+        said.push("all other messages of it are lost".to_owned());
+    } else if !is_made && !found {
+        said.push("they are lost, as it is not known which files they came from".to_owned());
+    }
+    Finding {
         what,
-        remedy,
-        // What was lost with a raw file cannot be made again.
-        harmless: entry.table != RAW_MESSAGES,
-    })
+        remedy: said.join("; "),
+        harmless: is_made && !found,
+    }
 }

@@ -21,10 +21,11 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 
-use super::catalog::{Layout, Table, hot_rows};
+use super::catalog::{Catalog, Layout, Table};
 use super::error::{At, Doing, Error, Result};
 use super::history::{self, Version};
 use super::schema;
+use super::seal::source_facts;
 use crate::model::RAW_MESSAGES;
 use crate::model::time::date_of;
 use crate::sources::files::UNPACKED;
@@ -109,6 +110,13 @@ pub(super) fn announce(conn: &Connection, path: &str) -> Result<()> {
         .map(|_| ())
 }
 
+/// The file is in the manifest: takes back that it is about to get its name.
+pub(super) fn take_back(conn: &Connection, path: &str) -> Result<()> {
+    conn.execute("DELETE FROM ops.incoming WHERE path = ?", [path])
+        .doing("writing ops.incoming")
+        .map(|_| ())
+}
+
 /// Makes a file part of the lake, from a version on.
 pub(super) fn record(
     conn: &Connection,
@@ -136,9 +144,8 @@ pub(super) fn record(
             version.number
         ],
     )
-    .and_then(|_| conn.execute("DELETE FROM ops.incoming WHERE path = ?", [&file.path]))
-    .doing("writing the manifest")
-    .map(|_| ())
+    .doing("writing the manifest")?;
+    take_back(conn, &file.path)
 }
 
 /// Files of the lake whose row of the manifest meets a condition, each with its table.
@@ -506,7 +513,7 @@ pub(super) fn unsettled(conn: &Connection) -> Result<HashSet<String>> {
 /// Removes what a crash left: files that never got their name, files that were about to become part of the lake or had
 /// ceased to be, and files all of whose rows are in the database still. A file that the manifest does not know and whose
 /// rows are nowhere else stays: `doctor` names it.
-pub(super) fn sweep(db: &Path, conn: &Connection, keep: Duration) -> Result<()> {
+pub(super) fn sweep(db: &Path, conn: &Connection, catalog: &Catalog, keep: Duration) -> Result<()> {
     for left in listed(db)? {
         let name = left.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(UNPACKED) && left.is_file() {
@@ -521,7 +528,11 @@ pub(super) fn sweep(db: &Path, conn: &Connection, keep: Duration) -> Result<()> 
         if kept.contains(&*relative) {
             continue;
         }
-        if is_staging(&path) || unsettled.contains(&*relative) || rows_are_hot(conn, &table, &path)
+        // A file that cannot be read is not ours to remove.
+        let are_hot = |table: &Arc<Table>| rows_are_hot(conn, table, &path).unwrap_or(false);
+        if is_staging(&path)
+            || unsettled.contains(&*relative)
+            || catalog.get(&table).is_some_and(are_hot)
         {
             remove(&path)?;
         }
@@ -533,18 +544,30 @@ pub(super) fn sweep(db: &Path, conn: &Connection, keep: Duration) -> Result<()> 
     Ok(())
 }
 
-fn rows_are_hot(conn: &Connection, table: &str, path: &Path) -> bool {
+/// Whether a file that nobody announced is what a seal left that broke off, as older ones of mdb did not announce theirs:
+/// its rows are the hot ones of their time, but for those that came later. Their hashes are added up, in memory that does
+/// not grow with them, and only if their number and bounds are the same.
+fn rows_are_hot(conn: &Connection, table: &Table, path: &Path) -> duckdb::Result<bool> {
     if path.extension().is_none_or(|e| e != "parquet") {
-        return false;
+        return Ok(false);
     }
-    let file = path.display().to_string().replace('\'', "''");
-    let all = conn.query_row(
-        &format!("SELECT NOT EXISTS (FROM read_parquet('{file}', hive_partitioning = false) EXCEPT ALL FROM {})", hot_rows(table)),
-        [],
-        |row| row.get(0),
+    let time = table.time();
+    let file = schema::parquet(&schema::quoted([&*path.to_string_lossy()].into_iter()));
+    let facts = source_facts(conn, &file, time)?;
+    let hot = format!(
+        "{} WHERE {time} BETWEEN make_timestamp_ns({}) AND make_timestamp_ns({}) AND coalesce(seq <= {}, true)",
+        table.hot(),
+        facts.min_ts,
+        facts.max_ts,
+        facts.last_seq.unwrap_or(u64::MAX)
     );
-    // A file that cannot be read is not ours to remove.
-    all.unwrap_or(false)
+    if source_facts(conn, &hot, time)? != facts {
+        return Ok(false);
+    }
+    let columns = table.select_list();
+    let sum = |rows: &str| format!("(SELECT sum(hash(r)) FROM (SELECT {columns} FROM {rows}) r)");
+    let same = format!("SELECT {} = {}", sum(&file), sum(&hot));
+    conn.query_row(&same, [], |row| row.get(0))
 }
 
 /// Files of tables in the lake that the manifest does not name.

@@ -20,7 +20,7 @@ use super::raw::{self, RawBatch};
 use super::writer::{Target, Writer, Written};
 use super::{Store, lake, schema};
 use crate::model::time::date_of;
-use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS};
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::{self, Venue};
 
 /// Rows of raw that are sorted by seq at a time, by their numbers.
@@ -28,6 +28,11 @@ const WINDOW_SEQS: u64 = 1_000_000;
 /// A batch ends once it holds this many messages or bytes.
 const BATCH_ROWS: usize = 32_768;
 const BATCH_BYTES: usize = 8 << 20;
+
+/// The condition that the message of a row is there.
+const IN_RAW: &str = "seq IN (SELECT seq FROM main.raw_messages)";
+/// Beside the tables: the first message of each book after which the replay knew its best prices. No table has such a name.
+const STARTS: &str = "\"starts of books\"";
 
 /// UTC dates and their rows.
 type Dates = Vec<(Date, u64)>;
@@ -71,6 +76,9 @@ impl Store {
         let tables = self.tables_to_rebuild(what.table.as_deref(), &venues)?;
         let only: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
         self.create_beside(&tables)?;
+        // Before the replay: what it brings again of them is known then.
+        self.keep_others(&tables, &venues)?;
+        let reaches_back = self.reaches_back(&tables, &venues)?;
 
         let target = Target {
             schema: "rebuild",
@@ -97,8 +105,11 @@ impl Store {
                 return Ok(rebuilt);
             }
         }
-        self.keep_others(&tables, &venues)?;
-        let sealed = self.put_in_place(&tables, &names, writer)?;
+        self.keep_sources(&tables)?;
+        if !reaches_back {
+            self.keep_books(&venues)?;
+        }
+        let sealed = self.put_in_place(&tables, &names, reaches_back, writer)?;
         let seals = self.sealer()?;
         for (table, dates) in sealed {
             seals.seal_dates(&table, &dates)?;
@@ -223,43 +234,94 @@ impl Store {
                 v.normalizers.iter().any(|f| f.name == table.name)
                     || [BOOK_TOPS, FEED_EVENTS, DEAD_LETTERS].contains(&table.name.as_str())
             };
-            let made: Vec<String> = venues
-                .iter()
-                .filter(fills)
-                .map(|v| format!("'{}'", v.name.replace('\'', "''")))
-                .collect();
-            let made = if made.is_empty() {
-                "false".to_owned()
-            } else {
-                format!("venue IN ({})", made.join(", "))
-            };
+            let made = of_venues(venues.iter().filter(fills));
             let made = match table.name.as_str() {
                 FEED_EVENTS => format!("{made} AND channel = '{CHANNEL}'"),
                 _ => made,
             };
             // Rows whose message is gone cannot be made again.
-            let made = format!("{made} AND seq IN (SELECT seq FROM main.raw_messages)");
-            // What was loaded from vendors' files stays where it is.
-            let mut own = table.hot();
-            if let Some(files) = schema::lake_files(&self.conn, table, Some(false))? {
-                own = format!("(FROM {own} UNION ALL BY NAME FROM {files})");
-            }
             let sql = format!(
-                "INSERT INTO rebuild.{} BY NAME SELECT * FROM {own} WHERE NOT coalesce({made}, false)",
+                "INSERT INTO rebuild.{} BY NAME SELECT * FROM {} WHERE NOT coalesce({made} AND {IN_RAW}, false)",
                 table.name,
+                self.own_rows(table)?
             );
             self.conn
                 .execute_batch(&sql)
                 .doing(format!("keeping other rows of {}", table.name))?;
         }
-        if tables.iter().any(|t| t.name == DEAD_LETTERS) {
-            // Raw does not know which file and line it came from.
+        Ok(())
+    }
+
+    /// The rows of a table but for those that were loaded from vendors' files, which stay where they are.
+    fn own_rows(&self, table: &Table) -> Result<String> {
+        let hot = table.hot();
+        let files = schema::lake_files(&self.conn, table, Some(false))?;
+        Ok(match files {
+            Some(files) => format!("(FROM {hot} UNION ALL BY NAME FROM {files})"),
+            None => hot,
+        })
+    }
+
+    /// Raw does not know which file and line a dead letter came from.
+    fn keep_sources(&self, tables: &[Arc<Table>]) -> Result<()> {
+        if !tables.iter().any(|t| t.name == DEAD_LETTERS) {
+            return Ok(());
+        }
+        self.conn
+            .execute_batch(
+                "UPDATE rebuild.dead_letters n SET source = o.source, line = o.line
+                 FROM main.dead_letters o WHERE o.seq = n.seq AND o.source IS NOT NULL",
+            )
+            .doing("keeping where dead letters came from")
+    }
+
+    /// Whether raw has all messages that these venues' books were made from. Asked before the replay, when what is beside are
+    /// the rows whose message is gone.
+    fn reaches_back(&self, tables: &[Arc<Table>], venues: &[Venue]) -> Result<bool> {
+        if !tables.iter().any(|t| t.name == BOOK_DELTAS) {
+            return Ok(true);
+        }
+        let made = of_venues(venues);
+        self.conn
+            .query_row(
+                &format!(
+                    "SELECT NOT EXISTS (FROM ops.retained WHERE table_name = '{RAW_MESSAGES}')
+                            AND NOT EXISTS (FROM rebuild.{BOOK_DELTAS} WHERE {made})
+                            AND NOT EXISTS (FROM rebuild.{BOOK_TOPS} WHERE {made})"
+                ),
+                [],
+                |row| row.get(0),
+            )
+            .doing("reading what is kept of books")
+    }
+
+    /// A book that stood on messages that are gone says nothing in a replay until its next snapshot: what it said up to
+    /// there is kept. One of which no snapshot came is made again from its deltas when it is next taken up.
+    fn keep_books(&self, venues: &[Venue]) -> Result<()> {
+        let doing = "keeping what books said";
+        let made = of_venues(venues);
+        self.conn
+            .execute_batch(&format!(
+                "CREATE TABLE rebuild.{STARTS} AS SELECT venue, symbol, min(seq) AS seq
+                 FROM rebuild.{BOOK_TOPS} WHERE {made} AND {IN_RAW} GROUP BY ALL"
+            ))
+            .doing(doing)?;
+        let before = format!(
+            "{made} AND {IN_RAW} AND NOT EXISTS (FROM rebuild.{STARTS} s
+                 WHERE s.venue = t.venue AND s.symbol = t.symbol AND s.seq <= t.seq)"
+        );
+        let of_books = [
+            (BOOK_TOPS, before.clone()),
+            (FEED_EVENTS, format!("{before} AND channel = '{CHANNEL}'")),
+        ];
+        for (table, said_before) in of_books {
+            let own = self.own_rows(self.catalog.own(table)?)?;
             self.conn
-                .execute_batch(
-                    "UPDATE rebuild.dead_letters n SET source = o.source, line = o.line
-                     FROM main.dead_letters o WHERE o.seq = n.seq AND o.source IS NOT NULL",
-                )
-                .doing("keeping where dead letters came from")?;
+                .execute_batch(&format!(
+                    "DELETE FROM rebuild.{table} t WHERE {said_before};
+                     INSERT INTO rebuild.{table} BY NAME SELECT * FROM {own} t WHERE {said_before};"
+                ))
+                .doing(doing)?;
         }
         Ok(())
     }
@@ -269,6 +331,7 @@ impl Store {
         &self,
         tables: &[Arc<Table>],
         venues: &[String],
+        reaches_back: bool,
         mut writer: Writer,
     ) -> Result<Vec<(Arc<Table>, Dates)>> {
         let mut old = Vec::new();
@@ -301,6 +364,14 @@ impl Store {
                 for books in books {
                     books.store(conn)?;
                 }
+                if !reaches_back {
+                    conn.execute_batch(&format!(
+                        "DELETE FROM ops.books b WHERE venue IN ({}) AND NOT EXISTS
+                             (FROM rebuild.{STARTS} s WHERE s.venue = b.venue AND s.symbol = b.symbol)",
+                        schema::quoted(venues.iter().map(String::as_str))
+                    ))
+                    .doing("writing ops.books")?;
+                }
             }
             conn.execute_batch("DROP SCHEMA rebuild CASCADE")
                 .doing("ending the rebuild")
@@ -315,6 +386,15 @@ impl Store {
         }
         Ok(sealed)
     }
+}
+
+/// The condition that a row is of one of these venues.
+fn of_venues<'a>(venues: impl IntoIterator<Item = &'a Venue>) -> String {
+    let names = schema::quoted(venues.into_iter().map(|v| v.name.as_str()));
+    if names.is_empty() {
+        return "false".to_owned();
+    }
+    format!("venue IN ({names})")
 }
 
 /// Dates that a table's files have rows of, of those that raw makes again.

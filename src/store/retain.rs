@@ -5,7 +5,7 @@
 //! one. As with a merge, the manifest and the view change in one transaction, and the files go once nobody can be
 //! reading them.
 
-use duckdb::params;
+use duckdb::{Connection, params};
 use jiff::Span;
 use jiff::civil::Date;
 
@@ -16,6 +16,7 @@ use super::lake::{Entry, Staged};
 use super::seal::source_facts;
 use super::{Sealer, Store, lake, next_seq, schema};
 use crate::model::time::{date_of, start_of};
+use crate::model::{CORPORATE_ACTIONS, INSTRUMENTS};
 
 /// The first year of which every time can be stored.
 const EARLIEST: Date = Date::constant(1678, 1, 1);
@@ -46,10 +47,14 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// Whether age can be counted from the newest row: venues announce what is to come, but not more than a year ahead.
-    /// One row with a time that cannot be must not make all others old.
+    /// Whether age can be counted from the newest row: one with a time that cannot be must not make all others old. Of what
+    /// is announced times may lie up to a year ahead; of all else only clocks differ.
     pub fn is_plausible(&self, today: Date) -> bool {
-        self.newest <= today.saturating_add(Span::new().years(1))
+        let ahead = match self.table.as_str() {
+            INSTRUMENTS | CORPORATE_ACTIONS => Span::new().years(1),
+            _ => Span::new().days(2),
+        };
+        self.newest <= today.saturating_add(ahead)
     }
 }
 
@@ -169,6 +174,7 @@ impl Sealer {
             "{} AND max_ts >= make_timestamp_ns({start})",
             reaching_back(&table.name, start)
         );
+        let _standing = self.stand(table);
         let mut cut = Vec::new();
         let dropped = self
             .files_where(&both_sides)
@@ -292,17 +298,7 @@ impl Sealer {
 
     /// All but the commit.
     fn drop_rows(&self, table: &Table, first_kept: Date, cut: &[Entry]) -> Result<()> {
-        // A seq is never used again, even if the row that had the last one goes.
-        let last_seq = next_seq(&self.conn)? - 1;
-        self.conn
-            .execute("DELETE FROM ops.progress WHERE venue = ?", [NO_VENUE])
-            .and_then(|_| {
-                self.conn.execute(
-                    "INSERT INTO ops.progress VALUES (?, 'retain', ?)",
-                    params![NO_VENUE, last_seq],
-                )
-            })
-            .doing("writing ops.progress")?;
+        keep_last_seq(&self.conn)?;
         let version = Version::begin(&self.conn, &table.name)?;
         let old = reaching_back(&table.name, start_of(first_kept).unwrap_or(i64::MIN));
         if lake::retire(&self.conn, &old, &version)? > 0 {
@@ -328,6 +324,20 @@ impl Sealer {
             .doing("writing ops.retained")?;
         schema::replace_views(&self.conn, &self.catalog, table)
     }
+}
+
+/// Before rows go: a seq is never used again, even if the row that had the last one does.
+pub(super) fn keep_last_seq(conn: &Connection) -> Result<()> {
+    let last_seq = next_seq(conn)? - 1;
+    conn.execute("DELETE FROM ops.progress WHERE venue = ?", [NO_VENUE])
+        .and_then(|_| {
+            conn.execute(
+                "INSERT INTO ops.progress VALUES (?, 'retain', ?)",
+                params![NO_VENUE, last_seq],
+            )
+        })
+        .doing("writing ops.progress")
+        .map(|_| ())
 }
 
 /// Files that have rows of earlier times.

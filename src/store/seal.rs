@@ -2,8 +2,9 @@
 //! a date, those of a month or a year (see [`partition`]).
 //!
 //! One transaction reads the rows, names the file in the manifest, deletes the hot rows and swaps the view; before it
-//! is committed the file is written under a hidden name, compared with its source, made durable and renamed. A crash
-//! anywhere leaves the rows in exactly one place that is read, and rows that are captured meanwhile stay hot.
+//! is committed the file is written under a hidden name, compared with its source, made durable, announced in
+//! `ops.incoming` and renamed. A crash anywhere leaves the rows in exactly one place that is read, and the next start
+//! removes the file if it is not that one. Rows that are captured meanwhile stay hot.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use duckdb::Connection;
 use jiff::civil::Date;
+use tokio::sync::mpsc;
 
 use super::catalog::{Catalog, Table, delete_hot};
 use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::lake::{self, Entry, Facts, Staged};
+use super::live::{self, Order, Standing};
 use super::partition::{self, Held};
 use super::readers::Lock;
 use super::{Store, schema};
@@ -58,8 +61,8 @@ pub struct Sealer {
     pub(super) lock: Arc<Lock>,
     /// How long files of past versions stay.
     pub(super) keep: Duration,
-    /// Beside a capture, whose statements may read files that leave the lake.
-    pub(super) live: bool,
+    /// Where a capture takes orders that this is beside, whose statements may read files that leave the lake.
+    pub(super) beside: Option<mpsc::WeakSender<Order>>,
 }
 
 impl Store {
@@ -71,16 +74,16 @@ impl Store {
             catalog: Arc::clone(&self.catalog),
             lock: Arc::clone(&self.lock),
             keep: self.keep,
-            live: false,
+            beside: None,
         })
     }
 
     /// The same beside a capture: files that leave the lake stay until
     /// [`Sealer::tidy`].
-    pub fn live_sealer(&self) -> Result<Sealer> {
+    pub fn live_sealer(&self, orders: mpsc::WeakSender<Order>) -> Result<Sealer> {
         let sealer = self.sealer()?;
         Ok(Sealer {
-            live: true,
+            beside: Some(orders),
             ..sealer
         })
     }
@@ -90,8 +93,8 @@ impl Sealer {
     /// Seals the dates asked for, of every table; `sealed` is told of each file, and says whether to go on.
     ///
     /// # Errors
-    /// If settings name a table that there is not; or at the first file that cannot be written: those before it stay sealed,
-    /// and nothing else changed.
+    /// If settings name a table that there is not; or if a file cannot be written: then the rest of its table stays as it is,
+    /// the other tables are sealed all the same, and of several errors the first is returned.
     pub fn seal(
         &self,
         which: Which<'_>,
@@ -102,23 +105,39 @@ impl Sealer {
                 self.catalog.named(name)?;
             }
         }
-        for table in self.catalog.clone().iter() {
-            let mut dates = self.hot_dates(table)?;
-            match which {
-                Which::All => {}
-                Which::Before(end) => dates.retain(|(date, _)| *date < end),
-                Which::Finished(settings, at_ns) => {
-                    let end = settings.first_hot(&table.name, at_ns);
-                    dates.retain(|(date, _)| *date < end);
-                }
-            }
-            for part in parts(&dates) {
-                if !sealed(&self.seal_part(table, &part)?) {
-                    return Ok(());
-                }
+        let mut all = Ok(());
+        for table in self.catalog.iter() {
+            match self.seal_table(table, which, &mut sealed) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => all = all.and(Err(error)),
             }
         }
-        Ok(())
+        all
+    }
+
+    /// Seals the dates asked for of a table; false if that was enough for `sealed`.
+    fn seal_table(
+        &self,
+        table: &Table,
+        which: Which<'_>,
+        sealed: &mut impl FnMut(&SealedFile) -> bool,
+    ) -> Result<bool> {
+        let mut dates = self.hot_dates(table)?;
+        match which {
+            Which::All => {}
+            Which::Before(end) => dates.retain(|(date, _)| *date < end),
+            Which::Finished(settings, at_ns) => {
+                let end = settings.first_hot(&table.name, at_ns);
+                dates.retain(|(date, _)| *date < end);
+            }
+        }
+        for part in parts(&dates) {
+            if !sealed(&self.seal_part(table, &part)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Seals rows of these dates, and of none before or after them.
@@ -159,18 +178,30 @@ impl Sealer {
     /// Seals a table's rows of a part of time.
     fn seal_part(&self, table: &Table, part: &Part) -> Result<SealedFile> {
         let doing = || format!("sealing {} {}", table.name, part.date);
+        let beside = self.conn.try_clone().doing("opening a connection")?;
+        let _standing = self.stand(table);
         self.conn.execute_batch("BEGIN").doing(doing())?;
-        let sealed = self.seal_rows(table, part);
+        let sealed = self.seal_rows(table, part, &beside);
         if sealed.is_err() {
             let _ = self.conn.execute_batch("ROLLBACK");
         }
         let sealed = sealed?;
+        // A commit that reports an error may be durable all the same: the next start decides by the manifest.
         self.conn.execute_batch("COMMIT").doing(doing())?;
+        // The transaction could not see it. If it cannot be taken back now, the next start does it.
+        let _ = lake::take_back(&beside, &sealed.path);
         Ok(sealed)
     }
 
-    /// All but the commit.
-    fn seal_rows(&self, table: &Table, part: &Part) -> Result<SealedFile> {
+    /// Where a capture replaces rows of a table it stands still as long as this lives: of two that delete a row DuckDB
+    /// refuses one.
+    pub(super) fn stand(&self, table: &Table) -> Option<Standing> {
+        let orders = self.beside.as_ref().filter(|_| table.latest)?;
+        live::stand(&orders.upgrade()?)
+    }
+
+    /// All but the commit. The file is announced on the connection `beside`, durably before it has its name.
+    fn seal_rows(&self, table: &Table, part: &Part, beside: &Connection) -> Result<SealedFile> {
         let date = part.date;
         let doing = || format!("sealing {} {date}", table.name);
         let start = start_of(part.first).unwrap_or(i64::MIN);
@@ -203,6 +234,7 @@ impl Sealer {
             });
         }
         let path = lake::free_path(&self.dir, table, date, &facts)?;
+        lake::announce(beside, &path)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         let file = Entry {
             date,
@@ -293,3 +325,6 @@ pub(super) fn source_facts(conn: &Connection, rows: &str, time: &str) -> duckdb:
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,14 @@
 //! However a message arrives again, it counts once (issue 2, item 3).
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use crate::bulk;
 use crate::harness::{Db, KEYED, Rng, TABLES, gzip, join_lines, read_lines, real};
-use crate::synthetic;
+use crate::synthetic::{self, SYMBOL, VENUE, trade_line};
+use crate::upkeep::assert_all_is_well;
 use crate::wire::{Rule, is_diff, replay};
 
 const SPOT: (&str, &str) = ("binance_spot", "BTCUSDT");
@@ -215,4 +220,136 @@ fn sequence_numbers_rise_by_line_and_across_commands() {
     );
     assert_eq!(stored, ["4000", "4000", "true"]);
     assert_eq!(synthetic::keyed_rows(&db), capture.rows());
+}
+
+/// 2024-01-01 00:00:00 UTC.
+const JANUARY_MS: u64 = 1_704_067_200_000;
+
+/// A vendor's file with a trade an hour on these days of January 2024, counted from 0.
+fn hourly(db: &Db, name: &str, days: Range<u64>, with_id: bool) -> PathBuf {
+    let mut text = String::from("ts,symbol,trade_id,price,size,side\n");
+    for hour in days.start * 24..days.end * 24 {
+        let ts = JANUARY_MS + hour * 3_600_000;
+        let id = if with_id {
+            hour.to_string()
+        } else {
+            String::new()
+        };
+        writeln!(text, "{ts},S,{id},1.5,2.0,buy").unwrap();
+    }
+    db.write(name, text.as_bytes())
+}
+
+/// Removes the files of the lake whose path has this in it, and has it repaired. The report, which is returned, names
+/// exactly these of the files that were loaded.
+#[track_caller]
+fn lose(db: &Db, part: &str, named: &[&str], of: &[&Path]) -> String {
+    let lost: Vec<String> = db.lake().into_keys().filter(|f| f.contains(part)).collect();
+    assert!(!lost.is_empty(), "{part}");
+    for file in lost {
+        fs::remove_file(db.dir().join(file)).unwrap();
+    }
+    let run = db.run(["doctor", "--repair"]).exits(1);
+    for file in of {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert_eq!(
+            run.stdout.contains(name),
+            named.contains(&name),
+            "{name}: {run}"
+        );
+    }
+    assert_all_is_well(db);
+    run.stdout
+}
+
+#[test]
+fn what_was_in_lost_files_is_loaded_again_and_nothing_else_twice() {
+    let db = Db::new();
+    let a = hourly(&db, "a.csv", 0..3, true);
+    let b = hourly(&db, "b.csv", 3..4, true);
+    let load_both = || [&a, &b].map(|file| bulk::load(&db, file, &["--venue", "v"]).ok());
+    load_both();
+    let before = db.checksums_without_seq(&["trades"]);
+    assert_eq!(before["trades"].0, 96);
+    let last = db.count("SELECT max(seq) FROM trades");
+    for (part, named) in [
+        ("trades/date=2024-01-02", &["a.csv"][..]),
+        // Of the first load, after the second one.
+        ("trades/date=2024-01-01", &["a.csv"]),
+        ("trades/", &["a.csv", "b.csv"]),
+    ] {
+        let report = lose(&db, part, named, &[&a, &b]);
+        assert!(!report.contains("rebuild"), "{report}");
+        let [_, of_b] = load_both();
+        let is_known = of_b.stdout.contains("already loaded");
+        assert_eq!(is_known, !named.contains(&"b.csv"), "{part}: {of_b}");
+        assert_eq!(db.checksums_without_seq(&["trades"]), before, "{part}");
+        for run in load_both() {
+            assert!(run.stdout.contains("already loaded"), "{run}");
+        }
+    }
+    assert!(db.count("SELECT min(seq) FROM trades") > last, "used again");
+    db.assert_sound();
+}
+
+#[test]
+fn rows_without_a_key_are_not_loaded_twice_for_those_that_were_lost() {
+    let db = Db::new();
+    let file = hourly(&db, "a.csv", 0..2, false);
+    let load = || bulk::load(&db, &file, &["--venue", "v"]).ok();
+    load();
+    let report = lose(&db, "trades/date=2024-01-02", &["a.csv"], &[&file]);
+    assert!(report.contains("24 rows; lost is"), "{report}");
+    assert!(load().stdout.contains("already loaded"));
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 24);
+    // Once none of it is left, all of it is loaded.
+    let report = lose(&db, "trades/date=2024-01-01", &["a.csv"], &[&file]);
+    assert!(report.contains("load again"), "{report}");
+    load();
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 48);
+}
+
+#[test]
+fn lost_messages_of_a_capture_are_loaded_again_and_make_no_row_twice() {
+    let db = Db::new();
+    let capture = |name: &str, days: Range<u64>| {
+        let hours = days.start * 24..days.end * 24;
+        let lines = hours.map(|hour| {
+            let ms = JANUARY_MS + hour * 3_600_000;
+            trade_line(
+                &format!("{ms}000000"),
+                &hour.to_string(),
+                "1.5",
+                "2.0",
+                &ms.to_string(),
+            )
+        });
+        db.write(name, &join_lines(lines))
+    };
+    let (first, both) = (capture("first.txt", 0..1), capture("both.txt", 1..3));
+    let load_both = || [&first, &both].map(|file| db.load(VENUE, SYMBOL, [file]).ok());
+    load_both();
+    db.run(["seal", "--all"]).ok();
+    let before = db.checksums_without_seq(&TABLES);
+    assert_eq!(before["raw_messages"].0, 72);
+
+    lose(
+        &db,
+        "raw_messages/date=2024-01-01",
+        &["first.txt"],
+        &[&first, &both],
+    );
+    let [_, of_both] = load_both();
+    assert!(of_both.stdout.contains("already loaded"), "{of_both}");
+    assert_eq!(db.checksums_without_seq(&TABLES), before);
+    db.run(["rebuild"]).ok();
+    assert_eq!(db.checksums_without_seq(&TABLES), before);
+
+    // The rest of what was committed with them is still there.
+    let report = lose(&db, "raw_messages/date=2024-01-03", &[], &[&first, &both]);
+    assert!(report.contains("24 rows; all other messages"), "{report}");
+    for run in load_both() {
+        assert!(run.stdout.contains("already loaded"), "{run}");
+    }
+    assert_eq!(db.count("SELECT count(*) FROM raw_messages"), 48);
 }

@@ -174,6 +174,29 @@ fn a_table_stays_hot_for_as_long_as_its_settings_say() {
 }
 
 #[test]
+fn a_table_that_cannot_be_sealed_keeps_no_other_from_it() {
+    let (db, _) = loaded();
+    let before = db.checksums();
+    let in_the_way = db.dir().join("lake/book_deltas");
+    fs::create_dir_all(db.dir().join("lake")).unwrap();
+    fs::write(&in_the_way, "").unwrap();
+    db.run(["seal", "--all"])
+        .fails_naming(&["lake/book_deltas"]);
+    assert_eq!(db.checksums(), before);
+    let hot = |table: &str| db.count(&format!("SELECT count(*) FROM hot.{table}"));
+    assert!(hot("book_deltas") > 0);
+    for table in ["trades", "raw_messages"] {
+        assert_eq!(hot(table), 0, "{table}");
+    }
+
+    fs::remove_file(&in_the_way).unwrap();
+    db.run(["seal", "--all"]).ok();
+    assert_eq!(hot("book_deltas"), 0);
+    assert_eq!(db.checksums(), before);
+    db.assert_sound();
+}
+
+#[test]
 fn a_date_that_is_not_one_is_refused() {
     let db = Db::new();
     for date in ["yesterday", "2024-13-01", "2024-08"] {

@@ -410,20 +410,40 @@ fn retain_does_what_mdb_toml_says_and_names_the_line_that_is_wrong() {
     assert_eq!(days(&db, "trades"), january(1));
 }
 
+/// Adds a row to a table whose time is so many days ahead; `columns` are those that it must have beside.
+fn of_the_future(db: &Db, table: &str, columns: &str, days: u64) {
+    let insert = format!(
+        "INSERT INTO hot.{table} BY NAME
+             SELECT 999 AS seq, 'v' AS venue, 'S' AS symbol, ts, ts AS recv_ts, {columns}
+             FROM (SELECT (now_utc() + INTERVAL '{days} days')::TIMESTAMP_NS AS ts)"
+    );
+    db.run(["sql", "--write", insert.as_str()]).ok();
+}
+
 #[test]
 fn one_row_of_the_far_future_drops_nothing() {
-    let db = ten_dates();
-    db.run([
-        "sql",
-        "--write",
-        "INSERT INTO hot.trades BY NAME SELECT 999 AS seq, 'v' AS venue, 'S' AS symbol, price, size,
-                make_timestamp_ns(7258118400000000000) AS ts, ts AS recv_ts FROM hot.trades LIMIT 1",
-    ])
-    .ok();
-    let before = db.checksums();
-    db.run(["retain", "--table", "trades", "--keep", "5 days"])
-        .fails_naming(&["2200-01-01", "nothing was dropped"]);
-    assert_eq!(db.checksums(), before);
+    for days in [3, 300, 60_000] {
+        let db = ten_dates();
+        of_the_future(&db, "trades", "1.5 AS price, 2.0 AS size", days);
+        let newest = db.value("SELECT max(ts)::DATE FROM trades");
+        let before = db.checksums();
+        db.run(["retain", "--table", "trades", "--keep", "5 days"])
+            .fails_naming(&[&newest, "nothing was dropped"]);
+        assert_eq!(db.checksums(), before);
+    }
+}
+
+#[test]
+fn times_that_are_announced_may_lie_ahead() {
+    let db = Db::new();
+    let columns = "'split' AS kind, ts::DATE AS ex_date";
+    let retain = ["retain", "--table", "corporate_actions", "--keep", "5 days"];
+    of_the_future(&db, "corporate_actions", columns, 300);
+    of_the_future(&db, "corporate_actions", columns, 0);
+    db.run(retain).ok();
+    assert_eq!(db.count("SELECT count(*) FROM corporate_actions"), 1);
+    of_the_future(&db, "corporate_actions", columns, 400);
+    db.run(retain).fails_naming(&["nothing was dropped"]);
 }
 
 #[test]
@@ -458,6 +478,44 @@ fn raw_goes_only_if_named_and_its_numbers_are_not_used_again() {
     load(&db, &file).ok();
     assert!(db.count("SELECT max(seq) FROM raw_messages") > last);
     assert_all_is_well(&db);
+}
+
+#[test]
+fn a_rebuild_without_old_messages_doubles_nothing_and_keeps_what_books_said() {
+    let (db, clean) = (Db::new(), Db::new());
+    let mut lines = synthetic::capture(419, 6_000).lines;
+    // The first trade once more, on the next date, as a page of history brings it.
+    let trade = lines.iter().find(|line| line.contains("\"e\":\"trade\""));
+    let (_, message) = trade.unwrap().split_once(' ').unwrap();
+    let page = format!("{} {message}", time_ns(90_000_000_000));
+    lines.insert(4_500, page);
+    let (first, rest) = lines.split_at(5_500);
+    let first = join_lines(first);
+    for db in [&db, &clean] {
+        let file = db.write("first.txt", &first);
+        load(db, &file).ok();
+    }
+    db.run(["seal", "--before", "2024-08-09"]).ok();
+    db.run(["retain", "--table", "raw_messages", "--keep", "1 day"])
+        .ok();
+    let before = db.checksums();
+    assert!(before["raw_messages"].0 < clean.checksums()["raw_messages"].0);
+    for args in [&["rebuild"][..], &["rebuild", "--table", "book_tops"]] {
+        db.run(args).ok();
+        assert_eq!(db.checksums(), before, "{args:?}");
+        assert_all_is_well(&db);
+    }
+
+    // And the book goes on where it was.
+    for db in [&db, &clean] {
+        let file = db.write("rest.txt", &join_lines(rest));
+        load(db, &file).ok();
+    }
+    let (mut got, mut want) = (db.checksums(), clean.checksums());
+    for sums in [&mut got, &mut want] {
+        sums.remove("raw_messages");
+    }
+    assert_eq!(got, want);
 }
 
 #[test]
@@ -646,6 +704,6 @@ fn tables_tells_what_is_there() {
     live.finish().ok();
 
     let none = Db::none();
-    none.run(["tables"]).fails_naming(&["no database"]);
+    none.run(["tables"]).exits(3).says(&["no database"]);
     assert!(!none.dir().exists());
 }
