@@ -32,9 +32,7 @@ pub(super) struct Args {
 /// # Errors
 /// If there is no database, no such table, or it cannot be opened.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    if !settings.db.join(store::FILE).exists() {
-        bail!("there is no database in {}", settings.db.display());
-    }
+    let mut session = session::open_existing(settings)?;
     if let Some(table) = &args.table {
         let tree = SqlTree::load(&settings.db)?;
         let names: Vec<&str> = tree.folder("tables").map(|f| f.name.as_str()).collect();
@@ -45,11 +43,6 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
             );
         }
     }
-    let mut session = session::open(settings, false)?;
-    session
-        .interrupter()
-        .on_ctrl_c()
-        .context("cannot listen for Ctrl-C")?;
     sql::print(
         &mut session,
         args.format,

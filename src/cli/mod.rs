@@ -114,6 +114,9 @@ enum Command {
 /// Exit code after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
+/// Exit code if there is no way into the database.
+const UNAVAILABLE: u8 = 3;
+
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -146,7 +149,10 @@ pub fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             report(&error);
-            ExitCode::from(1)
+            if is_unavailable(&error) {
+                return ExitCode::from(UNAVAILABLE);
+            }
+            ExitCode::FAILURE
         }
     }
 }
@@ -249,6 +255,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         cause
             .downcast_ref::<std::io::Error>()
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Whether a command found no way into the database: neither by its file nor by the process that has it open.
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let file = cause.downcast_ref::<store::Error>();
+        let process = cause.downcast_ref::<query::Error>();
+        file.is_some_and(store::Error::is_unavailable)
+            || matches!(
+                process,
+                Some(query::Error::Remote(_) | query::Error::Lost(_))
+            )
     })
 }
 

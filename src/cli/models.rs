@@ -3,14 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::{session, sql};
 use crate::config::Settings;
 use crate::output::Format;
-use crate::query::Session;
 use crate::shell;
-use crate::store;
 use crate::transform::lineage::{self, EDGES, Graph};
 
 #[derive(Debug, clap::Args)]
@@ -55,14 +53,14 @@ impl From<GraphFormat> for lineage::Format {
 
 /// Runs `mdb models`.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut session = open(settings)?;
+    let mut session = session::open_existing(settings)?;
     let query = shell::models_query(&mut session)?;
     sql::print(&mut session, args.format, query)
 }
 
 /// Runs `mdb lineage`.
 pub(super) fn lineage(args: &LineageArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut session = open(settings)?;
+    let mut session = session::open_existing(settings)?;
     let mut graph = Graph::of(session.strings(EDGES)?);
     if let Some(model) = &args.model {
         if !graph.names().any(|name| name == model) {
@@ -77,17 +75,4 @@ pub(super) fn lineage(args: &LineageArgs, settings: &Settings) -> anyhow::Result
     let text = graph.write(args.format.into(), &roots);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A session on a database that is there.
-pub(super) fn open(settings: &Settings) -> anyhow::Result<Session> {
-    if !settings.db.join(store::FILE).exists() {
-        bail!("there is no database in {}", settings.db.display());
-    }
-    let session = session::open(settings, false)?;
-    session
-        .interrupter()
-        .on_ctrl_c()
-        .context("cannot listen for Ctrl-C")?;
-    Ok(session)
 }

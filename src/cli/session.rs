@@ -27,3 +27,17 @@ pub(super) fn open(settings: &Settings, write: bool) -> anyhow::Result<Session> 
         Err(error) => Err(error.into()),
     }
 }
+
+/// The same on a database that is there; Ctrl-C stops what the session runs.
+///
+/// # Errors
+/// If there is no database, or it cannot be opened.
+pub(super) fn open_existing(settings: &Settings) -> anyhow::Result<Session> {
+    store::must_exist(&settings.db)?;
+    let session = open(settings, false)?;
+    session
+        .interrupter()
+        .on_ctrl_c()
+        .context("cannot listen for Ctrl-C")?;
+    Ok(session)
+}

@@ -26,7 +26,7 @@ const BUFFER_BYTES: usize = 1 << 18;
                   mdb sql --param sym=BTCUSDT \"FROM trades WHERE symbol = \\$sym\" -o trades.csv\n  \
                   mdb sql -f report.sql --format markdown\n  \
                   echo \"FROM latest\" | mdb sql --format json\n\
-                  Exit codes: 0, 1 error in SQL or database unavailable, 2 usage, 130 interrupted.")]
+                  Exit codes: 0, 1 error in SQL, 2 usage, 3 database unavailable, 130 interrupted.")]
 pub(super) struct Args {
     /// The query, or several with `;` between them; without it and without -f, standard input
     #[arg(conflicts_with = "file")]
@@ -123,9 +123,8 @@ fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
 fn open(args: &Args, settings: &Settings) -> anyhow::Result<Session> {
     let mut session = session::open(settings, args.write)?;
     for (name, value) in &args.params {
-        let set = format!("SET VARIABLE {name} = {}", shell::parameter(value));
         session
-            .run(&set, Types::Exact)
+            .run(&shell::set_parameter(name, value), Types::Exact)
             .and_then(Rows::finish)
             .with_context(|| format!("cannot set the parameter {name}"))?;
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 
 use super::{Outcome, session};
@@ -10,7 +10,6 @@ use crate::config::Settings;
 use crate::output::{self, Format};
 use crate::query::{self, Session, Source};
 use crate::shell::{self, Printer};
-use crate::store;
 
 /// How it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,10 +31,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let mut out = shell::stdout().context("cannot use standard output")?;
     let Some(status) = query::status(&settings.db)? else {
-        if !settings.db.join(store::FILE).exists() {
-            bail!("there is no database in {}", settings.db.display());
-        }
-        let session = session::open(settings, false)?;
+        let session = session::open_existing(settings)?;
         return without_process(args.format, session, &mut out);
     };
     match args.format {

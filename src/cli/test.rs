@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 
 use super::progress::bar;
-use super::{models, sql};
+use super::{session, sql};
 use crate::config::Settings;
 use crate::engine::testing::Verdict;
 use crate::output::Format;
@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 /// Runs `mdb test`.
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut session = models::open(settings)?;
+    let mut session = session::open_existing(settings)?;
     let tree = SqlTree::load(&settings.db)?;
     let now =
         Timestamp::try_from(SystemTime::now()).context("this machine's clock is out of range")?;

@@ -23,13 +23,14 @@ use arrow::record_batch::RecordBatch;
 use interrupt::Handle;
 use local::{Local, LocalRows};
 use remote::{Answer, Remote};
+use tokens::verb;
 
 use crate::store::Reader;
 
 pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
 pub use nearest::{meant, nearest};
-pub use paths::is_path;
+pub use paths::{is_from, is_path, is_wordy_call};
 pub use progress::{Meter, Progress};
 pub use remote::status;
 pub use statements::{Open, Piece, Pieces, Statement, first_word, open_at_end, statements};
@@ -276,10 +277,9 @@ pub enum Kind {
 
 impl Kind {
     fn of(sql: &str, schema: &SchemaRef) -> Self {
-        const QUESTIONS: [&str; 12] = [
+        const QUESTIONS: [&str; 11] = [
             "select",
             "from",
-            "with",
             "values",
             "table",
             "show",
@@ -293,11 +293,12 @@ impl Kind {
         let [field] = schema.fields().iter().as_slice() else {
             return Self::Answer;
         };
-        if QUESTIONS.contains(&first_word(sql).as_str()) {
+        let verb = verb(sql);
+        if QUESTIONS.contains(&verb.as_str()) {
             return Self::Answer;
         }
         match (field.name().as_str(), field.data_type()) {
-            ("Count", DataType::Int64) if first_word(sql) == "create" => Self::Nothing,
+            ("Count", DataType::Int64) if verb == "create" => Self::Nothing,
             ("Count", DataType::Int64) => Self::Changes,
             ("Success" | "Count", _) => Self::Nothing,
             _ => Self::Answer,
@@ -424,7 +425,17 @@ mod tests {
         assert_eq!(run("delete from t where i = 2"), (Kind::Changes, Some(1)));
         assert_eq!(run("insert into t values (7) returning i").0, Kind::Answer);
         assert_eq!(run("set threads = 1").0, Kind::Nothing);
-        assert_eq!(run("select count(*) as \"Count\" from t").0, Kind::Answer);
+        assert_eq!(
+            run("with n(i) as (select 8), m as materialized (from n) insert into t from m"),
+            (Kind::Changes, Some(1))
+        );
+        for question in [
+            "select count(*) as \"Count\" from t",
+            "with recursive n(i) as (select 1) select count(*) as \"Count\" from n",
+            "with n as (from t) (select count(*) as \"Count\" from n)",
+        ] {
+            assert_eq!(run(question).0, Kind::Answer, "{question}");
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Relative paths in a statement that runs in another process, which has a current directory of its own.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::statements::first_word;
-use super::tokens::{Edited, Token, tokens};
+use super::tokens::{Edited, Token, TokenKind, tokens};
 
 /// `sql` with the relative paths in it made absolute, as seen from `directory`: what a statement writes to, and
-/// what it reads from if it is there. Otherwise the name may be one beside the database, and stays.
+/// what it reads from if it is there; of a pattern the directory that it begins with. Otherwise the name may be one
+/// beside the database, and stays.
 ///
-/// Only texts that stand where a path stands are paths: behind `FROM` and `TO`, and first in `read_csv(…)` and its
-/// like.
+/// Only texts that stand where a path stands are paths: in the lists behind `FROM` and `TO`, and first in `read_csv(…)`
+/// and its like.
 pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bool) -> Edited {
     let tokens = tokens(sql);
     let first = first_word(sql);
@@ -22,12 +25,19 @@ pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bo
         let absolute = directory.join(&path);
         let is_path = match use_of(&first, &tokens, i)? {
             Use::Write => true,
-            Use::Read => exists(&absolute),
+            Use::Read => exists(&absolute) || is_pattern_of(&path, directory, &exists),
         };
         let absolute = absolute.to_str().filter(|_| relative && is_path)?;
         Some((token.range(), format!("'{}'", absolute.replace('\'', "''"))))
     });
     Edited::new(sql, edits.collect())
+}
+
+/// Whether a path is a pattern, and the directory is there in which its wildcards begin.
+fn is_pattern_of(path: &Path, directory: &Path, exists: &impl Fn(&Path) -> bool) -> bool {
+    let plain = |part: &&OsStr| memchr::memchr3(b'*', b'?', b'[', part.as_bytes()).is_none();
+    let fixed: PathBuf = path.iter().take_while(plain).collect();
+    fixed != path && exists(&directory.join(fixed))
 }
 
 /// Whether the text at `i` of a statement's tokens stands where a path stands.
@@ -52,7 +62,7 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
     if last.is("database") && first == "export" {
         return Some(Use::Write);
     }
-    if last.is_any(&["from", "join"]) || (last.is("database") && first == "import") {
+    if is_source(before) || (last.is("database") && first == "import") {
         return Some(Use::Read);
     }
     // `read_csv(['a', 'b'])`: back to what opened the list.
@@ -73,14 +83,67 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
     (opener.is_sign("(") && reads).then_some(Use::Read)
 }
 
+/// Whether what follows `before` is one of the sources of a query.
+fn is_source(before: &[Token<'_>]) -> bool {
+    // They end the sources, or begin what holds no sources.
+    const OTHERS: [&str; 11] = [
+        "group", "having", "limit", "offset", "order", "qualify", "select", "set", "values",
+        "where", "window",
+    ];
+    let last = before.last();
+    if last.is_some_and(|last| last.is("join")) {
+        return true;
+    }
+    if !last.is_some_and(|last| last.is_sign(",")) && !is_from(before) {
+        return false;
+    }
+    let mut from = false;
+    let mut depth = 0_usize;
+    for (i, token) in before.iter().enumerate().rev() {
+        match (token.kind, token.text) {
+            (TokenKind::Sign, ")" | "]" | "}") => depth += 1,
+            (TokenKind::Sign, "(" | "[" | "{") if depth == 0 => {
+                return from && !is_wordy_call(&before[..i]);
+            }
+            (TokenKind::Sign, "(" | "[" | "{") => depth -= 1,
+            (TokenKind::Word, _) if depth == 0 && !from => {
+                if token.is_any(&OTHERS) {
+                    return false;
+                }
+                from = is_from(&before[..=i]);
+            }
+            _ => {}
+        }
+    }
+    from
+}
+
+/// Whether tokens end with a FROM before sources, rather than with that of `IS DISTINCT FROM`.
+#[must_use]
+pub fn is_from(tokens: &[Token<'_>]) -> bool {
+    match tokens {
+        [.., is, distinct, _] if distinct.is("distinct") && is.is_any(&["is", "not"]) => false,
+        [.., last] => last.is("from"),
+        [] => false,
+    }
+}
+
+/// Whether the brackets behind `before` hold the words of a function that is written with FROM: `extract(hour FROM ts)`.
+#[must_use]
+pub fn is_wordy_call(before: &[Token<'_>]) -> bool {
+    let names = ["extract", "substring", "trim", "overlay", "position"];
+    before.last().is_some_and(|name| name.is_any(&names))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Seen from `/u`, where there are `a.csv` and `b.csv`.
+    /// Seen from `/u`, where there are `a.csv`, `b.csv` and the directory `ticks`.
     fn seen(sql: &str) -> String {
+        let there = ["/u", "/u/a.csv", "/u/b.csv", "/u/ticks"];
         absolute(sql, Path::new("/u"), |path| {
-            path == Path::new("/u/a.csv") || path == Path::new("/u/b.csv")
+            there.iter().any(|known| path == Path::new(known))
         })
         .sql
     }
@@ -99,6 +162,11 @@ mod tests {
             "select * from t where a = 'a.csv'",
             "select f('a.csv')",
             "select * from t where a in ('a.csv', 'b.csv')",
+            "from t where file is distinct from 'a.csv'",
+            "from t join u on t.file is not distinct from 'a.csv'",
+            "select trim('x' from 'a.csv'), 'b.csv' from t",
+            "from t where f order by 1, 'a.csv'",
+            "from t select f, 'a.csv'",
         ] {
             assert_eq!(seen(same), same);
         }
@@ -115,6 +183,24 @@ mod tests {
             "from read_csv(['/u/a.csv', '/u/b.csv'], header = true)"
         );
         assert_eq!(seen("from glob('a.csv')"), "from glob('/u/a.csv')");
+        assert_eq!(
+            seen("from (from 'a.csv') x, 'b.csv' y join t on trim(both from c) = 1, 'a.csv'"),
+            "from (from '/u/a.csv') x, '/u/b.csv' y join t on trim(both from c) = 1, '/u/a.csv'"
+        );
+        assert_eq!(
+            seen("from trim((select c from 'a.csv'))"),
+            "from trim((select c from '/u/a.csv'))"
+        );
+        for (pattern, whole) in [
+            ("*.csv", "/u/*.csv"),
+            ("ticks/2024-0[89]/*.csv", "/u/ticks/2024-0[89]/*.csv"),
+            ("lake/*/x.parquet", "lake/*/x.parquet"),
+        ] {
+            assert_eq!(
+                seen(&format!("from read_csv('{pattern}')")),
+                format!("from read_csv('{whole}')")
+            );
+        }
         assert_eq!(seen("copy mine from 'a.csv'"), "copy mine from '/u/a.csv'");
         assert_eq!(seen("from 'lake/x.parquet'"), "from 'lake/x.parquet'");
         assert_eq!(

@@ -23,6 +23,19 @@ const PROCESS_WIDE: [&str; 9] = [
     "load",
 ];
 
+/// Functions and pragmas about it.
+const PROCESS_WIDE_CALLS: [&str; 9] = [
+    "checkpoint",
+    "disable_checkpoint_on_shutdown",
+    "disable_logging",
+    "disable_object_cache",
+    "enable_checkpoint_on_shutdown",
+    "enable_logging",
+    "enable_object_cache",
+    "force_checkpoint",
+    "truncate_duckdb_logs",
+];
+
 /// The schemas that belong to mdb itself.
 const OWN_SCHEMAS: [&str; 3] = ["hot", "hot_b", "ops"];
 
@@ -60,7 +73,9 @@ impl Shared {
     /// If it may not be run here; the message says why, and what to do.
     pub(super) fn admit(&self, sql: &str, write: bool) -> Result<Admitted, Error> {
         let tokens = tokens(sql);
-        let first = first_word(sql);
+        let first = tokens
+            .first()
+            .map_or_else(String::new, |token| first_word(token.text));
         let second = tokens.get(1);
         if let Some(file) = tokens.iter().find(|token| is_database_file(token)) {
             return Err(refused(
@@ -82,9 +97,15 @@ impl Shared {
         let process_wide = PROCESS_WIDE.contains(&first.as_str())
             || (first == "update" && second.is_some_and(|word| word.is("extensions")))
             || (first == "pragma" && second.is_some_and(|word| word.is("import_database")));
-        if process_wide && !(write && first == "import") {
+        let call = tokens.iter().enumerate().find_map(|(i, token)| {
+            let name = token.name()?;
+            let called = tokens.get(i + 1).is_some_and(|next| next.is_sign("("));
+            let called = called || (first == "pragma" && i == 1);
+            (called && PROCESS_WIDE_CALLS.contains(&name.as_str())).then_some(token)
+        });
+        if call.is_some() || (process_wide && !(write && first == "import")) {
             return Err(refused(
-                tokens.first(),
+                call.or(tokens.first()),
                 "this concerns the whole process that has the database open, and is not for others to do",
             ));
         }
@@ -306,10 +327,19 @@ mod tests {
             "pragma import_database('d')",
             "select * from read_blob('data/market.duckdb')",
             "commit; drop table t",
+            "select 1 --\r; commit; drop table t",
+            "\u{a0}attach 'x.db'",
+            "\u{b}set global threads = 1",
+            "\u{feff}\u{3000}commit;\u{2003}drop table t",
+            "call checkpoint()",
+            "from \"Force_Checkpoint\"()",
+            "pragma disable_checkpoint_on_shutdown",
+            "call enable_logging()",
         ] {
             assert!(admit(sql, false).is_err(), "{sql}");
         }
-        assert!(admit("select ';';", false).is_ok());
+        assert!(admit("select ';', '\u{a0}attach';", false).is_ok());
+        assert!(admit("select checkpoint from t", false).is_ok());
         assert!(admit("update mine set i = 1", true).is_ok());
         assert!(admit("import database 'd'", true).is_ok());
         assert!(admit("import database 'd'", false).is_err());
@@ -337,6 +367,7 @@ mod tests {
             "use hot",
             "set search_path = 'main,hot'",
             "set schema = 'ops'",
+            "delete from\u{a0}hot.trades",
         ] {
             assert!(admit(sql, true).is_err(), "{sql}");
         }

@@ -73,19 +73,21 @@ impl<'a> Pieces<'a> {
         self.open
     }
 
-    /// Byte offset of the next piece.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.at
-    }
-
-    /// Goes on behind the next line break: for a line that is no SQL.
-    pub fn skip_line(&mut self) -> &'a str {
+    /// The line that comes next if it is no SQL but a command: it begins with a `.`, where a statement would.
+    pub fn command(&mut self) -> Option<Statement<'a>> {
         let rest = &self.text[self.at..];
-        let length = rest.find('\n').map_or(rest.len(), |i| i + 1);
-        self.at += length;
-        self.line += usize::from(rest[..length].ends_with('\n'));
-        &rest[..length]
+        let start = nothing_length(rest.as_bytes());
+        let line = rest[start..].split_inclusive('\n').next();
+        let line = line.filter(|line| line.starts_with('.'))?;
+        let command = Statement {
+            text: line.trim_end(),
+            offset: self.at + start,
+            line: self.line + count_lines(&rest[..start]),
+        };
+        self.line = command.line + count_lines(line);
+        self.at = command.offset + line.len();
+        self.open = None;
+        Some(command)
     }
 }
 
@@ -99,7 +101,8 @@ impl<'a> Iterator for Pieces<'a> {
         let start = self.at;
         let scan = Scan::run(&self.text.as_bytes()[start..]);
         let piece = &self.text[start..start + scan.end];
-        let body = piece[..piece.len() - usize::from(scan.ended)].trim_end();
+        let space = |c: char| c.is_whitespace() || SPACES.contains(&c);
+        let body = piece[..piece.len() - usize::from(scan.ended)].trim_end_matches(space);
         let statement = scan
             .first_token
             .filter(|&i| i < body.len())
@@ -127,11 +130,12 @@ pub fn statements(text: &str) -> impl Iterator<Item = Statement<'_>> {
     Pieces::new(text).filter_map(|piece| piece.statement)
 }
 
-/// What is open at the end of `text`; `None` if it can be run as it stands.
+/// What is open at the end of `text`, which may have commands among its statements; `None` if it can be run as it
+/// stands.
 #[must_use]
 pub fn open_at_end(text: &str) -> Option<Open> {
     let mut pieces = Pieces::new(text);
-    pieces.by_ref().for_each(drop);
+    while pieces.command().is_some() || pieces.next().is_some() {}
     pieces.open()
 }
 
@@ -142,6 +146,18 @@ pub fn first_word(statement: &str) -> String {
         .find(|c: char| !c.is_ascii_alphabetic())
         .unwrap_or(statement.len());
     statement[..end].to_ascii_lowercase()
+}
+
+/// The length of the space and the comments that `bytes` begin with.
+fn nothing_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() {
+        let Lexeme::Nothing(length) = lexeme(bytes, at) else {
+            break;
+        };
+        at += length;
+    }
+    at
 }
 
 fn count_lines(text: &str) -> usize {
@@ -167,9 +183,9 @@ impl Scan {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let (length, unclosed) = match rest {
-                [b'-', b'-', ..] => (memchr::memchr(b'\n', rest).unwrap_or(rest.len()), None),
+                [b'-', b'-', ..] => (line_length(rest), None),
                 [b'/', b'*', ..] => closed(comment_length(rest), rest, Open::Comment),
-                [space, ..] if space.is_ascii_whitespace() => (1, None),
+                _ if space_length(rest) > 0 => (space_length(rest), None),
                 [b';', ..] => {
                     let end = at + 1;
                     return Self {
@@ -243,21 +259,52 @@ pub(super) enum Lexeme {
 pub(super) fn lexeme(bytes: &[u8], at: usize) -> Lexeme {
     let rest = &bytes[at..];
     match rest {
-        [b'-', b'-', ..] => Lexeme::Nothing(memchr::memchr(b'\n', rest).unwrap_or(rest.len())),
+        [b'-', b'-', ..] => Lexeme::Nothing(line_length(rest)),
         [b'/', b'*', ..] => Lexeme::Nothing(comment_length(rest).unwrap_or(rest.len())),
-        [space, ..] if space.is_ascii_whitespace() => Lexeme::Nothing(1),
+        _ if space_length(rest) > 0 => Lexeme::Nothing(space_length(rest)),
         // The letter belongs to the string.
         [b'e' | b'E', b'\'', ..] if !ends_with_name(&bytes[..at]) => {
             let quote = &rest[1..];
             Lexeme::Quoted(1 + escape_length(quote).unwrap_or(quote.len()), b'\'')
         }
         [byte, ..] if is_name_byte(*byte) => {
-            Lexeme::Word(rest.iter().take_while(|byte| is_name_byte(**byte)).count())
+            let ends = |&at: &usize| !is_name_byte(rest[at]) || space_length(&rest[at..]) > 0;
+            Lexeme::Word((1..rest.len()).find(ends).unwrap_or(rest.len()))
         }
         _ => quoted(bytes, at).map_or(Lexeme::Sign, |(length, _)| {
             Lexeme::Quoted(length, rest.first().copied().unwrap_or_default())
         }),
     }
+}
+
+/// Characters that DuckDB takes for space, beside those of ASCII that Rust does.
+const SPACES: [char; 19] = [
+    '\u{a0}', '\u{2000}', '\u{2001}', '\u{2002}', '\u{2003}', '\u{2004}', '\u{2005}', '\u{2006}',
+    '\u{2007}', '\u{2008}', '\u{2009}', '\u{200a}', '\u{200b}', '\u{202f}', '\u{205f}', '\u{2060}',
+    '\u{3000}', '\u{feff}', '\u{b}',
+];
+
+/// Length of the space that `rest` begins with; 0 if it is none.
+fn space_length(rest: &[u8]) -> usize {
+    let Some(&first) = rest.first() else {
+        return 0;
+    };
+    if first.is_ascii_whitespace() {
+        return 1;
+    }
+    // What all of them begin with.
+    if !matches!(first, 0x0b | 0xc2 | 0xe2 | 0xe3 | 0xef) {
+        return 0;
+    }
+    SPACES
+        .iter()
+        .find(|space| rest.starts_with(space.encode_utf8(&mut [0; 4]).as_bytes()))
+        .map_or(0, |space| space.len_utf8())
+}
+
+/// Length of a comment up to the end of its line, as DuckDB sees one.
+fn line_length(rest: &[u8]) -> usize {
+    memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())
 }
 
 fn closed(length: Option<usize>, rest: &[u8], open: Open) -> (usize, Option<Open>) {
@@ -313,9 +360,13 @@ fn is_escape_string(before: &[u8]) -> bool {
 }
 
 fn ends_with_name(before: &[u8]) -> bool {
-    before
-        .last()
-        .is_some_and(|b| is_name_byte(*b) || *b == b'$')
+    let Some(&last) = before.last() else {
+        return false;
+    };
+    // A space of several bytes ends with one that a name could have.
+    let start = before.iter().rposition(|byte| byte & 0xc0 != 0x80);
+    let space = space_length(&before[start.unwrap_or_default()..]) > 0;
+    (is_name_byte(last) || last == b'$') && !space
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -356,6 +407,20 @@ mod tests {
     }
 
     #[test]
+    fn what_duckdb_takes_for_space_is_space() {
+        for space in SPACES {
+            let script = format!("{space}select{space}1{space};{space}x");
+            let found = statements(&script).map(|s| (s.text, first_word(s.text)));
+            let select = format!("select{space}1");
+            let expected = [(&*select, "select"), ("x", "x")].map(|(s, word)| (s, word.to_owned()));
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{space:?}");
+        }
+        assert_eq!(texts("select 1 --\r; x"), ["select 1 --", "x"]);
+        let escaped = "select\u{a0}e'a\\''";
+        assert_eq!(texts(&format!("{escaped}; x; '")), [escaped, "x", "'"]);
+    }
+
+    #[test]
     fn a_name_that_ends_in_e_does_not_make_an_escape_string() {
         assert_eq!(texts(r"select date'\'; x"), [r"select date'\'", "x"]);
     }
@@ -391,6 +456,32 @@ mod tests {
         check("select (1, [2", Some(Open::Bracket('[')));
         check("select (1, [2]", Some(Open::Bracket('(')));
         check("select (1, [2]);", None);
+        check(".mode csv", None);
+        check("select 1; -- done\n.read it's.sql", None);
+        check(".mode csv\nselect 1", Some(Open::Statement));
+        check("select 1\n.mode csv", Some(Open::Statement));
+        check("/* .mode csv", Some(Open::Comment));
+    }
+
+    #[test]
+    fn a_command_is_a_line_that_begins_where_a_statement_would() {
+        let script = "-- mine\n.mode csv \nselect 1\n.5; /* and\n*/ .timer on\n\n.quit";
+        let mut pieces = Pieces::new(script);
+        let mut found = Vec::new();
+        while let Some(part) = pieces
+            .command()
+            .or_else(|| pieces.next().and_then(|piece| piece.statement))
+        {
+            assert!(script[part.offset..].starts_with(part.text));
+            found.push((part.text, part.line));
+        }
+        let expected = [
+            (".mode csv", 2),
+            ("select 1\n.5", 3),
+            (".timer on", 5),
+            (".quit", 7),
+        ];
+        assert_eq!(found, expected);
     }
 
     proptest! {

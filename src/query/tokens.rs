@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::statements::{Lexeme, lexeme};
+use super::statements::{Lexeme, first_word, lexeme};
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,29 @@ pub fn tokens(sql: &str) -> Vec<Token<'_>> {
         at += length;
     }
     tokens
+}
+
+/// The word that says what a statement does, in lower case: its first one, behind WITH that of what follows the queries
+/// in brackets. Empty if that is no word.
+pub(super) fn verb(statement: &str) -> String {
+    let first = first_word(statement);
+    if first != "with" {
+        return first;
+    }
+    let mut depth = 0_usize;
+    let mut closed = false;
+    for token in tokens(statement) {
+        if closed && !token.is_sign(",") && !token.is_any(&["as", "using"]) {
+            return first_word(&statement[token.at..]);
+        }
+        closed = token.is_sign(")") && depth == 1;
+        if token.is_sign("(") {
+            depth += 1;
+        } else if token.is_sign(")") {
+            depth = depth.saturating_sub(1);
+        }
+    }
+    first
 }
 
 fn touches(last: &Token<'_>, kind: TokenKind, text: &str, at: usize) -> bool {

@@ -45,7 +45,7 @@ pub(super) enum Command {
         every: Duration,
         query: String,
     },
-    Tail(Tail),
+    Tail(Option<Tail>),
     Book(Book),
     Candles(candles::Request),
     Range(range::Request),
@@ -103,18 +103,20 @@ pub(super) enum Param {
 
 /// Whether a line at the start of a statement is a command rather than SQL.
 pub(super) fn is_command(line: &str) -> bool {
-    let line = line.trim();
-    line.starts_with('.') || is_word(line)
+    line.trim_start().starts_with('.') || is_word(line)
 }
 
 /// Whether a line is one of the words that work without a dot.
-fn is_word(line: &str) -> bool {
-    let line = line.trim_end_matches([';', ' ']).to_ascii_lowercase();
+pub(super) fn is_word(line: &str) -> bool {
+    let line = line
+        .trim()
+        .trim_end_matches([';', ' '])
+        .to_ascii_lowercase();
     let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
     match word {
         "exit" | "quit" => rest.is_empty(),
         // `help trades`, but no more: no statement of SQL begins with it.
-        "help" => !rest.trim().contains(' '),
+        "help" => !rest.trim().contains(char::is_whitespace),
         _ => false,
     }
 }
@@ -153,14 +155,14 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "import" => {
             let (file, table) = path(needed(&name, argument)?);
             Ok(Command::Import {
-                file: file.into(),
+                file: at_home(file),
                 name: Some(table.to_owned()).filter(|table| !table.is_empty()),
             })
         }
         "export" => {
             let (file, source) = path(needed(&name, argument)?);
             Ok(Command::Export {
-                file: file.into(),
+                file: at_home(file),
                 source: Some(source.to_owned()).filter(|source| !source.is_empty()),
             })
         }
@@ -179,7 +181,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "param" => param(argument).map(Command::Param),
         "save" => save(needed(&name, argument)?),
         "run" => Ok(Command::Run(owned)),
-        "read" => Ok(Command::Read(unquoted(needed(&name, argument)?).into())),
+        "read" => Ok(Command::Read(at_home(unquoted(needed(&name, argument)?)))),
         "edit" => Ok(Command::Edit(owned)),
         "timer" => match argument {
             None => Ok(Command::Timer(None)),
@@ -238,6 +240,14 @@ pub(super) fn path(text: &str) -> (&str, &str) {
     }
     let (path, after) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (path, after.trim_start())
+}
+
+/// A path as it was typed: `~/` is the user's home.
+pub(super) fn at_home(path: &str) -> PathBuf {
+    let home = || std::env::var_os("HOME").map(PathBuf::from);
+    path.strip_prefix("~/")
+        .and_then(|rest| Some(home()?.join(rest)))
+        .unwrap_or_else(|| path.into())
 }
 
 fn copy(argument: Option<&str>) -> Result<Command, String> {
@@ -320,16 +330,17 @@ fn duration(text: &str) -> Option<Duration> {
 fn tail(argument: &str) -> Result<Command, String> {
     let words: Vec<&str> = argument.split_whitespace().collect();
     match words.as_slice() {
+        ["off"] => Ok(Command::Tail(None)),
         [table, rest @ ..] if rest.len() <= 2 => {
             let mut rest = rest.iter().map(|word| unquoted(word).to_owned());
-            Ok(Command::Tail(Tail {
+            Ok(Command::Tail(Some(Tail {
                 table: (*table).to_owned(),
                 symbol: rest.next(),
                 venue: rest.next(),
-            }))
+            })))
         }
         _ => Err(format!(
-            ".tail takes TABLE [SYMBOL] [VENUE], not {argument}"
+            ".tail takes TABLE [SYMBOL] [VENUE], or off; not {argument}"
         )),
     }
 }
@@ -470,6 +481,28 @@ mod tests {
                 name: "s".into(),
                 query: Some("select 1".into())
             })
+        );
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        for (line, name) in [
+            (".read ~/a.sql", "a.sql"),
+            (".read '~/my a.sql'", "my a.sql"),
+        ] {
+            assert_eq!(parse(line), Ok(Command::Read(home.join(name))));
+        }
+        let target = Target::File(home.join("a.csv"));
+        assert_eq!(parse(".once ~/a.csv"), Ok(Command::Once(target.clone())));
+        assert_eq!(parse(".output ~/a.csv"), Ok(Command::Output(Some(target))));
+        assert_eq!(
+            parse(".export ~/a.csv trades"),
+            Ok(Command::Export {
+                file: home.join("a.csv"),
+                source: Some("trades".into())
+            })
+        );
+        let picture = home.join("a.svg").display().to_string();
+        assert_eq!(
+            parse(".plot --to ~/a.svg trades"),
+            parse(&format!(".plot --to {picture} trades"))
         );
         assert!(parse(".save ../s").is_err());
         assert!(parse(".watch 1ms FROM latest").is_err());

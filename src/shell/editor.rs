@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustyline::completion::Completer;
@@ -17,6 +18,7 @@ use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 use super::color::{Choice, Detection, Theme};
 use super::complete::{self, Candidate, Completion, Librarian, Names};
 use super::prompt::prompt;
+use super::tail::Prompt;
 use super::{Failure, Next, Options, Shell, command, highlight, history, output_error, saved, say};
 use crate::query::open_at_end;
 
@@ -33,6 +35,9 @@ impl Shell<'_> {
     /// Reads and runs statements until the user leaves.
     pub(super) fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
         let mut editor = self.editor()?;
+        // A terminal that cannot be edited on has nothing above its prompt either.
+        let printer = editor.create_external_printer().ok();
+        self.prompt = printer.map(|printer| Arc::new(Prompt::new(printer)));
         let history = history::path().filter(|path| match history::prepare(path) {
             Ok(()) => true,
             Err(error) => {
@@ -71,11 +76,16 @@ impl Shell<'_> {
             if typed.trim().is_empty() {
                 first = self.first_prompt();
             }
-            match editor.readline(&prompt(&typed, &first)) {
+            let mut read = || editor.readline(&prompt(&typed, &first));
+            let line = match &self.prompt {
+                Some(prompt) => prompt.during(read),
+                None => read(),
+            };
+            match line {
                 Ok(line) => {
-                    let command = typed.trim().is_empty() && command::is_command(&line);
+                    let word = typed.trim().is_empty() && command::is_word(&line);
                     typed.push_str(&line);
-                    if !command && open_at_end(&typed).is_some() {
+                    if !word && open_at_end(&typed).is_some() {
                         typed.push('\n');
                         continue;
                     }
@@ -84,7 +94,7 @@ impl Shell<'_> {
                         continue;
                     }
                     remember(&mut editor, &input, history.as_ref());
-                    if self.input(&input, command) == Next::Leave {
+                    if self.input(&input, word) == Next::Leave {
                         return Ok(());
                     }
                     let moved = self.session.is_lost() && self.reopen(options);

@@ -1,15 +1,18 @@
 //! Commands that tell what there is: tables, columns, functions, settings.
 
-use super::{Failure, Shell, literal};
-use crate::query::Source;
+use super::{Failure, Shell, literal, quoted};
+use crate::query::{Error, Session, Source};
 
 /// Tables and views under the names by which one reaches them.
 const RELATIONS: &str = "\
-    SELECT schema_name, if(schema_name = current_schema(), '', schema_name || '.') || table_name AS name, \
-           'table' AS kind, column_count AS columns, comment, sql FROM duckdb_tables() WHERE NOT internal \
-    UNION ALL \
-    SELECT schema_name, if(schema_name = current_schema(), '', schema_name || '.') || view_name, \
-           'view', column_count, comment, sql FROM duckdb_views() WHERE NOT internal";
+    SELECT database_name, schema_name, table_name, \
+           if(schema_name = current_schema(), '', schema_name || '.') || table_name AS name, \
+           kind, columns, comment, sql \
+    FROM (SELECT database_name, schema_name, table_name, 'table' AS kind, column_count AS columns, comment, sql \
+          FROM duckdb_tables() WHERE NOT internal \
+          UNION ALL \
+          SELECT database_name, schema_name, view_name, 'view', column_count, comment, sql \
+          FROM duckdb_views() WHERE NOT internal)";
 
 /// Of a function: its parameters in one overload, what it returns, and the first sentence said of it.
 const FUNCTIONS: &str = "\
@@ -30,13 +33,10 @@ impl Shell<'_> {
     }
 
     pub(super) fn tables(&mut self, pattern: Option<&str>) -> Result<(), Failure> {
-        let wanted = pattern.map_or_else(
-            // mdb's own schemas are shown only to those who ask for them.
-            || "schema_name = current_schema()".to_owned(),
-            |pattern| format!("name ILIKE {}", literal(&format!("%{pattern}%"))),
-        );
+        let query = tables_query(&mut self.session, pattern).map_err(failed)?;
         self.show(&format!(
-            "SELECT name, kind, columns, comment FROM ({RELATIONS}) WHERE {wanted} ORDER BY name"
+            "SELECT name, kind, rows, bytes, \"from\"::TIMESTAMP::TIMESTAMP_S AS \"from\", \"to\"::TIMESTAMP::TIMESTAMP_S AS \"to\", \
+                    columns, comment FROM ({query}) ORDER BY name"
         ))
     }
 
@@ -124,9 +124,89 @@ impl Shell<'_> {
 
     /// The rows of a question of the shell's own.
     pub(super) fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
-        self.session.strings(sql).map_err(|error| match error {
-            crate::query::Error::Interrupted => Failure::Interrupted,
-            error => Failure::Report(format!("error: {error}\n")),
-        })
+        self.session.strings(sql).map_err(failed)
     }
+}
+
+/// Why a question of the shell's own has no answer.
+pub(super) fn failed(error: Error) -> Failure {
+    match error {
+        Error::Interrupted => Failure::Interrupted,
+        error => Failure::Report(format!("error: {error}\n")),
+    }
+}
+
+/// The query of the tables and views like `pattern`, without one of the schema that is in use: what is in each of
+/// them. Tables know of their rows themselves, and the manifest of the lake's, so that no file of it is opened.
+///
+/// # Errors
+/// If the database does not answer.
+pub fn tables_query(session: &mut Session, pattern: Option<&str>) -> Result<String, Error> {
+    let (wanted, counted) = match pattern {
+        // mdb's own schemas are shown only to those who ask for them.
+        None => (
+            "schema_name = current_schema()".to_owned(),
+            "schema_name IN (current_schema(), 'hot', 'hot_b')".to_owned(),
+        ),
+        Some(pattern) => {
+            let like = format!("name ILIKE {}", literal(&format!("%{pattern}%")));
+            (like.clone(), like)
+        }
+    };
+    let tables = session.strings(&format!(
+        "SELECT database_name, schema_name, table_name, time \
+         FROM ({RELATIONS}) LEFT JOIN ( \
+             SELECT database_name, schema_name, table_name, max(column_name) AS time FROM duckdb_columns() \
+             WHERE column_name IN ('ts', 'recv_ts') AND data_type IN ('TIMESTAMP', 'TIMESTAMP_NS') GROUP BY ALL \
+         ) USING (database_name, schema_name, table_name) \
+         WHERE kind = 'table' AND database_name IN (current_database(), 'temp') AND {counted}"
+    ))?;
+    let manifest = session.strings(
+        "SELECT table_name FROM duckdb_tables() \
+         WHERE database_name = current_database() AND schema_name = 'ops' AND table_name = 'manifest'",
+    )?;
+    let none = "SELECT '', '', '', 0, 0, 0, NULL::TIMESTAMP_NS, NULL::TIMESTAMP_NS WHERE false";
+    let sealed = "SELECT current_database(), 'main', table_name, sum(rows), count(*), sum(bytes), min(min_ts), max(max_ts) \
+                  FROM ops.manifest GROUP BY table_name";
+    let held = tables.iter().filter_map(|table| count(table));
+    let parts: Vec<String> = std::iter::once(none.to_owned())
+        .chain(manifest.iter().map(|_| sealed.to_owned()))
+        .chain(held)
+        .collect();
+    Ok(format!(
+        "WITH counted(database_name, schema_name, table_name, rows, files, bytes, low, high) AS ({}) \
+         SELECT name, kind, sum(counted.rows)::BIGINT AS rows, \
+                (sum(counted.rows) FILTER (WHERE counted.files = 0))::BIGINT AS hot_rows, \
+                sum(counted.files)::BIGINT AS files, sum(counted.bytes)::BIGINT AS bytes, \
+                round(sum(counted.bytes) / sum(counted.rows) FILTER (WHERE counted.files > 0), 1) AS bytes_per_row, \
+                min(low) AS \"from\", max(high) AS \"to\", columns, comment \
+         FROM (SELECT * FROM ({RELATIONS}) WHERE {wanted}) AS relation LEFT JOIN counted \
+           ON counted.database_name = relation.database_name AND counted.table_name = relation.table_name \
+          AND (counted.schema_name = relation.schema_name \
+               OR relation.schema_name = 'main' AND counted.schema_name IN ('hot', 'hot_b')) \
+         GROUP BY relation.database_name, name, kind, columns, comment",
+        parts.join(" UNION ALL ")
+    ))
+}
+
+/// The query that counts the rows of a table, which is told by its database, its schema, its name and its column of
+/// times, if it has one.
+fn count(table: &[Option<String>]) -> Option<String> {
+    let [Some(database), Some(schema), Some(table), time] = table else {
+        return None;
+    };
+    let path = [database, schema, table].map(|name| quoted(name));
+    let end = |of: &str| match time {
+        Some(time) => format!("try_cast({of}({time}) AS TIMESTAMP_NS)"),
+        None => "NULL".to_owned(),
+    };
+    Some(format!(
+        "SELECT {}, {}, {}, count(*), 0, 0, {}, {} FROM {}",
+        literal(database),
+        literal(schema),
+        literal(table),
+        end("min"),
+        end("max"),
+        path.join(".")
+    ))
 }

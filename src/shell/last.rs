@@ -4,7 +4,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use crate::output::{self, Format, Layout};
-use crate::query::{self, Session, TokenKind, tokens};
+use crate::query::{self, Session, TokenKind, Types, tokens};
 
 /// Rows that are kept.
 pub(super) const ROWS: usize = 100_000;
@@ -46,6 +46,24 @@ impl Last {
             bytes: 0,
             total: 0,
         }
+    }
+
+    /// The rows of a query, as many as are kept.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub(super) fn of(session: &mut Session, query: &str) -> Result<Self, query::Error> {
+        let rows = session.run(query, Types::Exact)?;
+        let mut last = Self::new(rows.schema());
+        for batch in rows {
+            last.keep(&batch?);
+        }
+        Ok(last)
+    }
+
+    /// How many rows are kept.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     /// Keeps a batch, or as much of it as there is room for.
@@ -107,11 +125,11 @@ impl Last {
             )
         };
         let made = session
-            .run(&create(true), query::Types::Exact)
+            .run(&create(true), Types::Exact)
             .and_then(query::Rows::finish);
         if made.is_err() {
             // A type whose text DuckDB does not read back (a union) stays text.
-            session.run(&create(false), query::Types::Exact)?.finish()?;
+            session.run(&create(false), Types::Exact)?.finish()?;
         }
         Ok(())
     }
@@ -146,17 +164,13 @@ pub(super) fn is_read_by(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Types;
 
     fn session() -> Session {
         Session::new(duckdb::Connection::open_in_memory().unwrap(), true)
     }
 
     fn last(session: &mut Session, sql: &str) -> Last {
-        let rows = session.run(sql, Types::Exact).unwrap();
-        let mut last = Last::new(rows.schema());
-        rows.for_each(|batch| last.keep(&batch.unwrap()));
-        last
+        Last::of(session, sql).unwrap()
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod saved;
 mod screen;
 mod script;
 mod status;
+mod tail;
 mod terminal;
 mod transfer;
 mod usage;
@@ -36,21 +37,24 @@ mod watch;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustyline::EditMode;
 
 use crate::output::{self, Format, Layout, Out};
-use crate::query::{Pieces, Session, Source, Statement, first_word, statements};
+use crate::query::{Pieces, Session, Source, Statement, first_word};
 use color::Look;
 use command::Command;
 use outlet::{Outlet, Target};
 use range::Focus;
+use tail::{Follower, Prompt};
 use usage::Usage;
 
 pub use color::Detection;
 pub use command::is_plain_name;
+pub use inspect::tables_query;
 pub use overview::models_query;
-pub use queries::parameter;
+pub use queries::set_parameter;
 pub use script::{Failure, Outcome, Printer};
 pub use status::{VENUES, show as show_status};
 pub use terminal::{layout, stdout};
@@ -87,7 +91,8 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
         shell.reader = Reader::Person;
         shell.database.clone_from(&options.database);
         shell.venues.clone_from(&options.venues);
-        return shell.interactive(options);
+        let ran = shell.interactive(options);
+        return shell.close_outlet().and(ran);
     }
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|error| {
@@ -120,6 +125,10 @@ struct Shell<'w> {
     /// Where results go instead of standard output.
     outlet: Option<Outlet>,
     once: Option<Target>,
+    /// Where lines are typed, if that is at a terminal.
+    prompt: Option<Arc<Prompt>>,
+    /// Prints rows that come in.
+    follower: Option<Follower>,
     /// Whether names in the database may have changed.
     changed: bool,
 }
@@ -156,6 +165,8 @@ impl<'w> Shell<'w> {
             offered: false,
             outlet: None,
             once: None,
+            prompt: None,
+            follower: None,
             changed: false,
         }
     }
@@ -176,22 +187,14 @@ impl<'w> Shell<'w> {
         let source = Source { name, text };
         let mut pieces = Pieces::new(text);
         loop {
-            let at = pieces.position();
-            if text[at..].trim_start().starts_with('.') {
-                let line = pieces.skip_line();
-                if line.trim().is_empty() {
-                    continue;
-                }
-                match self.command(line, depth) {
+            if let Some(command) = pieces.command() {
+                match self.command(command.text, depth) {
                     Ok(Next::Go) => {}
                     Ok(Next::Leave) => return Ok(Next::Leave),
-                    Err(failure) => {
-                        let line = 1 + text[..at].matches('\n').count();
-                        past(match name {
-                            Some(name) => failure.at(name, line),
-                            None => failure,
-                        })?;
-                    }
+                    Err(failure) => past(match name {
+                        Some(name) => failure.at(name, command.line),
+                        None => failure,
+                    })?,
                 }
             } else if let Some(piece) = pieces.next() {
                 if let Some(statement) = piece.statement
@@ -205,14 +208,14 @@ impl<'w> Shell<'w> {
         }
     }
 
-    /// Runs what was typed; errors are shown.
-    fn input(&mut self, input: &str, command: bool) -> Next {
+    /// Runs what was typed or pasted; errors are shown. A `word` is a command without its dot.
+    fn input(&mut self, input: &str, word: bool) -> Next {
         self.session.forget_interrupt();
         self.printer.layout = self.layout();
-        let done = if command {
+        let done = if word {
             self.command(input, 0)
         } else {
-            self.statements(None, input).map(|()| Next::Go)
+            self.script(None, input, 0)
         };
         done.or_else(tell).unwrap_or(Next::Leave)
     }
@@ -224,10 +227,6 @@ impl<'w> Shell<'w> {
             color: layout.width.is_some() && self.look.theme().is_some(),
             ..layout
         }
-    }
-
-    fn statements(&mut self, name: Option<&str>, text: &str) -> Result<(), Failure> {
-        statements(text).try_for_each(|statement| self.statement(Source { name, text }, statement))
     }
 
     /// Takes the place of a session that is lost; false if that cannot be now.
@@ -400,7 +399,7 @@ impl<'w> Shell<'w> {
             Command::Last => self.show_last()?,
             Command::Plot(request) => self.plot(&request)?,
             Command::Watch { every, query } => self.watch(every, &query)?,
-            Command::Tail(request) => self.tail(&request)?,
+            Command::Tail(request) => self.tail(request.as_ref())?,
             Command::Book(request) => self.book(request)?,
             Command::Candles(request) => self.candles(&request)?,
             Command::Range(request) => self.range(request)?,
@@ -409,7 +408,7 @@ impl<'w> Shell<'w> {
             Command::Save { name, query } => self.save(&name, query)?,
             Command::Run(name) => return self.run_saved(name.as_deref(), depth),
             Command::Read(path) => return self.read(&path, depth),
-            Command::Edit(query) => self.edit(query)?,
+            Command::Edit(query) => return self.edit(query, depth),
             Command::Timer(Some(on)) => self.timer = on,
             Command::Timer(None) => self
                 .printer
@@ -464,10 +463,12 @@ impl<'w> Shell<'w> {
         if self.reader == Reader::Person && io::stdout().is_terminal() {
             return Ok(());
         }
-        Err(Failure::Report(format!(
-            "error: {command} needs a terminal\n"
-        )))
+        Err(needs_terminal(command))
     }
+}
+
+fn needs_terminal(command: &str) -> Failure {
+    Failure::Report(format!("error: {command} needs a terminal\n"))
 }
 
 fn open(target: Target) -> Result<Outlet, Failure> {
@@ -490,6 +491,10 @@ fn no_result() -> Failure {
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Shows a failure after which the shell goes on; the failure itself if nobody is there to see it.
@@ -539,7 +544,9 @@ mod tests {
             end.unwrap_err().contains("syntax error"),
             "only . begins a command in a script"
         );
-        let (out, end) = script(".mode line\nselect 1 as a;\n.quit\nselect 2 as b;");
+        let (out, end) = script(
+            "-- a comment\n.mode line\nselect 1 as a; /* and\nanother */\n.quit\nselect 2 as b;",
+        );
         assert_eq!((out.as_str(), end), ("a = 1\n", Ok(())));
     }
 
@@ -548,21 +555,40 @@ mod tests {
         let (out, end) = script(".mode csv\nselect 1 as a;\n\nselect nope;\nselect 2;");
         assert_eq!(out, "a\n1\n");
         assert!(end.unwrap_err().contains("<stdin>:4:8:"));
-        let (out, end) = script(".nope\nselect 2;");
+        let (out, end) = script("\n-- a comment\n.nope\nselect 2;");
         assert_eq!(out, "");
-        assert!(end.unwrap_err().contains(".help lists them"));
+        let error = end.unwrap_err();
+        assert!(error.contains(".help lists them") && error.contains("<stdin>:3:"));
+    }
+
+    #[test]
+    fn a_parameter_may_be_named_like_a_word_of_sql() {
+        let (out, end) = script(
+            ".mode csv\n.param set limit 5\nselect $limit + 1 as more;\n.param clear limit\nselect $limit;",
+        );
+        assert_eq!(out, "more\n6\n");
+        assert!(end.unwrap_err().contains("$limit has no value"));
     }
 
     #[test]
     fn tables_and_their_definitions_are_listed() {
-        let make = "create table trades (i int); comment on table trades is 'each trade'; create schema ops; create table ops.x (i int);";
+        let make = "create table trades (ts timestamp_ns); insert into trades values ('2024-08-08 01:00:00'), ('2024-08-08 02:00:00'); \
+                    comment on table trades is 'each trade'; create view twice as from trades; \
+                    create schema ops; create table ops.manifest \
+                    (table_name varchar, rows ubigint, bytes ubigint, min_ts timestamp_ns, max_ts timestamp_ns); \
+                    insert into ops.manifest values ('trades', 5, 700, '2024-08-07', '2024-08-07 12:00:00');";
         let (out, end) = script(&format!(
             "{make}\n.mode csv\n.tables\n.tables ops\n.schema trades"
         ));
         assert_eq!(end, Ok(()));
         assert_eq!(
             out,
-            "name,kind,columns,comment\ntrades,table,1,each trade\nname,kind,columns,comment\nops.x,table,1,\ncolumn,type,comment\ni,INTEGER,\n"
+            "name,kind,rows,bytes,from,to,columns,comment\n\
+             trades,table,7,700,2024-08-07 00:00:00,2024-08-08 02:00:00,1,each trade\n\
+             twice,view,,,,,1,\n\
+             name,kind,rows,bytes,from,to,columns,comment\n\
+             ops.manifest,table,1,0,,,5,\n\
+             column,type,comment\nts,TIMESTAMP_NS,\n"
         );
         assert!(
             script(".schema it's")

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use super::command::unquoted;
+use super::command::{at_home, unquoted};
 use crate::output::{Format, WholeFile};
 
 /// Bytes gathered for one write.
@@ -24,7 +24,7 @@ impl Target {
     pub(super) fn of(text: &str) -> Self {
         match text.strip_prefix('|') {
             Some(command) => Self::Command(command.trim().to_owned()),
-            None => Self::File(unquoted(text).into()),
+            None => Self::File(at_home(unquoted(text))),
         }
     }
 

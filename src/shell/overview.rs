@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::inspect::failed;
 use super::{Failure, Shell, literal, status};
 use crate::query::{Error, Session, meant};
 use crate::store;
@@ -101,13 +102,6 @@ fn folded(line: &str, width: usize) -> String {
     }
     text.push('\n');
     text
-}
-
-fn failed(error: Error) -> Failure {
-    match error {
-        Error::Interrupted => Failure::Interrupted,
-        error => Failure::Report(format!("error: {error}\n")),
-    }
 }
 
 /// The query of all models. Whether one is behind is told by the last seq of each table that models read.

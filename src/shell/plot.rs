@@ -10,7 +10,7 @@ use super::progress::Waiting;
 use super::{Failure, Shell, command, literal, no_result, say};
 use crate::output::WholeFile;
 use crate::output::chart::{self, Chart, Kind, Size};
-use crate::query::{Error, Source, Statement, Types};
+use crate::query::{Error, Source, Statement};
 
 /// Lines of the terminal left to the prompt.
 const PROMPT_LINES: usize = 3;
@@ -48,7 +48,7 @@ impl Request {
             let after = after.trim_start();
             if word == "--to" {
                 let (file, after) = command::path(after);
-                request.to = Some((file.into(), File::of(file)?));
+                request.to = Some((command::at_home(file), File::of(file)?));
                 rest = after;
             } else if word == "--as" {
                 let (word, after) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
@@ -197,14 +197,7 @@ impl Shell<'_> {
     pub(super) fn fetch(&mut self, query: &str) -> Result<Last, Failure> {
         self.offer_last(query)?;
         let _waiting = Waiting::begin(&mut self.session);
-        let collected = self.session.run(query, Types::Exact).and_then(|rows| {
-            let mut last = Last::new(rows.schema());
-            for batch in rows {
-                last.keep(&batch?);
-            }
-            Ok(last)
-        });
-        collected.map_err(|error| match error {
+        Last::of(&mut self.session, query).map_err(|error| match error {
             Error::Interrupted => Failure::Interrupted,
             error => {
                 let error = super::hint::improved(error, query, &mut self.session);

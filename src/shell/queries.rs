@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::command::{self, Param};
-use super::{Failure, Next, Shell, literal, saved, say};
+use super::{Failure, Next, Shell, literal, quoted, saved, say};
 
 /// Scripts that read scripts, at most so deep.
 const READ_DEPTH: usize = 16;
@@ -15,11 +15,9 @@ impl Shell<'_> {
         match param {
             Param::List => self
                 .show("SELECT name, value::VARCHAR AS value FROM duckdb_variables() ORDER BY name"),
-            Param::Set(name, value) => {
-                self.show(&format!("SET VARIABLE {name} = {}", parameter(value)))
-            }
+            Param::Set(name, value) => self.show(&set_parameter(name, value)),
             Param::Clear(Some(name)) if command::is_plain_name(name) => {
-                self.show(&format!("RESET VARIABLE {name}"))
+                self.show(&format!("RESET VARIABLE {}", quoted(name)))
             }
             Param::Clear(Some(name)) => Err(Failure::Report(format!(
                 "error: there is no parameter {name}\n"
@@ -27,7 +25,7 @@ impl Shell<'_> {
             Param::Clear(None) => {
                 let names = self.ask("SELECT name FROM duckdb_variables()")?;
                 for name in names.into_iter().flatten().flatten() {
-                    self.show(&format!("RESET VARIABLE \"{}\"", name.replace('"', "\"\"")))?;
+                    self.show(&format!("RESET VARIABLE {}", quoted(&name)))?;
                 }
                 Ok(())
             }
@@ -103,7 +101,7 @@ impl Shell<'_> {
     }
 
     /// Runs what the user makes of the last statement in an editor.
-    pub(super) fn edit(&mut self, query: Option<String>) -> Result<(), Failure> {
+    pub(super) fn edit(&mut self, query: Option<String>, depth: usize) -> Result<Next, Failure> {
         self.needs_terminal(".edit")?;
         let cannot = |error: io::Error| Failure::Report(format!("error: cannot edit: {error}\n"));
         let text = query.or_else(|| self.last_sql.clone()).unwrap_or_default();
@@ -140,28 +138,33 @@ impl Shell<'_> {
         }
         let after = std::fs::read_to_string(file.path()).map_err(cannot)?;
         if after.trim().is_empty() {
-            return Ok(());
+            return Ok(Next::Go);
         }
         say(&format!("{}\n", after.trim_end()));
         self.session.forget_interrupt();
         self.printer.layout = self.layout();
-        self.statements(None, &after)
+        self.script(None, &after, depth)
     }
 }
 
-/// The SQL of a parameter's value: a number, true, false, null or a text in quotes is that, anything else a text.
+/// The SQL that sets a parameter, which has a plain name: a finite number, true, false, null or a text in quotes is
+/// that, any other value a text.
 #[must_use]
-pub fn parameter(value: &str) -> String {
-    let number = value.parse::<f64>().is_ok()
-        && value.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+pub fn set_parameter(name: &str, value: &str) -> String {
+    // Some plain names are words of SQL.
+    format!("SET VARIABLE {} = {}", quoted(name), literal_of(value))
+}
+
+fn literal_of(value: &str) -> String {
+    let number = value.parse().is_ok_and(f64::is_finite);
     let word = ["true", "false", "null"]
         .iter()
         .any(|word| value.eq_ignore_ascii_case(word));
-    if number || word {
-        return value.to_owned();
-    }
-    let quoted = value.len() > 1 && value.starts_with('\'') && value.ends_with('\'');
-    if quoted {
+    let inside = value
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    let quoted = inside.is_some_and(|inside| !inside.replace("''", "").contains('\''));
+    if number || word || quoted {
         return value.to_owned();
     }
     literal(value)
@@ -179,12 +182,26 @@ mod tests {
             ("TRUE", "TRUE"),
             ("null", "null"),
             ("nan", "'nan'"),
+            ("-inf", "'-inf'"),
+            ("+Infinity", "'+Infinity'"),
+            ("1e999", "'1e999'"),
             ("BTCUSDT", "'BTCUSDT'"),
             ("'it''s'", "'it''s'"),
             ("it's", "'it''s'"),
+            ("'", "''''"),
+            ("''", "''"),
+            ("'O'Brien'", "'''O''Brien'''"),
+            (
+                "'a'; DROP TABLE mine; --'",
+                "'''a''; DROP TABLE mine; --'''",
+            ),
             ("2024-08-08", "'2024-08-08'"),
         ] {
-            assert_eq!(parameter(value), sql, "{value}");
+            assert_eq!(
+                set_parameter("from", value),
+                format!("SET VARIABLE \"from\" = {sql}"),
+                "{value}"
+            );
         }
     }
 }

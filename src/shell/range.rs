@@ -348,11 +348,11 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// The same again where they may differ from before: in a new session, or if the range ends with the newest row
-    /// and a statement has it.
+    /// The same again where they may differ from before: if the range ends with the newest row, and a statement may
+    /// have it, as a parameter or by a macro.
     pub(super) fn refresh_focus(&mut self, sql: &str) -> Result<(), Failure> {
         let slides = matches!(self.focus.range, Range::Last(_));
-        if slides && (sql.contains("$from") || sql.contains("$to")) {
+        if slides && sql.contains(['$', '(']) {
             return self.tell_focus();
         }
         Ok(())

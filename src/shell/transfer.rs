@@ -81,7 +81,8 @@ impl Shell<'_> {
             file: true,
             ..Layout::default()
         };
-        let printed = Printer::new(format, layout, outlet.writer()).statement(
+        let mut printer = Printer::new(format, layout, outlet.writer()).keeping();
+        let outcome = printer.statement(
             &mut self.session,
             Source {
                 name: None,
@@ -93,7 +94,8 @@ impl Shell<'_> {
                 line: 1,
             },
         );
-        let Outcome::Rows(rows) = printed? else {
+        let last = printer.take_last();
+        let Outcome::Rows(rows) = outcome? else {
             return Err(Failure::Report(
                 "error: that gives no rows; nothing was written\n".to_owned(),
             ));
@@ -101,6 +103,9 @@ impl Shell<'_> {
         outlet.ended(true).map_err(output_error)?;
         let bytes = outlet.bytes();
         outlet.close().map_err(output_error)?;
+        if let Some(last) = last.filter(|_| source.is_some()) {
+            self.set_last(last, &query);
+        }
         let bytes = bytes.map_or_else(String::new, |bytes| {
             format!(
                 ", {} bytes",

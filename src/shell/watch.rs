@@ -1,28 +1,15 @@
-//! `.watch` and `.tail`: what changes while one looks.
+//! `.watch`: what changes while one looks.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray};
-use unicode_width::UnicodeWidthStr;
 
-use super::command::Tail as Request;
 use super::last::Last;
 use super::screen::{self, Block, Key, Raw};
-use super::{Failure, Shell, literal, output_error, stdout};
-use crate::output::{self, Layout};
-use crate::store;
-
-/// How often new rows are looked for.
-const TAIL_EVERY: Duration = Duration::from_millis(250);
-
-/// Rows that were there before.
-const TAIL_BEFORE: usize = 10;
-
-/// Rows asked for at once; if there are more they follow without a pause.
-const TAIL_ROWS: usize = 500;
+use super::{Failure, Shell, output_error, stdout};
+use crate::output;
 
 /// A query is run again only after it has rested for as long as it ran.
 const REST: u32 = 1;
@@ -63,109 +50,6 @@ impl Shell<'_> {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn tail(&mut self, request: &Request) -> Result<(), Failure> {
-        let attached = self.session.attached_to().is_some();
-        if attached {
-            self.needs_terminal(".tail")?;
-        }
-        let table = &request.table;
-        let columns = self.tailed(table)?;
-        let symbol = request.symbol.as_ref().or(self.focus.symbol.as_ref());
-        let venue = request.venue.as_ref().or(self.focus.venue_of(symbol));
-        let mut which = vec![("symbol", symbol), ("venue", venue)];
-        if request.symbol.is_none() {
-            // A table without such a column is followed whole.
-            which.retain(|(name, _)| columns.iter().any(|column| column == name));
-        }
-        let mut of = String::new();
-        for (column, value) in which {
-            if let Some(value) = value {
-                let _ = write!(of, " AND {column} = {}", literal(value));
-            }
-        }
-        // Rows that come in are newer than any range that has an end.
-        let within = if attached || !columns.iter().any(|column| column == "ts") {
-            String::new()
-        } else {
-            let (from, to) = self.between()?;
-            format!(" AND ts >= {from} AND ts < {to}")
-        };
-        let list: Vec<String> = columns
-            .iter()
-            .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
-            .collect();
-        let list = list.join(", ");
-        // New rows come into the database file; only what was there before may stand in the lake.
-        let hot = self.ask(&format!(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hot' AND table_name = lower({})",
-            literal(table)
-        ))?;
-        let recent = format!(
-            "SELECT {list} FROM (SELECT * FROM {table} WHERE true{of}{within} ORDER BY seq DESC LIMIT {TAIL_BEFORE}) ORDER BY seq"
-        );
-        let source = hot
-            .into_iter()
-            .flatten()
-            .flatten()
-            .next()
-            .map_or_else(|| table.clone(), |name| store::hot_rows(&name));
-        let mut tail = Tail::new(&columns);
-        let first = self.fetch(&recent)?;
-        let mut seq = tail.show(&first, self)?;
-        if !attached {
-            super::say(
-                "no other process is capturing into this database: no row will come in; these are the last\n",
-            );
-            return Ok(());
-        }
-        if seq.is_none() {
-            seq = self
-                .ask(&format!(
-                    "SELECT coalesce(max(seq), 0)::VARCHAR FROM {source}"
-                ))?
-                .into_iter()
-                .flatten()
-                .flatten()
-                .next();
-        }
-        let mut wait = TAIL_EVERY;
-        while key(wait)? != Key::Stop {
-            let after = seq.clone().unwrap_or_else(|| "0".to_owned());
-            let new = format!("FROM {source} WHERE seq > {after}{of}");
-            // The rows of one message stay together.
-            let rows = self.fetch(&format!(
-                "SELECT {list} {new} AND seq <= (SELECT max(seq) FROM (SELECT seq {new} ORDER BY seq LIMIT {TAIL_ROWS})) \
-                 ORDER BY seq"
-            ))?;
-            if let Some(last) = tail.show(&rows, self)? {
-                seq = Some(last);
-            }
-            let full = rows
-                .batches
-                .iter()
-                .map(arrow::array::RecordBatch::num_rows)
-                .sum::<usize>()
-                >= TAIL_ROWS;
-            wait = if full { Duration::ZERO } else { TAIL_EVERY };
-        }
-        Ok(())
-    }
-
-    /// The columns of a table that is followed: `seq` first.
-    fn tailed(&mut self, table: &str) -> Result<Vec<String>, Failure> {
-        let described = self.ask(&format!("SELECT column_name FROM (DESCRIBE {table})"))?;
-        let columns: Vec<String> = described.into_iter().flatten().flatten().collect();
-        if !columns.iter().any(|column| column == "seq") {
-            return Err(Failure::Report(format!(
-                "error: {table} has no column seq that tells which rows are new\nhint: .watch SELECT … repeats a query\n"
-            )));
-        }
-        let shown = columns
-            .into_iter()
-            .filter(|column| !matches!(column.as_str(), "seq" | "recv_ts" | "conditions"));
-        Ok(std::iter::once("seq".to_owned()).chain(shown).collect())
     }
 }
 
@@ -243,85 +127,15 @@ fn changed(last: &Last, before: &Rows, now: &Rows) -> HashSet<(usize, usize)> {
     marked
 }
 
-/// Rows below one another, the columns as wide as the widest value so far.
-struct Tail {
-    names: Vec<String>,
-    widths: Vec<usize>,
-    started: bool,
-}
-
-impl Tail {
-    fn new(names: &[String]) -> Self {
-        Self {
-            widths: names.iter().map(|name| name.width()).collect(),
-            names: names.to_vec(),
-            started: false,
-        }
-    }
-
-    /// Prints rows; the last one's `seq`.
-    fn show(&mut self, last: &Last, shell: &mut Shell<'_>) -> Result<Option<String>, Failure> {
-        let rows = texts(last)?;
-        let numbers: Vec<bool> = last
-            .schema
-            .fields()
-            .iter()
-            .map(|field| output::is_number(field))
-            .collect();
-        for row in &rows {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = cell.as_deref().map_or(4, str::width).max(*width);
-            }
-        }
-        let mut text = String::new();
-        let Layout { width, .. } = shell.layout();
-        let limit = width.unwrap_or(usize::MAX);
-        if !self.started && !rows.is_empty() {
-            self.started = true;
-            let names: Vec<Option<String>> = self.names.iter().cloned().map(Some).collect();
-            self.line(&names, &numbers, limit, &mut text);
-        }
-        for row in &rows {
-            self.line(row, &numbers, limit, &mut text);
-        }
-        shell.printer.text(&text)?;
-        Ok(rows.last().and_then(|row| row.first().cloned().flatten()))
-    }
-
-    fn line(&self, row: &[Option<String>], numbers: &[bool], limit: usize, text: &mut String) {
-        let start = text.len();
-        for ((cell, &width), &number) in row.iter().zip(&self.widths).zip(numbers) {
-            let cell = output::printable(cell.as_deref().unwrap_or("NULL").as_bytes());
-            if text.len() > start {
-                text.push_str("  ");
-            }
-            let space = " ".repeat(width.saturating_sub(cell.width()));
-            if number {
-                text.push_str(&space);
-                text.push_str(&cell);
-            } else {
-                text.push_str(&cell);
-                text.push_str(&space);
-            }
-        }
-        let line = output::cut(text[start..].trim_end(), limit);
-        text.truncate(start);
-        text.push_str(&line);
-        text.push('\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Session, Types};
+    use crate::output::Layout;
+    use crate::query::Session;
 
     fn last(sql: &str) -> Last {
         let mut session = Session::new(duckdb::Connection::open_in_memory().unwrap(), true);
-        let rows = session.run(sql, Types::Exact).unwrap();
-        let mut last = Last::new(rows.schema());
-        rows.for_each(|batch| last.keep(&batch.unwrap()));
-        last
+        Last::of(&mut session, sql).unwrap()
     }
 
     /// The cells that are marked when one result follows another.

@@ -479,7 +479,7 @@ fn help_tells_of_commands_and_of_macros() {
     assert_eq!(help(&["seal"]), db.run(["seal", "--help"]).ok().stdout);
     let all = help(&["macros"]);
     for line in [
-        "vwap(sym, \"from\" := NULL, \"to\" := NULL)\n",
+        "vwap(sym := NULL, \"from\" := NULL, \"to\" := NULL)\n",
         "    The volume-weighted average price of all trades in a time\n",
     ] {
         assert!(all.contains(line), "{line} is not in\n{all}");

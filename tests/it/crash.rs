@@ -194,8 +194,9 @@ fn a_damaged_log_is_reported_and_set_aside_only_when_asked() {
     let main_file = fs::read(db.dir().join("market.duckdb")).unwrap();
 
     db.try_sql("SELECT count(*) FROM trades")
-        .fails_naming(&["doctor"]);
-    let report = db.run(["doctor"]).exits(1);
+        .exits(3)
+        .says(&["doctor"]);
+    let report = db.run(["doctor"]).exits(3);
     assert!(
         format!("{}{}", report.stdout, report.stderr).contains("--repair"),
         "{report}"

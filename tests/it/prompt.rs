@@ -245,6 +245,42 @@ fn a_bar_holds_trades_that_no_mart_has_read_yet() {
 }
 
 #[test]
+fn rows_come_in_above_what_is_typed() {
+    let db = filled();
+    let change = |sql: &str| db.run(["sql", "--write", sql]).ok();
+    change("CREATE TABLE mine AS FROM trades LIMIT 0");
+    // A load that waits for its input has the database open.
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    let trade = |id: &str| {
+        change(&format!(
+            "INSERT INTO mine BY NAME SELECT * REPLACE ({id} AS seq, '{id}' AS trade_id) FROM trades
+             WHERE symbol = '{SYMBOL}' LIMIT 1"
+        ));
+    };
+    let mut terminal = Terminal::start(db.command(), 80);
+    terminal.awaits("mdb db attached>");
+    terminal.line(&format!(".tail mine {SYMBOL}"));
+    terminal.clear();
+    terminal.keys("select 40 +");
+    trade("999001");
+    terminal.awaits("999001");
+    terminal.awaits_screen("what was typed", |text| {
+        text.ends_with("mdb db attached> select 40 +")
+    });
+    terminal.keys(" 2 as answer;\r");
+    terminal.awaits("│      42 │");
+    terminal.line(".tail off");
+    trade("999002");
+    terminal.line("select 1 as one;");
+    assert!(!terminal.text().contains("999002"), "{}", terminal.text());
+    terminal.line(&format!(".tail mine {SYMBOL}"));
+    terminal.leave();
+    drop(stdin);
+    live.finish().ok();
+}
+
+#[test]
 fn rows_are_followed_of_the_sessions_venue_and_range() {
     let db = filled();
     let mut terminal = Terminal::shell(&db, 80);

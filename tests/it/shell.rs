@@ -100,16 +100,16 @@ fn every_shell_begins_with_the_users_own_file_and_no_script_does() {
     let db = filled();
     let directory = db.beside("config/mdb");
     fs::create_dir_all(&directory).unwrap();
-    let file = ".mode csv\n.timer of\nselect 1,\n  nope;\n.run nothing\nselect 40 + 2 as answer;\n";
+    let file = "-- mine\n.mode csv\n.timer of\nselect 1,\n  nope;\n.run nothing\nselect 40 + 2 as answer;\n";
     fs::write(directory.join("init.sql"), file).unwrap();
     for columns in WIDTHS {
         let mut terminal = Terminal::start(db.command(), columns);
         terminal.awaits("mdb db>");
         let text = terminal.text();
         for part in [
-            "init.sql:2:\n",
-            "init.sql:4:3:\n",
-            "init.sql:5:\n",
+            "init.sql:3:\n",
+            "init.sql:5:3:\n",
+            "init.sql:6:\n",
             "answer\n42\n",
         ] {
             assert!(

@@ -26,14 +26,17 @@ fn a_second_process_is_told_who_has_the_database() {
     let file = db.write("other.txt", &synthetic::capture(60, 500).bytes());
     let name = db.dir().to_str().unwrap().to_owned();
     let in_use = ["in use", "another process", "lock", "already open"];
-    load(&db, &file).fails_naming(&[&name]).says_one_of(&in_use);
+    load(&db, &file)
+        .exits(3)
+        .says(&[&name])
+        .says_one_of(&in_use);
     for args in [
         &["seal", "--all"][..],
         &["rebuild"],
         &["doctor"],
         &["doctor", "--repair"],
     ] {
-        db.run(args).exits(1).says_one_of(&in_use);
+        db.run(args).exits(3).says_one_of(&in_use);
     }
 
     stdin.write_all(&rest).unwrap();
@@ -219,15 +222,17 @@ fn a_read_only_directory_is_named_and_left_alone() {
 
     set_read_only(true);
     let name = db.dir().to_str().unwrap().to_owned();
-    load(&db, &second).fails_naming(&[&name]);
-    db.run(["seal", "--all"]).fails_naming(&[&name]);
+    load(&db, &second).exits(3).says(&[&name]);
+    db.run(["seal", "--all"]).exits(3).says(&[&name]);
     let below = Db::at(db.dir().join("new"));
-    load(&below, &second).fails_naming(&[below.dir().to_str().unwrap()]);
+    load(&below, &second)
+        .exits(3)
+        .says(&[below.dir().to_str().unwrap()]);
     // Reading may work or not; it may not be wrong.
     let read = db.try_sql("SELECT count(*) AS n FROM trades");
     match read.code {
         Some(0) => assert_eq!(read.stdout, format!("n\n{}\n", before["trades"].0)),
-        _ => drop(read.fails_naming(&[&name])),
+        _ => drop(read.exits(3).says(&[&name])),
     }
 
     set_read_only(false);
@@ -318,13 +323,13 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     let path = db.dir().join("market.duckdb");
     fs::write(&path, "these are my notes").unwrap();
     let file = db.write("few.txt", &synthetic::capture(65, 100).bytes());
-    load(&db, &file).fails_naming(&["market.duckdb"]);
-    db.try_sql("SELECT 1").fails_naming(&["market.duckdb"]);
+    load(&db, &file).exits(3).says(&["market.duckdb"]);
+    db.try_sql("SELECT 1").exits(3).says(&["market.duckdb"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "these are my notes");
 
     // And a file where the directory should be.
     let taken = Db::at(db.write("taken", b"a file"));
-    load(&taken, &file).fails_naming(&["taken"]);
+    load(&taken, &file).exits(3).says(&["taken"]);
 }
 
 #[test]
@@ -339,6 +344,6 @@ fn the_lake_of_another_database_is_never_read() {
     };
     ask(db.dir()).ok();
     ask(other.dir())
-        .exits(1)
+        .exits(3)
         .says(&["current directory", "lake"]);
 }

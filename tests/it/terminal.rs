@@ -89,12 +89,25 @@ fn the_last_result_parameters_and_saved_queries_serve_the_next() {
         terminal.line(".run nothing");
         terminal.line(".describe");
         seen(&terminal, "last", columns);
+        // What was exported is the last result, too.
+        terminal.line(".export two.csv select 2 as b");
+        terminal.line("select b + 40 as sum from _;");
+        terminal.awaits("sum\n42\n");
         terminal.line("select 41 + 1 as answer;");
         terminal.line(".save answer");
         terminal.line(".run answer");
         terminal.awaits("answer\n42\n");
+        // A command is waited for, also on leaving.
+        terminal.line(".output |cat > late.csv; sleep 0.5; echo done >> late.csv");
+        terminal.line("select 3 as c;");
         terminal.leave();
-        assert_eq!(fs::read_to_string(db.beside("one.csv")).unwrap(), "a\n1\n");
+        for (file, text) in [
+            ("one.csv", "a\n1\n"),
+            ("two.csv", "b\n2\n"),
+            ("late.csv", "c\n3\ndone\n"),
+        ] {
+            assert_eq!(fs::read_to_string(db.beside(file)).unwrap(), text);
+        }
     }
 }
 
@@ -191,11 +204,16 @@ fn a_result_fits_the_window_it_has_now() {
 fn a_script_of_500_lines_can_be_pasted() {
     let db = filled();
     let mut terminal = Terminal::shell(&db, 80);
-    terminal.line(".mode csv");
-    let lines: Vec<String> = (0..500).map(|i| format!("select {i} as line;")).collect();
+    let mut lines: Vec<String> = (0..500).map(|i| format!("select {i} as line;")).collect();
+    lines.insert(0, ".mode csv".to_owned());
+    lines.extend([
+        "-- now the last".to_owned(),
+        ".mode line".to_owned(),
+        "select 500 as line;".to_owned(),
+    ]);
     // As terminals paste.
     terminal.keys(&format!("\x1b[200~{}\x1b[201~\r", lines.join("\r")));
-    terminal.awaits("\n499\n");
+    terminal.awaits("\n499\nline = 500\n");
     terminal.leave();
 }
 
@@ -259,11 +277,12 @@ fn attached_to_a_capture_rows_and_books_are_followed() {
         terminal.keys("q");
         terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db attached>"));
         terminal.clear();
-        terminal.keys(&format!(".tail trades {SYMBOL}\r"));
-        terminal.awaits("trade_id");
-        terminal.awaits_screen("ten rows", |text| text.matches(SYMBOL).count() > 10);
-        terminal.keys("q");
-        terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db attached>"));
+        terminal.line(&format!(".tail trades {SYMBOL}"));
+        let text = terminal.text();
+        assert!(
+            text.contains("trade_id") && text.matches(SYMBOL).count() > 10,
+            "{text}"
+        );
         terminal.leave();
     }
     drop(stdin);
@@ -357,6 +376,23 @@ fn parameters_are_given_on_the_command_line() {
         "SELECT DISTINCT symbol, $n + 1 AS n FROM trades WHERE symbol = $sym",
     ]);
     assert_eq!(run.ok().stdout, "symbol,n\nTESTUSDT,3\n");
+    // Words of SQL, and values that would be SQL without quotes.
+    let run = db.run([
+        "sql",
+        "--format",
+        "csv",
+        "--param",
+        "from=2024-08-08",
+        "--param",
+        "order=-inf",
+        "--param",
+        "end='a'; DROP TABLE mine; --'",
+        "SELECT $from AS a, $order AS b, $end AS c",
+    ]);
+    assert_eq!(
+        run.ok().stdout,
+        "a,b,c\n2024-08-08,-inf,'a'; DROP TABLE mine; --'\n"
+    );
     db.run(["sql", "--param", "1x=2", "SELECT 1"]).exits(2);
     db.run(["sql", "SELECT $nothing"])
         .fails_naming(&["nothing"]);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::query::{Token, TokenKind, tokens};
+use crate::query::{Token, TokenKind, is_from, is_wordy_call, tokens};
 
 /// Words that go on with a query after a table, and so are no name that it is given.
 pub(super) const CLAUSES: [&str; 44] = [
@@ -202,17 +202,12 @@ impl<'t> Around<'t> {
 
     /// Whether FROM at `i` begins a list of tables, and is no part of an expression.
     pub(super) fn is_from(&self, i: usize) -> bool {
-        let comparison = i >= 2 && self.is(i - 1, "distinct") && self.is_any(i - 2, &["is", "not"]);
-        self.is(i, "from") && !comparison
+        self.tokens.get(..=i).is_some_and(is_from)
     }
 
     /// Whether brackets at `opener` hold the words of a function that is written with FROM: `extract(hour FROM ts)`.
     pub(super) fn is_wordy_call(&self, opener: usize) -> bool {
-        opener > 0
-            && self.is_any(
-                opener - 1,
-                &["extract", "substring", "trim", "overlay", "position"],
-            )
+        self.tokens.get(..opener).is_some_and(is_wordy_call)
     }
 
     /// Whether what stands at `i` is a query of its own.

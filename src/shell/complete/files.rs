@@ -1,6 +1,6 @@
 //! Names of files that begin as a path does that is being typed.
 
-use std::path::Path;
+use crate::shell::command;
 
 /// Entries of a directory that are looked at.
 const ENTRIES: usize = 5000;
@@ -11,12 +11,7 @@ pub(in crate::shell) fn paths(prefix: &str) -> Vec<String> {
         Some(slash) => prefix.split_at(slash + 1),
         None => ("", prefix),
     };
-    let home = std::env::var("HOME").unwrap_or_default();
-    let place = match directory.strip_prefix("~/") {
-        Some(rest) => Path::new(&home).join(rest),
-        None if directory.is_empty() => Path::new(".").to_owned(),
-        None => Path::new(directory).to_owned(),
-    };
+    let place = command::at_home(if directory.is_empty() { "." } else { directory });
     let Ok(entries) = std::fs::read_dir(place) else {
         return Vec::new();
     };

@@ -3,6 +3,7 @@
 use super::around::{Around, CLAUSES};
 use super::clause::{clause, following, is_operator};
 use super::scope::spelled;
+use super::words::UNITS;
 use crate::query::{Token, TokenKind};
 
 /// What may stand at the cursor.
@@ -245,6 +246,9 @@ fn in_brackets(around: &Around<'_>, opener: usize, cursor: usize) -> Option<Plac
         };
         if at_item && around.is(before, "using") && !around.is(0, "merge") {
             return Some(Place::Joined);
+        }
+        if last_is_opener && around.is(before, "extract") {
+            return Some(Place::Clause(&UNITS));
         }
         if at_item && around.is_any(before, &["exclude", "key"]) {
             return Some(Place::Columns);

@@ -53,6 +53,7 @@ fn catalog() -> Catalog {
         ("sum", function("arg", false, false)),
         ("sqrt", function("x", false, false)),
         ("strftime", function("data format", false, false)),
+        ("hour", function("ts", false, false)),
         ("arg_max", function("arg val", false, false)),
         ("count", function("arg", false, false)),
         ("count_if", function("arg", false, false)),
@@ -140,7 +141,7 @@ fn at(text: &str) -> Vec<String> {
 }
 
 /// A cursor and the first candidates there, `|` between them; nothing for no candidate at all.
-const POSITIONS: [(&str, &str); 161] = [
+const POSITIONS: [(&str, &str); 163] = [
     // The beginning of a statement.
     ("¦", "select|from|with"),
     ("sel¦", "select"),
@@ -300,6 +301,8 @@ const POSITIONS: [(&str, &str); 161] = [
     ("from trades select arg¦", "arg_max("),
     ("select count¦", "count|count_if("),
     ("select buc¦(ts, '1 minute') from trades", "bucket_start"),
+    ("select ho¦", "hour("),
+    ("select extract(ho¦ from ts)", "hour"),
     ("from ohlcv('BTCUSDT', buck¦", "bucket := "),
     ("from ohlcv('BTCUSDT', '1 minute', fr¦", "\"from\" := "),
     ("select cast(price as doub¦", "double"),
@@ -417,6 +420,7 @@ fn a_word_that_is_whole_is_left_as_it_was_written() {
         "from trades where symbol = 'BTCUSDT'¦",
         "from trades t¦",
         "select count¦ from trades",
+        "select extract(hour¦",
     ] {
         let (text, cursor, completion) = completion(text);
         let word = &text[completion.start..cursor];
