@@ -92,6 +92,24 @@ impl Book {
         }
     }
 
+    /// The book as it is if all that is known of what came since is how often it began anew, and the last update.
+    #[must_use]
+    pub fn resumed(&self, epoch: u32, last_id: Option<u64>, last_ts: i64) -> Self {
+        Self {
+            epoch: epoch.max(self.epoch),
+            seen_id: last_id,
+            seen_ts: last_ts,
+            ..Self::default()
+        }
+    }
+
+    /// Something about the book was lost before it could be applied: without numbers or checksums nothing else would show it.
+    pub fn distrust(&mut self, update: &Update, detail: &'static str, out: &mut Vec<Output>) {
+        if self.in_sync {
+            self.lose(update, None, None, detail, out);
+        }
+    }
+
     /// Bids from the best on; meaningful while [`Book::in_sync`].
     pub fn bids(&self) -> &Ladder {
         &self.bids

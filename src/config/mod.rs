@@ -6,6 +6,7 @@ pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -204,7 +205,15 @@ impl Settings {
         let path = db.join("mdb.toml");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => String::new(),
+            // Where there is no directory, opening the database says so.
+            Err(source)
+                if matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory
+                ) =>
+            {
+                String::new()
+            }
             Err(source) => return Err(Error::Read { path, source }),
         };
         let mut file = toml::from_str::<File>(&text).map_err(|source| Error::Parse {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::feeds::{ConnectionStatus, Want, WantKind};
+use super::feeds::{ConnectionStatus, Missing, Want, WantKind};
 use super::holes::{Consecutive, Holes, Lost};
 use super::watch::Seen;
 use crate::sources::now_ns;
@@ -18,6 +18,11 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Rates are of the last so many seconds.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// A book that was asked for is there by then, or is asked for again, the later the oftener, …
+const HEALED_WITHIN: Duration = Duration::from_secs(10);
+/// … but no later than this.
+const HEALED_WITHIN_AT_MOST: Duration = Duration::from_mins(5);
+
 /// Shared between the writer, who fills it in, and all who ask.
 pub struct Figures {
     inner: Mutex<Inner>,
@@ -26,6 +31,9 @@ pub struct Figures {
     lost: mpsc::Sender<Want>,
 }
 
+/// By venue, symbol and table: rows, and when the last one was received, ns since 1970-01-01 UTC.
+type Counted = BTreeMap<(Arc<str>, String, Arc<str>), (u64, i64)>;
+
 struct Inner {
     written: Written,
     commits: u64,
@@ -33,9 +41,9 @@ struct Inner {
     slowest: Duration,
     seen: Seen,
     told: Instant,
-    rows: BTreeMap<(Arc<str>, String, Arc<str>), u64>,
-    /// Why a book cannot be trusted, if it cannot.
-    books: BTreeMap<(Arc<str>, String), Option<&'static str>>,
+    rows: Counted,
+    /// Books that cannot be trusted, and others with nothing.
+    books: BTreeMap<(Arc<str>, String), Option<Astray>>,
     connections: Vec<ConnectionStatus>,
     /// Moments and the messages written until then.
     window: std::collections::VecDeque<(Instant, u64)>,
@@ -43,6 +51,14 @@ struct Inner {
     /// A line on each data test that fails.
     failing: Vec<String>,
     holes: Holes,
+}
+
+/// A book that needs a snapshot.
+struct Astray {
+    why: &'static str,
+    /// When one was last asked for, and how long that may take.
+    asked: Instant,
+    patience: Duration,
 }
 
 impl Figures {
@@ -86,25 +102,23 @@ impl Figures {
                 seen.symbol,
                 Arc::clone(&seen.table),
             );
-            *inner.rows.entry(place).or_default() += seen.rows;
-            let last = inner
-                .seen
-                .entry((seen.venue, seen.table, symbol))
-                .or_default();
+            let (rows, newest) = inner.rows.entry(place).or_default();
+            *rows += seen.rows;
+            *newest = seen.recv_ns.max(*newest);
+            let source = (seen.venue, seen.channel, seen.table, symbol);
+            let last = inner.seen.entry(source).or_default();
             *last = seen.recv_ns.max(*last);
         }
         for book in commit.books {
-            if book.needs_snapshot.is_some() {
-                // A full queue holds this want or will be asked again: a book without a snapshot says so again.
-                let _ = self.lost.try_send(Want {
-                    venue: Arc::clone(&book.venue),
-                    symbol: book.symbol.as_str().into(),
-                    kind: WantKind::Heal,
-                });
-            }
-            inner
-                .books
-                .insert((book.venue, book.symbol), book.needs_snapshot);
+            let astray = book.needs_snapshot.map(|why| {
+                self.heal(&book.venue, &book.symbol);
+                Astray {
+                    why,
+                    asked: Instant::now(),
+                    patience: HEALED_WITHIN,
+                }
+            });
+            inner.books.insert((book.venue, book.symbol), astray);
         }
         let now = Instant::now();
         if now.duration_since(inner.told) >= TELL_EVERY {
@@ -121,10 +135,34 @@ impl Figures {
         }
     }
 
+    /// Asks for a book.
+    fn heal(&self, venue: &Arc<str>, symbol: &str) {
+        // What has no room is asked for again when it is not there in time.
+        let _ = self.lost.try_send(Want {
+            venue: Arc::clone(venue),
+            symbol: symbol.into(),
+            kind: WantKind::Heal,
+        });
+    }
+
+    /// Asks again for books that were not there in time: the one that came may have been too old or wrong, the request may
+    /// have been given up.
+    pub(super) fn heal_again(&self, now: Instant) {
+        for ((venue, symbol), astray) in &mut self.inner().books {
+            if let Some(astray) = astray
+                && now.saturating_duration_since(astray.asked) >= astray.patience
+            {
+                self.heal(venue, symbol);
+                astray.asked = now;
+                astray.patience = (astray.patience * 2).min(HEALED_WITHIN_AT_MOST);
+            }
+        }
+    }
+
     /// Whether the book is known to be in step with its venue.
     pub fn in_step(&self, venue: &Arc<str>, symbol: &str) -> bool {
         let book = (Arc::clone(venue), symbol.to_owned());
-        self.inner().books.get(&book) == Some(&None)
+        matches!(self.inner().books.get(&book), Some(None))
     }
 
     /// Which trade ids rise one by one.
@@ -134,10 +172,12 @@ impl Figures {
 
     /// Asks for trades that were passed over, and says which are lost.
     pub(super) fn lost_trades(&self) -> Vec<Lost> {
-        let (wants, lost) = self.inner().holes.due(Instant::now());
+        let holes = &mut self.inner().holes;
+        let (wants, lost) = holes.due(Instant::now());
         for want in wants {
-            // One that has no room will be told as lost.
-            let _ = self.lost.try_send(want);
+            if let Err(refused) = self.lost.try_send(want) {
+                holes.put_off(&refused.into_inner(), Instant::now());
+            }
         }
         lost
     }
@@ -147,19 +187,21 @@ impl Figures {
         self.inner().holes.give_up()
     }
 
-    /// Trades between stored ones are missing, of the series that `want` is about.
-    pub(super) fn found(&self, want: &Want, prefix: &str, missing: &[(u64, u64)], last: u64) {
+    /// Trades between stored ones are missing, of the series that `want` is about; see [`Holes::found`].
+    pub(super) fn found(&self, want: &Want, prefix: &str, missing: &[Missing], last: (u64, i64)) {
         let series = (&want.venue, &*want.symbol, prefix);
         let holes = &mut self.inner().holes;
         holes.found(series, missing, last, Instant::now());
     }
 
-    /// A request for trades has ended.
+    /// A request has ended.
     pub fn answered(&self, want: &Want) {
-        if let WantKind::Trades { prefix, .. } = &want.kind {
-            let holes = &mut self.inner().holes;
-            holes.answered(&want.venue, &want.symbol, prefix, Instant::now());
-        }
+        self.inner().holes.answered(want, Instant::now());
+    }
+
+    /// A request has found no room.
+    pub(super) fn put_off(&self, want: &Want) {
+        self.inner().holes.put_off(want, Instant::now());
     }
 
     /// Takes in how the connections fare.
@@ -212,12 +254,7 @@ impl Figures {
         let symbols: Vec<Value> = inner
             .rows
             .iter()
-            .map(|((venue, symbol, table), rows)| {
-                let seen = (
-                    Arc::clone(venue),
-                    Arc::clone(table),
-                    Arc::from(symbol.as_str()),
-                );
+            .map(|((venue, symbol, table), (rows, newest))| {
                 let book = inner.books.get(&(Arc::clone(venue), symbol.clone()));
                 let book = book.filter(|_| **table == *crate::model::BOOK_DELTAS);
                 json!({
@@ -225,8 +262,8 @@ impl Figures {
                     "symbol": symbol,
                     "table": &**table,
                     "rows": rows,
-                    "age": inner.seen.get(&seen).and_then(|&ns| age(ns)),
-                    "book": book.map(|why| why.unwrap_or("in sync")),
+                    "age": age(*newest),
+                    "book": book.map(|astray| astray.as_ref().map_or("in sync", |astray| astray.why)),
                 })
             })
             .collect();
@@ -259,5 +296,39 @@ impl Inner {
         } else {
             0.0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::BookState;
+
+    #[test]
+    fn a_book_is_asked_for_until_it_is_in_step() {
+        let (lost_to, mut lost) = mpsc::channel(8);
+        let figures = Figures::new(watch::channel(Arc::default()).0, lost_to);
+        let turn = |needs_snapshot| {
+            figures.committed(Commit {
+                books: vec![BookState {
+                    venue: "v".into(),
+                    symbol: "S".to_owned(),
+                    needs_snapshot,
+                }],
+                ..Commit::default()
+            });
+        };
+        let mut asked = |seconds: u64, start: Instant| {
+            figures.heal_again(start + Duration::from_secs(seconds));
+            lost.try_recv()
+                .is_ok_and(|want| want.kind == WantKind::Heal)
+        };
+        turn(Some("updates are missing"));
+        let start = Instant::now();
+        let times = [0, 9, 11, 30, 32, 71, 73].map(|seconds| asked(seconds, start));
+        // The first one is of the turn itself.
+        assert_eq!(times, [true, false, true, false, true, false, true]);
+        turn(None);
+        assert!(!asked(3600, start));
     }
 }

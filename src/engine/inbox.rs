@@ -17,7 +17,7 @@ use super::upkeep::{Lake, lock};
 use crate::sources::capture::Capture;
 use crate::sources::files;
 use crate::sqltree::SqlTree;
-use crate::store::{FilePart, Order, Written};
+use crate::store::{self, FilePart, Order, Readers, Written};
 
 /// A file that was written to within this time is still being written, and has its turn later.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -51,6 +51,7 @@ pub(super) struct Inbox {
 struct Loader {
     db: PathBuf,
     orders: mpsc::Sender<Order>,
+    readers: Arc<Readers>,
     lake: Arc<Mutex<Lake>>,
     marts: Marts,
     stop: Arc<AtomicBool>,
@@ -62,12 +63,14 @@ impl Inbox {
     pub(super) fn new(
         db: &Path,
         orders: &mpsc::Sender<Order>,
+        readers: &Arc<Readers>,
         lake: &Arc<Mutex<Lake>>,
         marts: &Marts,
     ) -> Self {
         Self {
             loader: Loader {
                 db: db.to_owned(),
+                readers: Arc::clone(readers),
                 orders: orders.clone(),
                 lake: Arc::clone(lake),
                 marts: marts.clone(),
@@ -155,6 +158,11 @@ impl Loader {
     fn load_capture(&self, file: &Path, venue: &str, symbol: &str) -> Result<Written, Error> {
         let (venue, source): (Arc<str>, _) = (venue.into(), file.display().to_string());
         let mut capture = Capture::open(file)?;
+        capture.cut_at(store::known_ends(
+            &self.readers.open()?.connection,
+            &venue,
+            &source,
+        )?);
         let mut written = Written::default();
         while let Some(batch) = capture.next_batch()? {
             if self.stop.load(Ordering::Relaxed) {
@@ -233,7 +241,14 @@ fn files(inbox: &Path) -> Vec<PathBuf> {
 fn put(inbox: &Path, folder: &str, file: &Path, note: Option<&str>) -> io::Result<()> {
     let folder = inbox.join(folder);
     std::fs::create_dir_all(&folder)?;
-    let to = folder.join(file.file_name().unwrap_or_default());
+    let name = file.file_name().unwrap_or_default();
+    let mut to = folder.join(name);
+    // What came under this name before stays.
+    let mut number = 1;
+    while to.exists() {
+        number += 1;
+        to = folder.join(format!("{number}-{}", name.to_string_lossy()));
+    }
     if let Some(note) = note {
         let mut path = to.clone().into_os_string();
         path.push(".error");

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +32,9 @@ const ORDERS: usize = 4;
 const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often the connections' state is asked for.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
+
+/// Of trades that the venue does not give.
+const LOST: &str = "trades of these ids were not received, and no request brought them";
 
 /// Why the process cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +125,7 @@ impl Process {
         let readers = Arc::new(store.readers()?);
         let (orders, ordered) = mpsc::channel(ORDERS);
         let lake = Lake {
-            sealer: store.live_sealer()?,
+            sealer: store.live_sealer(orders.downgrade())?,
             importer: store.importer(orders.clone())?,
         };
         let builder = if self.settings.models.live {
@@ -202,13 +205,13 @@ impl Process {
         });
         let fetch = Fetch {
             venues: Arc::clone(&venues),
-            readers,
+            readers: Arc::clone(&readers),
             figures: Arc::clone(&self.figures),
             out: messages.clone(),
         };
         let fetching = tokio::spawn(fetch::run(fetch, wants));
         let lake = Arc::new(Mutex::new(lake));
-        let mut inbox = Inbox::new(&self.settings.db, &orders, &lake, &self.marts);
+        let mut inbox = Inbox::new(&self.settings.db, &orders, &readers, &lake, &self.marts);
         let upkeep = Arc::new(Upkeep::new(lake, self.marts.clone(), orders.clone()));
         let started = self.apply(&feeds, &venues, &orders).await;
         let watcher = match (&started, self.scope) {
@@ -236,7 +239,9 @@ impl Process {
         fetching.abort();
         let _ = fetching.await;
         for lost in self.figures.give_up() {
-            let _ = messages.send(Message::Event(told(lost))).await;
+            let _ = messages
+                .send(Message::Event(told(lost, fetch::STOPPED)))
+                .await;
         }
         worked
     }
@@ -251,6 +256,8 @@ impl Process {
         let tree = Box::new(SqlTree::load(&self.settings.db)?);
         let kept = tree.clone();
         let wishes = Wish::read(&tree, &self.settings)?;
+        let sides = venues.prepare(&wishes)?;
+        feeds.check(wishes.clone()).await?;
         let names = wishes.iter().map(|wish| wish.venue.name.clone()).collect();
         let (done, answer) = oneshot::channel();
         let order = Order::Tree {
@@ -269,7 +276,7 @@ impl Process {
         let taken_up = taken_up.await;
         self.marts.go(taken_up.is_ok().then_some(kept));
         taken_up?;
-        venues.set(&wishes)?;
+        venues.set(sides);
         self.figures.set_consecutive(consecutive(&wishes));
         feeds.apply(wishes).await?;
         Ok(())
@@ -300,8 +307,9 @@ impl Process {
                     self.figures.connected(feeds.status().await?);
                     for lost in self.figures.lost_trades() {
                         // The writer has ended: nobody is left to be told.
-                        let _ = messages.send(Message::Event(told(lost))).await;
+                        let _ = messages.send(Message::Event(told(lost, LOST))).await;
                     }
+                    self.figures.heal_again(Instant::now());
                     inbox.tick();
                     Upkeep::tick(upkeep);
                 }
@@ -369,7 +377,7 @@ fn consecutive(wishes: &[Wish]) -> Consecutive {
     venues.collect()
 }
 
-fn told(lost: Lost) -> FeedEvent {
+fn told(lost: Lost, detail: &str) -> FeedEvent {
     FeedEvent {
         venue: lost.venue,
         symbol: Some(lost.symbol.into()),
@@ -378,6 +386,6 @@ fn told(lost: Lost) -> FeedEvent {
         kind: "gap",
         ids: Some(lost.ids),
         times_ns: None,
-        detail: "trades of these ids were not received, and no request brought them".to_owned(),
+        detail: detail.to_owned(),
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::model::frame::FeedEvent;
 use crate::venues::plan::Topic;
 
-/// When rows were last made, ns since 1970-01-01 UTC, by venue, table and symbol.
-pub type Seen = HashMap<(Arc<str>, Arc<str>, Arc<str>), i64>;
+/// When rows were last received, ns since 1970-01-01 UTC, by venue, what they came by, table and symbol.
+pub type Seen = HashMap<(Arc<str>, Arc<str>, Arc<str>, Arc<str>), i64>;
 
 /// A channel that is silent as a whole is not tried more seldom than this.
 const SELDOM: Duration = Duration::from_hours(1);
@@ -215,6 +215,8 @@ impl Watch {
         let mut actions = Vec::new();
         let mut known = BTreeSet::new();
         for connection in connections {
+            // Another connection's rows say nothing of this one, nor do those of requests.
+            let by: Arc<str> = format!("ws/{}", connection.number).into();
             let names: BTreeSet<&Arc<str>> = connection
                 .topics
                 .iter()
@@ -235,6 +237,7 @@ impl Watch {
                 let spoke = |topic: &Topic| {
                     let key = (
                         Arc::clone(&connection.venue),
+                        Arc::clone(&by),
                         Arc::clone(&topic.table),
                         Arc::clone(&topic.symbol),
                     );
@@ -439,14 +442,19 @@ mod tests {
 
         /// Seconds pass, looked at each; `speaking` symbols have rows in each. What is done is told with its second.
         fn pass(&mut self, seconds: i64, speaking: &[&str]) -> Vec<String> {
+            self.pass_by("ws/1", seconds, speaking)
+        }
+
+        /// The same with rows that come by something else.
+        fn pass_by(&mut self, by: &str, seconds: i64, speaking: &[&str]) -> Vec<String> {
             let mut told = Vec::new();
             for _ in 0..seconds {
                 self.now += 1;
                 let now_ns = START + self.now * S;
                 for symbol in speaking {
                     self.connection.last_frame_ns = now_ns;
-                    self.seen
-                        .insert(("v".into(), "trades".into(), (*symbol).into()), now_ns);
+                    let key = ("v".into(), by.into(), "trades".into(), (*symbol).into());
+                    self.seen.insert(key, now_ns);
                 }
                 let actions =
                     self.watch
@@ -563,6 +571,15 @@ mod tests {
             told[0].ends_with("fresh *") && told[1].ends_with("backfill since 10"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn what_comes_another_way_says_nothing_of_a_connection() {
+        for by in ["ws/2", "rest/trades"] {
+            let mut scene = Scene::new(&["A", "B"]);
+            let told = scene.pass_by(by, 62, &["A", "B"]);
+            assert_eq!(told, ["62: stale *", "62: resubscribe A,B"], "{by}");
+        }
     }
 
     #[test]

@@ -48,10 +48,6 @@ pub enum Message {
     Frame(Frame),
     /// What happened to a feed.
     Event(FeedEvent),
-}
-
-impl From<Frame> for Message {
-    fn from(frame: Frame) -> Self {
-        Self::Frame(frame)
-    }
+    /// Nothing; takes a further place in a queue for the long frame before it.
+    Place,
 }

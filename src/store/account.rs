@@ -2,10 +2,11 @@
 
 use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, UInt64Type};
+use arrow::datatypes::{DataType, TimestampNanosecondType, UInt64Type};
 
 use super::catalog::Table;
 use super::error::Result;
+use super::import::TIMES_NS;
 use super::raw::{DeadLetter, RawBatch};
 
 /// The table meant, if known, and the reason. Of several of one message the least is kept, so that it does not
@@ -95,6 +96,11 @@ impl<'a> Account<'a> {
                     .fold(true, |all, n| all & n.is_finite())
             {
                 let bad = |&i: &usize| numbers.is_valid(i) && !numbers.value(i).is_finite();
+                let bad = (0..array.len()).filter(bad);
+                faults.extend(bad.map(|i| (i, format!("'{}' is out of range", column.name))));
+            }
+            if let Some(times) = array.as_primitive_opt::<TimestampNanosecondType>() {
+                let bad = |&i: &usize| times.is_valid(i) && !TIMES_NS.contains(&times.value(i));
                 let bad = (0..array.len()).filter(bad);
                 faults.extend(bad.map(|i| (i, format!("'{}' is out of range", column.name))));
             }

@@ -2,7 +2,7 @@
 //! `book_tops` and `feed_events`, and `ops.books` stores their state so that the next process goes on from
 //! there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use super::catalog::{Catalog, Table};
 use super::deltas::Deltas;
 use super::error::{Doing, Error, Result};
 use super::normalize::Normalizers;
-use super::raw::{self, RawBatch};
-use crate::book::{Book, Change, Changes, Digits, Output, Rules};
-use crate::model::{BOOK_DELTAS, RAW_MESSAGES};
+use super::raw::{self, DeadLetter, RawBatch};
+use crate::book::{Book, Change, Changes, Digits, Output, Rules, Update};
+use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES, Sequencing};
 use crate::venues::Venue;
 
 /// The books of one venue.
@@ -29,6 +29,8 @@ pub(super) struct Books {
     /// The symbols that there were rows of before; `None` until somebody asks.
     known: Option<HashSet<String>>,
     by_symbol: HashMap<String, Kept>,
+    /// By rising seq, as far as no message has come after them.
+    breaches: VecDeque<Breach>,
     /// Books that came into sync or lost it since somebody asked, and why they lost it.
     turned: BTreeMap<String, Option<&'static str>>,
     /// Reused from message to message.
@@ -48,10 +50,25 @@ struct Kept {
     told_in_sync: Option<bool>,
 }
 
+/// Something that a book cannot be trusted after, and that no later message would show.
+struct Breach {
+    /// The message that could not be read; 0 if it is not about one.
+    seq: u64,
+    recv_ns: Option<i64>,
+    /// Whose book; every one if it is not known.
+    symbol: Option<String>,
+    why: &'static str,
+}
+
+/// So many breaches without a message after them become one of all books.
+const MAX_BREACHES: usize = 1024;
+
 /// What earlier processes left.
 pub(super) struct Past {
     pub(super) venue: Venue,
     pub(super) catalog: Arc<Catalog>,
+    /// So many messages later than a book was stored, what came since is not replayed: it waits for a snapshot.
+    pub(super) most: Option<u64>,
 }
 
 /// A book that came into sync, or lost it.
@@ -71,10 +88,79 @@ impl Books {
             past,
             known: None,
             by_symbol: HashMap::new(),
+            breaches: VecDeque::new(),
             turned: BTreeMap::new(),
             changes: Vec::new(),
             digits: Vec::new(),
             out: Vec::new(),
+        }
+    }
+
+    /// Goes on by other rules: what the books said by the old ones may be wrong.
+    pub(super) fn change(&mut self, rules: Rules, past: Option<Past>) {
+        self.past = past;
+        if self.rules != rules {
+            self.rules = rules;
+            self.breaches.push_front(Breach {
+                seq: 0,
+                recv_ns: None,
+                symbol: None,
+                why: "the rules of the venue's books have changed",
+            });
+        }
+    }
+
+    /// Is told of messages that became dead letters, `all` those of a batch or some, before the others of their batch are
+    /// applied. Where neither numbers nor checksums would show that an update is missing, the books are lost.
+    pub(super) fn refused(&mut self, dead: &[DeadLetter], all: bool) {
+        if self.rules.sequencing != Sequencing::None || self.rules.checksum.is_some() {
+            return;
+        }
+        if self.breaches.len() > MAX_BREACHES {
+            self.breaches.truncate(1);
+            self.breaches[0].symbol = None;
+        }
+        for letter in dead {
+            let of_a_book = all || letter.target.as_deref() == Some(BOOK_DELTAS);
+            let Some(seq) = letter.seq.filter(|_| of_a_book) else {
+                continue;
+            };
+            self.breaches.push_back(Breach {
+                seq,
+                recv_ns: letter.recv_ns,
+                symbol: letter.symbol.clone(),
+                why: "an update could not be read",
+            });
+        }
+    }
+
+    /// Loses the books that what came before `update` was about.
+    fn breach(&mut self, update: &Update, events: &mut EventRows) {
+        while let Some(breach) = self.breaches.pop_front_if(|breach| breach.seq < update.seq) {
+            let books = self.by_symbol.iter_mut();
+            for (symbol, kept) in
+                books.filter(|(s, _)| breach.symbol.as_ref().is_none_or(|b| b == *s))
+            {
+                let at = breach.recv_ns;
+                let lost = Update {
+                    seq: breach.seq.max(kept.seq),
+                    ts: at.unwrap_or(update.ts),
+                    recv_ts: at.unwrap_or(update.recv_ts),
+                    first_id: None,
+                    last_id: None,
+                    prev_id: None,
+                    is_snapshot: false,
+                    checksum: None,
+                    depth: None,
+                };
+                kept.book.distrust(&lost, breach.why, &mut self.out);
+                for output in self.out.drain(..) {
+                    events.push(symbol, &output);
+                    kept.changed = true;
+                    kept.told_in_sync = Some(false);
+                    self.turned.insert(symbol.clone(), Some(breach.why));
+                }
+            }
         }
     }
 
@@ -95,9 +181,14 @@ impl Books {
                 if !self.by_symbol.contains_key(symbol) {
                     // To look for each that is new takes as long as all there is.
                     let kept = if self.is_known(conn, symbol)? {
-                        self.stored(conn, table, symbol)?
+                        self.stored(conn, table, symbol, deltas.first_seq())?
                     } else {
-                        Kept::default()
+                        let kept = Kept::default();
+                        if self.past.as_ref().is_some_and(|past| past.most.is_some()) {
+                            // So that a crash leaves it known.
+                            store(conn, &self.venue, symbol, &kept)?;
+                        }
+                        kept
                     };
                     self.by_symbol.insert(symbol.to_owned(), kept);
                 }
@@ -138,6 +229,9 @@ impl Books {
     ) -> u64 {
         let symbol = deltas.symbol.value(rows.start);
         let update = deltas.update(&rows);
+        if !self.breaches.is_empty() {
+            self.breach(&update, events);
+        }
         self.changes.clear();
         self.digits.clear();
         if let Some(checksum) = &self.rules.checksum {
@@ -202,15 +296,17 @@ impl Books {
     }
 
     fn is_known(&mut self, conn: &Connection, symbol: &str) -> Result<bool> {
-        if self.past.is_none() {
+        let Some(past) = &self.past else {
             return Ok(false);
-        }
+        };
+        let all = format!("UNION SELECT DISTINCT symbol FROM main.{BOOK_DELTAS} WHERE venue = $1");
+        // Of those that are not replayed in any case each is stored when it is first seen.
+        let rest = if past.most.is_some() { "" } else { &all };
         let known = match self.known.take() {
             Some(known) => known,
             None => conn
                 .prepare(&format!(
-                    "SELECT symbol FROM ops.books WHERE venue = $1
-                     UNION SELECT DISTINCT symbol FROM main.{BOOK_DELTAS} WHERE venue = $1"
+                    "SELECT symbol FROM ops.books WHERE venue = $1 {rest}"
                 ))
                 .and_then(|mut statement| {
                     statement
@@ -222,8 +318,8 @@ impl Books {
         Ok(self.known.insert(known).contains(symbol))
     }
 
-    /// The stored book and what came since then; a new one if none is stored.
-    fn stored(&self, conn: &Connection, table: &Table, symbol: &str) -> Result<Kept> {
+    /// The stored book and what came between then and `now`; a new one if none is stored.
+    fn stored(&self, conn: &Connection, table: &Table, symbol: &str, now: u64) -> Result<Kept> {
         let Some(past) = &self.past else {
             return Ok(Kept::default());
         };
@@ -242,6 +338,13 @@ impl Books {
                 kept.book = book;
                 kept.seq = seq;
             }
+        }
+        if past
+            .most
+            .is_some_and(|most| now.saturating_sub(kept.seq) > most)
+        {
+            kept.book = resumed(conn, &self.venue, symbol, &kept)?;
+            return Ok(kept);
         }
         // What the book says here has been written already.
         let mut again = Self::new(&self.venue, self.rules.clone(), None);
@@ -345,26 +448,53 @@ impl Books {
     /// Stores the books that have changed.
     pub(super) fn store(&mut self, conn: &Connection) -> Result<()> {
         for (symbol, kept) in &mut self.by_symbol {
-            if !std::mem::take(&mut kept.changed) {
-                continue;
+            if std::mem::take(&mut kept.changed) {
+                store(conn, &self.venue, symbol, kept)?;
             }
-            let state = postcard::to_stdvec(&kept.book).map_err(|source| Error::StoredBook {
-                symbol: symbol.clone(),
-                source,
-            })?;
-            conn.execute(
-                "DELETE FROM ops.books WHERE venue = ? AND symbol = ?",
-                params![self.venue, symbol],
-            )
-            .doing("writing ops.books")?;
-            conn.execute(
-                "INSERT INTO ops.books VALUES (?, ?, ?, ?)",
-                params![self.venue, symbol, kept.seq, state],
-            )
-            .doing("writing ops.books")?;
         }
         Ok(())
     }
+}
+
+fn store(conn: &Connection, venue: &str, symbol: &str, kept: &Kept) -> Result<()> {
+    let state = postcard::to_stdvec(&kept.book).map_err(|source| Error::StoredBook {
+        symbol: symbol.to_owned(),
+        source,
+    })?;
+    conn.execute(
+        "DELETE FROM ops.books WHERE venue = ? AND symbol = ?",
+        params![venue, symbol],
+    )
+    .and_then(|_| {
+        conn.execute(
+            "INSERT INTO ops.books VALUES (?, ?, ?, ?)",
+            params![venue, symbol, kept.seq, state],
+        )
+    })
+    .doing("writing ops.books")
+    .map(|_| ())
+}
+
+/// A stored book after messages that are not replayed.
+fn resumed(conn: &Connection, venue: &str, symbol: &str, kept: &Kept) -> Result<Book> {
+    let since = params![venue, symbol, kept.seq];
+    let last = format!(
+        "SELECT last_id, epoch_ns(ts) FROM main.{BOOK_DELTAS} WHERE venue = ? AND symbol = ? AND seq > ?
+         ORDER BY seq DESC, last_id DESC LIMIT 1"
+    );
+    let epoch = format!(
+        "SELECT coalesce(max(epoch), 0) FROM main.{BOOK_TOPS} WHERE venue = ? AND symbol = ? AND seq > ?"
+    );
+    let doing = "reading the last update of a book";
+    let last: Option<(Option<u64>, i64)> = conn
+        .query_row(&last, since, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .doing(doing)?;
+    let epoch = conn
+        .query_row(&epoch, since, |row| row.get(0))
+        .doing(doing)?;
+    let (last_id, last_ts) = last.unwrap_or((None, i64::MIN));
+    Ok(kept.book.resumed(epoch, last_id, last_ts))
 }
 
 fn start_of_last_message(batch: &RecordBatch) -> usize {

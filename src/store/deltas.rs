@@ -75,6 +75,11 @@ impl<'a> Deltas<'a> {
         self.seq.len()
     }
 
+    /// 0 if there are no rows.
+    pub(super) fn first_seq(&self) -> u64 {
+        self.seq.values().first().copied().unwrap_or_default()
+    }
+
     /// Rows of one message stand together and differ in their level only; a checksum may stand in the last
     /// one alone.
     pub(super) fn end_of_message(&self, start: usize) -> usize {

@@ -16,6 +16,20 @@ pub enum Error {
         /// DuckDB's error; not a source, for all it could add is a bare number.
         error: duckdb::Error,
     },
+    /// There is no database where one is to be.
+    #[error("there is no database in {db}")]
+    Missing {
+        /// The directory.
+        db: PathBuf,
+    },
+    /// DuckDB does not open the database.
+    #[error("cannot open {file}: {error}")]
+    Open {
+        /// The database's file.
+        file: PathBuf,
+        /// DuckDB's error; not a source, as above.
+        error: duckdb::Error,
+    },
     /// Another process has the database open.
     #[error(
         "the database {db} is in use{holder}. Close that process, or wait for it, and try again"
@@ -153,6 +167,21 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] config::Error),
+}
+
+impl Error {
+    /// Whether there is no way into the database, whatever was to be done in it.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. }
+                | Self::Open { .. }
+                | Self::InUse { .. }
+                | Self::CorruptWal { .. }
+                | Self::Place { .. }
+        )
+    }
 }
 
 /// Result of the store.

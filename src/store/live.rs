@@ -3,7 +3,7 @@
 //! One thread takes all that waits, numbers it, normalizes it, inserts it and commits. While idle a message is
 //! committed at once; under load batches grow by themselves. A second thread would only make messages wait twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ pub struct FilePart {
 pub struct Commit {
     /// Rows.
     pub written: Written,
-    /// The newest row of each venue, table and symbol in it.
+    /// The newest row of each venue, connection, table and symbol in it.
     pub seen: Vec<Seen>,
     /// Books that fell out of step or came back to it.
     pub books: Vec<BookState>,
@@ -123,11 +123,13 @@ pub struct Commit {
     pub took: Duration,
 }
 
-/// The newest row of a table for a symbol.
+/// The newest row of a table for a symbol, of those that came one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The venue.
     pub venue: Arc<str>,
+    /// What it came by, as `raw_messages.channel` says it.
+    pub channel: Arc<str>,
     /// The table.
     pub table: Arc<str>,
     /// The instrument.
@@ -294,6 +296,7 @@ impl<T: FnMut(Commit)> Live<T> {
         for message in messages {
             match message {
                 Message::Event(event) => events.push(event),
+                Message::Place => {}
                 Message::Frame(frame) => match by_venue.iter_mut().find(|(v, _)| *v == frame.venue)
                 {
                     Some((_, frames)) => frames.push(frame),
@@ -304,7 +307,7 @@ impl<T: FnMut(Commit)> Live<T> {
         let mut commit = Commit::default();
         for (venue, frames) in by_venue {
             let raw = RawBatch::of_frames(self.next_seq, &venue, &frames)?;
-            let derived = self.derive(&venue, raw);
+            let derived = self.derive(&venue, raw)?;
             self.add(&venue, derived, &mut commit)?;
         }
         self.writer.add_events(&events)?;
@@ -328,7 +331,7 @@ impl<T: FnMut(Commit)> Live<T> {
             Ok(true) => {}
             Ok(false) => {
                 let raw = RawBatch::of_file(first_seq, &venue, symbol.as_deref(), &batch)?;
-                let mut derived = self.derive(&venue, raw);
+                let mut derived = self.derive(&venue, raw)?;
                 derived.of_file(first_seq, &source, symbol.as_deref(), batch);
                 self.add(&venue, derived, &mut commit)?;
             }
@@ -376,14 +379,17 @@ impl<T: FnMut(Commit)> Live<T> {
     }
 
     /// Whatever is wrong with the venue's SQL, raw is the truth, and a rebuild makes the rest of it.
-    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch) -> Derived {
+    fn derive(&mut self, venue: &Arc<str>, raw: RawBatch) -> Result<Derived> {
         self.next_seq += raw.seqs().len() as u64;
-        let kept = raw.clone();
-        let derived = self.ready(venue).and_then(|()| {
-            let normalizers = self.venues.get_mut(venue).ok_or(Error::Panicked)?;
-            normalizers.run(raw)
-        });
-        derived.unwrap_or_else(|error| Derived::refused(kept, &error.to_string()))
+        if !self.venues.contains_key(venue) {
+            match self.prepare(&self.tree, venue) {
+                Ok(normalizers) => self.open(venue, normalizers)?,
+                Err(error) => return Ok(Derived::refused(raw, &error.to_string())),
+            }
+        }
+        let normalizers = self.venues.get_mut(venue).ok_or(Error::Panicked)?;
+        let derived = normalizers.run(raw.clone());
+        Ok(derived.unwrap_or_else(|error| Derived::refused(raw, &error.to_string())))
     }
 
     /// Makes ready for a venue's messages.
@@ -392,6 +398,11 @@ impl<T: FnMut(Commit)> Live<T> {
             return Ok(());
         }
         let normalizers = self.prepare(&self.tree, venue)?;
+        self.open(venue, normalizers)
+    }
+
+    /// Goes on with a venue as the tree has it.
+    fn open(&mut self, venue: &Arc<str>, normalizers: Normalizers) -> Result<()> {
         self.writer.flush()?;
         self.writer
             .open_venue(&venues::load(&self.tree, venue)?, normalizers.tables())?;
@@ -413,20 +424,24 @@ impl<T: FnMut(Commit)> Live<T> {
                 message: "a change of the tables takes effect at the next start".to_owned(),
             });
         }
+        let new = venues.iter().map(|venue| Arc::from(venue.as_str()));
+        let all: BTreeSet<Arc<str>> = self.venues.keys().cloned().chain(new).collect();
+        // All that can be wrong with it, before anything is changed.
         let mut ready = Vec::new();
-        for venue in self.venues.keys() {
-            if !tree.same_folder(&self.tree, &format!("venues/{venue}")) {
-                ready.push((Arc::clone(venue), self.prepare(&tree, venue)?));
+        for venue in all {
+            let same = tree.same_folder(&self.tree, &format!("venues/{venue}"));
+            if !same || !self.venues.contains_key(&venue) {
+                let normalizers = self.prepare(&tree, &venue)?;
+                ready.push((venue, normalizers));
             }
         }
         if tree.hash() != self.tree.hash() {
             schema::apply(&mut self.conn, &tree)?;
         }
-        self.venues.extend(ready);
         self.tree = tree;
-        venues
-            .iter()
-            .try_for_each(|venue| self.ready(&venue.as_str().into()))
+        ready
+            .into_iter()
+            .try_for_each(|(venue, normalizers)| self.open(&venue, normalizers))
     }
 }
 
@@ -536,20 +551,28 @@ fn done(checkpointed: duckdb::Result<()>) -> Result<bool> {
     }
 }
 
-/// Notes the newest row of each table and symbol.
+/// Notes the newest row of each connection, table and symbol.
 fn see(venue: &Arc<str>, derived: &Derived, seen: &mut Vec<Seen>) {
     for rows in &derived.tables {
         let from = seen.len();
-        let mut at = None;
-        rows.each(|symbol, ts, recv_ns, trade_id| {
-            let i = match at.filter(|&i: &usize| seen[i].symbol == symbol) {
+        let (mut at, mut last) = (None, None);
+        rows.each(|seq, symbol, ts, recv_ns, trade_id| {
+            // Rows of a message follow each other.
+            let channel = match last {
+                Some((of, channel)) if of == seq => channel,
+                _ => derived.raw.channel(seq).unwrap_or_default(),
+            };
+            last = Some((seq, channel));
+            let is = |s: &Seen| s.symbol == symbol && *s.channel == *channel;
+            let i = match at.filter(|&i: &usize| is(&seen[i])) {
                 Some(i) => i,
                 None => {
-                    if let Some(i) = seen[from..].iter().position(|s| s.symbol == symbol) {
+                    if let Some(i) = seen[from..].iter().position(is) {
                         from + i
                     } else {
                         seen.push(Seen {
                             venue: Arc::clone(venue),
+                            channel: channel.into(),
                             table: rows.table.name.as_str().into(),
                             symbol: symbol.to_owned(),
                             ts,

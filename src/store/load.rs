@@ -73,7 +73,7 @@ impl Store {
             next_seq: self.next_seq()?,
             known: true,
         };
-        capture.cut_at(front.known_ends()?);
+        capture.cut_at(known_ends(&front.conn, &front.venue.name, &front.source)?);
         let mut loaded = Loaded::default();
         std::thread::scope(|scope| {
             let (read_to, read_from) = sync_channel(QUEUE);
@@ -183,18 +183,6 @@ impl Front {
         Ok(())
     }
 
-    /// Numbers of lines at which earlier loads of a file of this name committed.
-    fn known_ends(&self) -> Result<Vec<u64>> {
-        self.conn
-            .prepare(
-                "SELECT DISTINCT lines FROM ops.loads WHERE venue = ? AND source = ? ORDER BY lines LIMIT 1000000",
-            )
-            .and_then(|mut s| {
-                s.query_map(params![self.venue.name, self.source], |row| row.get(0))?.collect()
-            })
-            .doing("reading ops.loads")
-    }
-
     fn derive(&mut self, batch: Batch) -> Result<Derived> {
         let first_seq = self.next_seq;
         let symbol = self.symbol.as_deref();
@@ -204,6 +192,18 @@ impl Front {
         derived.of_file(first_seq, &self.source, symbol, batch);
         Ok(derived)
     }
+}
+
+/// Numbers of lines at which earlier loads of a file of this name committed: see [`Capture::cut_at`].
+///
+/// # Errors
+/// If the database refuses.
+pub fn known_ends(conn: &Connection, venue: &str, source: &str) -> Result<Vec<u64>> {
+    conn.prepare(
+        "SELECT DISTINCT lines FROM ops.loads WHERE venue = ? AND source = ? ORDER BY lines LIMIT 1000000",
+    )
+    .and_then(|mut s| s.query_map(params![venue, source], |row| row.get(0))?.collect())
+    .doing("reading ops.loads")
 }
 
 /// Whether content up to this mark was loaded before.

@@ -20,6 +20,7 @@ mod keys;
 mod lake;
 mod live;
 mod load;
+mod lost;
 mod models;
 mod news;
 mod normalize;
@@ -50,15 +51,15 @@ pub use catalog::{hot_rows, newest_of_key, whole_name};
 pub use compact::{Compacted, Effort, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
+use error::Doing;
 pub(crate) use error::in_file;
-use error::{At, Doing};
 pub use error::{Error, Result};
 pub use functions::PROBLEM;
 pub use import::{
     ColumnCase, Drift, IfExists, Import, Imported, Importer, MAX_ERRORS, Plan, Shape,
 };
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
-pub use load::{Load, Loaded};
+pub use load::{Load, Loaded, known_ends};
 pub use models::{Kind, Model, Models, TestFile};
 pub use news::{Mark, Modeler, News, Source};
 pub use readers::{Lease, Reader, Readers};
@@ -89,7 +90,10 @@ impl Store {
     /// the SQL tree says. What a crash left half-done is cleared away.
     pub fn open(settings: &Settings, purpose: Purpose) -> Result<Self> {
         let dir = settings.db.clone();
-        std::fs::create_dir_all(&dir).at("create", &dir)?;
+        std::fs::create_dir_all(&dir).map_err(|error| Error::Place {
+            db: dir.clone(),
+            message: format!("it cannot be made: {error}"),
+        })?;
         let tree = SqlTree::load(&dir)?;
         let mut conn = duck::open(&dir, purpose, &settings.store)?;
         if !schema::is_made_from(&conn, &schema::source(&tree))? {
@@ -98,8 +102,8 @@ impl Store {
         schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
-        lake::sweep(&dir, &conn, settings.history.keep)?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
+        lake::sweep(&dir, &conn, &catalog, settings.history.keep)?;
         for table in catalog.iter() {
             slot::register(&conn, &table.name, table.carried_schema())?;
         }
@@ -194,6 +198,17 @@ fn next_seq(conn: &Connection) -> Result<u64> {
 #[must_use]
 pub fn has_spilled(db: &Path) -> bool {
     db.join(duck::SPILL).exists()
+}
+
+/// Makes sure that there is a database, for who only asks what is in it.
+///
+/// # Errors
+/// If there is none.
+pub fn must_exist(db: &Path) -> Result<()> {
+    if db.join(FILE).exists() {
+        return Ok(());
+    }
+    Err(Error::Missing { db: db.to_owned() })
 }
 
 /// A connection for questions, with the right to change the database if `write`. A database that does not

@@ -83,20 +83,27 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Calls `row` with symbol, ts and `recv_ts` in ns, and `trade_id` where there is one, of each row.
-    pub(super) fn each<'a>(&'a self, mut row: impl FnMut(&'a str, i64, i64, Option<&'a str>)) {
+    /// Calls `row` with seq, symbol, ts and `recv_ts` in ns, and `trade_id` where there is one, of each row.
+    pub(super) fn each<'a>(&'a self, mut row: impl FnMut(u64, &'a str, i64, i64, Option<&'a str>)) {
         let column = |name: &str| Some(self.batch.column(self.table.place(name)?));
         let text = |name: &str| column(name)?.as_string_opt::<i32>();
         let time = |name: &str| column(name)?.as_primitive_opt::<TimestampNanosecondType>();
-        let (Some(symbols), Some(ts), Some(recv_ts)) =
-            (text("symbol"), time("ts"), time("recv_ts"))
+        let seqs = self.batch.column(0).as_primitive_opt::<UInt64Type>();
+        let (Some(seqs), Some(symbols), Some(ts), Some(recv_ts)) =
+            (seqs, text("symbol"), time("ts"), time("recv_ts"))
         else {
             return;
         };
         let ids = text("trade_id");
         for i in 0..self.batch.num_rows() {
             let id = ids.filter(|ids| ids.is_valid(i)).map(|ids| ids.value(i));
-            row(symbols.value(i), ts.value(i), recv_ts.value(i), id);
+            row(
+                seqs.value(i),
+                symbols.value(i),
+                ts.value(i),
+                recv_ts.value(i),
+                id,
+            );
         }
     }
 }

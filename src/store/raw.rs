@@ -20,7 +20,7 @@ pub(super) struct RawBatch {
 }
 
 /// `channel` of messages that come from a file.
-const FILE_CHANNEL: &str = "capture";
+pub(super) const FILE_CHANNEL: &str = "capture";
 
 /// What slots of raw rows are called.
 pub(super) const NAME: &str = "raw";
@@ -105,6 +105,14 @@ impl RawBatch {
     fn recv_ns(&self) -> &[i64] {
         self.column::<TimestampNanosecondArray>(1)
             .map_or(&[], |a| a.values())
+    }
+
+    /// What the message with this seq came by.
+    pub(super) fn channel(&self, seq: u64) -> Option<&str> {
+        let row = self.seqs().binary_search(&seq).ok()?;
+        self.column::<StringArray>(2)
+            .filter(|a| a.is_valid(row))
+            .map(|a| a.value(row))
     }
 
     fn symbol(&self, row: usize) -> Option<&str> {

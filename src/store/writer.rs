@@ -32,6 +32,10 @@ const MAX_COMMIT_BYTES: usize = 16 << 20;
 /// The log is folded into the file after this much raw: until then its rows take DuckDB's memory.
 const CHECKPOINT_BYTES: usize = 96 << 20;
 
+/// A capture that goes on after a crash makes its books again from so many messages at most, in about a second: nothing is
+/// committed meanwhile.
+const MAX_REPLAYED: u64 = 500_000;
+
 /// So many rows of a book are worth a thread of their own.
 const ROWS_FOR_A_THREAD: usize = 4096;
 
@@ -182,7 +186,7 @@ impl Writer {
         writer
     }
 
-    /// Makes ready for a venue's messages.
+    /// Makes ready for a venue's messages, or for what has changed in its folder.
     pub(super) fn open_venue<'a>(
         &mut self,
         venue: &Venue,
@@ -192,11 +196,14 @@ impl Writer {
             let past = self.target.raw.then(|| Past {
                 venue: venue.clone(),
                 catalog: Arc::clone(&self.catalog),
+                most: self.live.then_some(MAX_REPLAYED),
             });
-            self.books.insert(
-                venue.name.clone(),
-                Books::new(&venue.name, book.into(), past),
-            );
+            if let Some(books) = self.books.get_mut(&venue.name) {
+                books.change(book.into(), past);
+            } else {
+                let books = Books::new(&venue.name, book.into(), past);
+                self.books.insert(venue.name.clone(), books);
+            }
         }
         if !self.target.raw {
             return Ok(());
@@ -435,6 +442,9 @@ impl Writer {
         let venue = &derived.raw.venue;
         if self.target.raw {
             self.insert(RAW_MESSAGES, venue, &derived.raw.rows)?;
+        }
+        if let Some(books) = self.books.get_mut(venue) {
+            books.refused(&derived.dead, derived.tables.is_empty());
         }
         for rows in derived.tables {
             let name = rows.table.name.clone();

@@ -159,6 +159,8 @@ fn bad_values() -> Vec<Bad> {
             "1.0",
             "999999999999999999999999999999",
         ),
+        Bad::trade("a century to come", "920", "1.0", "1.0", "8836000000000"),
+        Bad::trade("a century past", "921", "1.0", "1.0", "-9000000000000"),
         Bad::rejected("a trade without a price", no_price),
         Bad::message(
             "an update id beyond 64 bits",

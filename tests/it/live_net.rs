@@ -177,6 +177,7 @@ impl Rig {
             match &message {
                 Message::Frame(frame) => self.frames.push(frame.clone()),
                 Message::Event(event) => self.events.push(event.clone()),
+                Message::Place => continue,
             }
             if such(&message) {
                 return message;
@@ -188,7 +189,7 @@ impl Rig {
         let is = |m: &Message| matches!(m, Message::Event(event) if event.kind == kind);
         match self.until(kind, is) {
             Message::Event(event) => event,
-            Message::Frame(_) => unreachable!("it is an event"),
+            Message::Frame(_) | Message::Place => unreachable!("it is an event"),
         }
     }
 
@@ -229,6 +230,7 @@ impl Rig {
             match message {
                 Message::Frame(frame) => self.frames.push(frame),
                 Message::Event(event) => self.events.push(event),
+                Message::Place => {}
             }
         }
     }
@@ -891,7 +893,12 @@ fn a_silent_channel_is_noticed_asked_for_anew_and_then_reconnected() {
     let seen = |fed: &Fed, symbols: &[&str], s: i64| {
         fed.seen.send_modify(|seen| {
             for symbol in symbols {
-                let key = ("made_up".into(), "trades".into(), (*symbol).into());
+                let key = (
+                    "made_up".into(),
+                    "ws/1".into(),
+                    "trades".into(),
+                    (*symbol).into(),
+                );
                 Arc::make_mut(seen).insert(key, start + s * S);
             }
         });

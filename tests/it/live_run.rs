@@ -401,6 +401,22 @@ fn a_file_dropped_into_the_inbox_is_loaded_beside_the_capture() {
         ))
     });
     assert_eq!(rows, capture.rows());
+    // One that has grown: what was there before is not taken again, nor is the file that it was in.
+    let text = capture.bytes();
+    let lines = || text.split_inclusive(|byte| *byte == b'\n');
+    let begun: Vec<u8> = lines().take(700).flatten().copied().collect();
+    let name = "binance_spot-GROWUSDT.gz";
+    for (bytes, done) in [(&begun, name.to_owned()), (&text, format!("2-{name}"))] {
+        let aside = db.write(name, &gzip(bytes));
+        fs::rename(aside, inbox.join(name)).unwrap();
+        let done = inbox.join("done").join(done);
+        wait("the file to be loaded", || done.exists().then_some(()));
+    }
+    assert_eq!(
+        db.count("SELECT count(*) FROM raw_messages WHERE symbol = 'GROWUSDT'"),
+        lines().count() as u64
+    );
+    assert!(inbox.join("done").join(name).exists());
     let before = db.count("SELECT count(*) FROM trades WHERE symbol = 'BTCUSDT'");
     await_true(
         &db,

@@ -33,6 +33,7 @@ mod jobs;
 mod live_faults;
 mod live_models;
 mod live_net;
+mod live_requests;
 mod live_run;
 mod live_upkeep;
 mod live_venues;

@@ -12,7 +12,7 @@ use mdb::book::{Book, Change, Level, Output, Side, Update};
 use mdb::config::Settings;
 use mdb::config::secrets::{Secret, Secrets};
 use mdb::model::Sequencing;
-use mdb::model::frame::Frame;
+use mdb::model::frame;
 use mdb::research::replay::{Faults, Options, Range, Replay, Speed, Start};
 use mdb::sources::rest::{Client, Error, Query};
 use mdb::venues::feed::Feed;
@@ -345,12 +345,14 @@ fn rest_client(address: SocketAddr, feed: &str) -> Client {
 
 /// The bodies of a request.
 async fn request(client: &Client, name: &str, query: &Query) -> Result<Vec<String>, Error> {
-    let (to, mut from) = tokio::sync::mpsc::channel::<Frame>(1000);
+    let (to, mut from) = tokio::sync::mpsc::channel(1000);
     client.fetch(name, query, &to).await?;
     drop(to);
     let mut bodies = Vec::new();
-    while let Some(frame) = from.recv().await {
-        bodies.push(frame.payload);
+    while let Some(message) = from.recv().await {
+        if let frame::Message::Frame(frame) = message {
+            bodies.push(frame.payload);
+        }
     }
     Ok(bodies)
 }

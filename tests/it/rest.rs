@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use mdb::config::secrets::{Secret, Secrets};
-use mdb::model::frame::Frame;
+use mdb::model::frame::{Frame, Message};
 use mdb::sources::rest::{Client, Error, Fetched, Query};
 use mdb::venues::feed::Rest;
 use tokio::sync::mpsc;
@@ -97,8 +97,10 @@ async fn fetch(client: &Client, query: &Query) -> (Result<Fetched, Error>, Vec<F
     let fetched = client.fetch("r", query, &to).await;
     drop(to);
     let mut frames = Vec::new();
-    while let Some(frame) = from.recv().await {
-        frames.push(frame);
+    while let Some(message) = from.recv().await {
+        if let Message::Frame(frame) = message {
+            frames.push(frame);
+        }
     }
     (fetched, frames)
 }
@@ -482,7 +484,7 @@ async fn bodies_are_bounded_after_decompression() {
 async fn a_request_that_is_dropped_hands_nothing_over() {
     let server = Server::start(&[Answer::Hangs]).await;
     let client = server.client(ONE);
-    let (to, mut from) = mpsc::channel::<Frame>(1);
+    let (to, mut from) = mpsc::channel::<Message>(1);
     {
         let query = of("A");
         let fetch = client.fetch("r", &query, &to);

@@ -75,10 +75,8 @@ pub enum WantKind {
     Trades {
         /// What stands before the numbers of these ids.
         prefix: Box<str>,
-        /// The first number missing.
-        first: u64,
-        /// The last one.
-        last: u64,
+        /// Which, and when they were.
+        missing: Missing,
     },
     /// What a channel sent while it was not received.
     Backfill {
@@ -88,6 +86,15 @@ pub enum WantKind {
         /// stored.
         since_ns: Option<i64>,
     },
+}
+
+/// Trades that were not received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// First and last number of their ids.
+    pub ids: (u64, u64),
+    /// Times of trades before and after them, ns since 1970-01-01 UTC.
+    pub times_ns: (i64, i64),
 }
 
 /// One venue, and what is wanted of it.
@@ -158,6 +165,7 @@ pub struct Setup {
 }
 
 enum Order {
+    Check(Vec<Wish>, oneshot::Sender<Result<(), Error>>),
     Apply(Vec<Wish>, oneshot::Sender<Result<(), Error>>),
     Status(oneshot::Sender<Vec<ConnectionStatus>>),
     Look(i64, oneshot::Sender<()>),
@@ -177,6 +185,14 @@ impl Feeds {
         let (orders, receiver) = mpsc::channel(ORDERS);
         let task = tokio::spawn(running::run(setup, receiver));
         Self { orders, task }
+    }
+
+    /// Whether the feeds can be as wished; changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    pub async fn check(&self, wishes: Vec<Wish>) -> Result<(), Error> {
+        self.ask(|answer| Order::Check(wishes, answer)).await?
     }
 
     /// Makes the feeds as wished, with the least changes: other venues and topics are not touched.

@@ -87,8 +87,11 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
             }
             Some(want) = task.setup.lost.recv() => task.lost(want),
             order = orders.recv() => match order {
-                Some(Order::Apply(wishes, answer)) => {
+                Some(Order::Check(wishes, answer)) => {
                     // Who no longer waits for an answer needs none; so below.
+                    let _ = answer.send(task.check(wishes));
+                }
+                Some(Order::Apply(wishes, answer)) => {
                     let _ = answer.send(task.apply(wishes));
                 }
                 Some(Order::Status(answer)) => {
@@ -119,6 +122,12 @@ pub(super) async fn run(setup: Setup, mut orders: mpsc::Receiver<Order>) {
 }
 
 impl Task {
+    fn check(&self, wishes: Vec<Wish>) -> Result<(), Error> {
+        wishes
+            .into_iter()
+            .try_for_each(|wish| self.next(wish).map(drop))
+    }
+
     fn apply(&mut self, wishes: Vec<Wish>) -> Result<(), Error> {
         let next = wishes
             .into_iter()
@@ -318,7 +327,13 @@ impl Task {
             .book
             .as_ref()
             .is_some_and(|book| book.snapshot.is_some());
-        if want.kind != WantKind::Heal || by_request {
+        if want.kind != WantKind::Heal {
+            return self.wants.add(want);
+        }
+        if !venue.keeps_book(&want.symbol) {
+            return;
+        }
+        if by_request {
             return self.wants.add(want);
         }
         let book = (Arc::clone(&want.venue), Arc::clone(&want.symbol));
@@ -513,9 +528,17 @@ impl Running {
         self.connections
             .iter()
             .filter_map(move |(&number, connection)| {
-                let carries = self.plan.connections.get(&number)?.topics.contains(topic);
-                carries.then(|| (number, connection.status()))
+                let status = connection.status();
+                let refused = status.refused.iter().any(|(refused, _)| refused == topic);
+                let carries = status.topics.contains(topic) && !refused;
+                carries.then_some((number, status))
             })
+    }
+
+    /// Whether the book of a symbol is among the topics.
+    fn keeps_book(&self, symbol: &str) -> bool {
+        let mut topics = self.plan.connections.values().flat_map(|c| &c.topics);
+        topics.any(|topic| &*topic.symbol == symbol && &*topic.table == BOOK_DELTAS)
     }
 
     fn resubscribe_book(&self, symbol: &str) {

@@ -13,6 +13,8 @@ use crate::sources::now_ns;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// No answer keeps requests away for longer, whatever it says.
+const LONGEST_BAN: Duration = Duration::from_hours(7 * 24);
 /// Of a body that says what is wrong this much is read …
 const ERROR_BYTES: usize = 4096;
 /// … and this much is shown.
@@ -167,15 +169,17 @@ async fn body(mut response: Response, limit: usize) -> reqwest::Result<Read> {
     Ok(Read::Whole(bytes))
 }
 
-/// How long `Retry-After` says to wait: seconds, or a date.
-fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
+/// How long `Retry-After` says to wait, [`LONGEST_BAN`] at most: seconds, or a date.
+pub(in crate::sources) fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    // A date in the past means now.
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        // A date in the past means now.
+        Duration::try_from(at.duration_since(now)).unwrap_or_default()
+    };
+    Some(wait.min(LONGEST_BAN))
 }
 
 /// The pause after the `attempt`-th failure, from 1: twice as long each time, and between half and all of that, so
@@ -200,6 +204,9 @@ mod tests {
         assert_eq!(wait("Wed, 21 Oct 2026 07:26:00 GMT"), Some(0));
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("-3"), None);
+        let week = Some(7 * 86_400);
+        assert_eq!(wait("18446744073709551615"), week);
+        assert_eq!(wait("Thu, 21 Oct 2027 07:28:00 GMT"), week);
     }
 
     #[test]

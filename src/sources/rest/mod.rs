@@ -17,13 +17,14 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 
-use super::tls;
+use super::{hand_on, tls};
 use crate::config::secrets::Secrets;
-use crate::model::frame::Frame;
+use crate::model::frame::{Frame, Message};
 use crate::venues::feed::{Request, Rest};
 use crate::venues::matching::Matcher;
 use crate::venues::template::{self, Names};
 use attempt::Failure;
+pub(super) use attempt::retry_after;
 use budget::{Budget, Wait};
 use page::{Cursor, Next};
 
@@ -168,6 +169,11 @@ pub struct Client {
     rest: Rest,
     errors: Vec<(Matcher, Option<Duration>)>,
     channels: BTreeMap<String, Arc<str>>,
+    allowance: Arc<Allowance>,
+}
+
+/// What a venue lets this machine ask.
+struct Allowance {
     budget: Mutex<Budget>,
     /// Who waits for the budget stands in line here.
     line: tokio::sync::Mutex<()>,
@@ -250,9 +256,21 @@ impl Client {
             rest: rest.clone(),
             errors,
             channels,
-            budget: Mutex::new(Budget::new(rest.budget.weight, rest.budget.per)),
-            line: tokio::sync::Mutex::new(()),
+            allowance: Arc::new(Allowance {
+                budget: Mutex::new(Budget::new(rest.budget.weight, rest.budget.per)),
+                line: tokio::sync::Mutex::new(()),
+            }),
         })
+    }
+
+    /// Takes an earlier client's place: what it has spent, and the silence that its host has asked for, count on.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        if self.home.origin() != before.home.origin() || self.rest.budget != before.rest.budget {
+            return self;
+        }
+        let allowance = Arc::clone(&before.allowance);
+        Self { allowance, ..self }
     }
 
     /// Makes a request, all its pages, and hands each body to `to` as it comes.
@@ -261,11 +279,11 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; the pages before it are handed over.
-    pub async fn fetch<T: From<Frame>>(
+    pub async fn fetch(
         &self,
         request: &str,
         query: &Query,
-        to: &mpsc::Sender<T>,
+        to: &mpsc::Sender<Message>,
     ) -> Result<Fetched, Error> {
         let (Some(about), Some(channel)) =
             (self.rest.requests.get(request), self.channels.get(request))
@@ -287,16 +305,17 @@ impl Client {
         loop {
             let body = self.page(&what, about.weight, &url).await?;
             let (seen, text) = self.read(&what, about, &mut cursor, body.text).await?;
-            to.send(T::from(Frame {
+            let frame = Frame {
                 venue: Arc::clone(&self.venue),
                 channel: Arc::clone(channel),
                 symbol: query.symbol.clone(),
                 recv_ns: body.recv_ns,
                 // A key that comes back is not stored.
                 payload: self.secrets.redact(text),
-            }))
-            .await
-            .map_err(|_| Error::Closed)?;
+            };
+            if !hand_on(to, Message::Frame(frame)).await {
+                return Err(Error::Closed);
+            }
             fetched.pages += 1;
             let next = match seen {
                 None => Next::End,
@@ -372,7 +391,7 @@ impl Client {
 
     /// Waits until the budget has room for `weight`, in the order of asking.
     async fn spend(&self, what: &str, weight: u32) -> Result<(), Error> {
-        let _turn = self.line.lock().await;
+        let _turn = self.allowance.line.lock().await;
         loop {
             let now = Instant::now();
             let asked = self.budget().spend(now, weight);
@@ -393,7 +412,8 @@ impl Client {
     }
 
     fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        let budget = self.allowance.budget.lock();
+        budget.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The request's address for what the cursor stands at.

@@ -66,8 +66,8 @@ impl Cursor {
         let mut seen = Seen {
             records: records.len() as u64,
             // Some venues send the newest record first.
-            last_id: highest(records, page.id.as_deref(), id_of),
-            last_ns: highest(records, page.time.as_deref(), ns_of),
+            last_id: highest(&records, page.id.as_deref(), id_of),
+            last_ns: highest(&records, page.time.as_deref(), ns_of),
             next: Next::End,
         };
         let short = page.full.is_some_and(|full| records.len() < full);
@@ -133,7 +133,7 @@ impl Cursor {
 }
 
 fn highest<T: Ord>(
-    records: &[Value],
+    records: &[&Value],
     pointer: Option<&str>,
     read: impl Fn(&Value) -> Option<T>,
 ) -> Option<T> {
@@ -159,11 +159,17 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The page's records; a page that lacks the array, or has null there, has none.
-fn records<'a>(page: &Page, body: &'a Value) -> Result<&'a [Value], String> {
+/// The page's records; a page that lacks the array, or has null there, has none. Where an address or a token says how it
+/// goes on, they may stand in several arrays, one for each instrument, as the members of an object.
+fn records<'a>(page: &Page, body: &'a Value) -> Result<Vec<&'a Value>, String> {
+    let by_cursor = page.next_url.is_some() || page.token.is_some();
     match body.pointer(&page.records) {
-        Some(Value::Array(records)) => Ok(records),
-        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(records)) => Ok(records.iter().collect()),
+        Some(Value::Object(members)) if by_cursor => {
+            let arrays = members.values().filter_map(Value::as_array);
+            Ok(arrays.flatten().collect())
+        }
+        None | Some(Value::Null) => Ok(Vec::new()),
         Some(other) => Err(format!(
             "it has {} at \"{}\", where the array of records is expected",
             kind(other),
@@ -276,6 +282,22 @@ mod tests {
             let said = walk(&by_token, Cursor::default(), &[json!({"token": "a"}), end]);
             assert_eq!(said, ["a", "end"]);
         }
+    }
+
+    #[test]
+    fn records_may_stand_in_an_array_for_each_instrument() {
+        let by_token = page("token = '/result/last'\nrecords = '/result'");
+        let body = |last: &str| json!({"error": [], "result": {"XXBTZUSD": [["1.5"], ["1.6"]], "last": last}});
+        let mut cursor = Cursor::default();
+        let seen = cursor.advance(&by_token, &body("7")).unwrap();
+        assert_eq!((seen.records, seen.next), (2, Next::Again));
+        let seen = cursor.advance(&by_token, &body("7")).unwrap();
+        assert_eq!((seen.records, seen.next), (2, Next::End));
+        let two = page("next_url = '/next'\nrecords = '/trades'");
+        let body =
+            json!({"trades": {"AAPL": [{"i": 1}], "MSFT": [{"i": 2}, {"i": 3}]}, "next": null});
+        let seen = Cursor::default().advance(&two, &body).unwrap();
+        assert_eq!((seen.records, seen.next), (3, Next::End));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use super::{Error, MAX_MESSAGE};
+use crate::sources::rest::retry_after;
 use crate::venues::plan::{Link, Topic};
 
 /// An open WebSocket.
@@ -103,8 +104,8 @@ async fn handshake(request: Request<()>, tls: Arc<rustls::ClientConfig>) -> Resu
             retry_after: response
                 .headers()
                 .get("retry-after")
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map(|seconds| Duration::from_secs(seconds).min(MOST_RETRY_AFTER)),
+                .and_then(|value| retry_after(value.to_str().ok()?, jiff::Timestamp::now()))
+                .map(|wait| wait.min(MOST_RETRY_AFTER)),
         }),
         Err(error) => Err(Failed::new(format!(
             "handshake with {host} failed: {error}"

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use super::connect::{self, Socket};
 use super::{Command, Counters, Options, Pacer, decode, now_ns};
 use crate::model::frame::{FeedEvent, Frame, Message};
+use crate::sources::{hand_on, try_hand_on};
 use crate::venues::plan::Topic;
 use crate::venues::session::{Note, Output, Received, Session, State};
 
@@ -333,15 +334,16 @@ impl Running {
 
     /// Hands a message on. While there is no room for it, nothing more is read.
     async fn hand_on(&mut self, message: Message) -> Result<(), Why> {
-        let message = match self.line.out.try_send(message) {
+        let message = match try_hand_on(&self.line.out, message) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Why::Stopped),
             Err(mpsc::error::TrySendError::Full(message)) => message,
         };
         let (from, from_ns) = (Instant::now(), now_ns());
         // Not even an order to stop ends this: what was read is handed on, if it can be.
-        let sent = self.line.out.send(message).await;
-        sent.map_err(|_| Why::Stopped)?;
+        if !hand_on(&self.line.out, message).await {
+            return Err(Why::Stopped);
+        }
         let held = from.elapsed();
         self.line.session.stalled(held);
         self.line

@@ -128,3 +128,111 @@ fn the_depth_comes_with_the_rows_though_the_table_has_it_not() {
     assert_eq!((said.gaps, said.checksums), (0, 0));
     assert_eq!(books.by_symbol["A"].book.bids().len(), 1);
 }
+
+fn letter(seq: u64, target: &str) -> DeadLetter {
+    DeadLetter {
+        seq: Some(seq),
+        symbol: None,
+        recv_ns: Some(seq as i64),
+        target: Some(target.to_owned()),
+        reason: String::new(),
+        payload: String::new(),
+        source: None,
+        line: None,
+    }
+}
+
+#[test]
+fn without_numbers_a_message_that_could_not_be_read_loses_the_books() {
+    let rows = [
+        (2, "A", 0, 0, false, 1.0),
+        (3, "B", 0, 0, true, 1.0),
+        (5, "B", 0, 0, false, 1.0),
+    ];
+    let run = |sequencing: Sequencing, dead: &[DeadLetter]| {
+        let mut books = Books::new("venue", sequencing.into(), None);
+        turns(&mut books, &[(1, "A", 0, 0, true, 1.0)]);
+        books.refused(dead, false);
+        turns(&mut books, &rows)
+    };
+    let lost = "A needs one: an update could not be read; B needs one: an update could not be read";
+    assert_eq!(run(Sequencing::None, &[letter(4, BOOK_DELTAS)]), lost);
+    assert_eq!(run(Sequencing::None, &[letter(4, "trades")]), "B in sync");
+    assert_eq!(
+        run(Sequencing::None, &[letter(6, BOOK_DELTAS)]),
+        "B in sync"
+    );
+    assert!(!run(Sequencing::Prev, &[letter(4, BOOK_DELTAS)]).contains("read"));
+}
+
+#[test]
+fn other_rules_make_all_books_start_anew() {
+    let mut books = Books::new("venue", Sequencing::None.into(), None);
+    let snapshot = |seq| [(seq, "A", 0, 0, true, 1.0)];
+    assert_eq!(turns(&mut books, &snapshot(1)), "A in sync");
+    books.change(Sequencing::None.into(), None);
+    let update = [(2, "A", 0, 0, false, 1.0)];
+    assert_eq!(turns(&mut books, &update), "");
+    let mut in_band = Rules::from(Sequencing::None);
+    in_band.in_band = true;
+    books.change(in_band, None);
+    let update = [(3, "A", 0, 0, false, 1.0)];
+    assert_eq!(
+        turns(&mut books, &update),
+        "A needs one: the rules of the venue's books have changed"
+    );
+    assert_eq!(turns(&mut books, &snapshot(4)), "A in sync");
+}
+
+#[test]
+fn a_book_that_is_not_replayed_goes_on_from_its_last_update() {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch(
+        "CREATE TABLE book_deltas AS
+             SELECT 'v' AS venue, s AS symbol, i::UBIGINT AS seq, (100 + i)::UBIGINT AS last_id,
+                    make_timestamp_ns(i) AS ts FROM range(1, 10) t(i), (VALUES ('A'), ('B')) u(s);
+         CREATE TABLE book_tops AS
+             SELECT venue, symbol, seq, 3::UINTEGER AS epoch FROM book_deltas WHERE symbol = 'A'",
+    )
+    .unwrap();
+    let mut kept = Kept {
+        seq: 5,
+        ..Kept::default()
+    };
+    kept.book = kept.book.resumed(2, None, 0);
+    let epoch_of_next = |symbol: &str, update: &[Row]| {
+        let mut books = Books::new("v", Sequencing::Prev.into(), None);
+        let book = resumed(&conn, "v", symbol, &kept).unwrap();
+        let kept = Kept {
+            book,
+            ..Kept::default()
+        };
+        books.by_symbol.insert(symbol.to_owned(), kept);
+        turns(&mut books, update)
+    };
+    // The update after the last one is no gap, but there is no book yet.
+    let next = [(20, "A", 109, 110, false, 1.0)];
+    assert_eq!(
+        epoch_of_next("A", &next),
+        "A needs one: no snapshot has come yet"
+    );
+    let later = [(20, "B", 115, 116, false, 1.0)];
+    assert_eq!(
+        epoch_of_next("B", &later),
+        "B needs one: updates are missing"
+    );
+    // Its epochs go on, too.
+    let snapshot = [(21, "A", 0, 200, true, 1.0)];
+    let mut books = Books::new("v", Sequencing::Prev.into(), None);
+    let book = resumed(&conn, "v", "A", &kept).unwrap();
+    let kept = Kept {
+        book,
+        ..Kept::default()
+    };
+    books.by_symbol.insert("A".to_owned(), kept);
+    let (table, batch) = batch(&snapshot);
+    let said = books.apply(&table, &batch);
+    let details = said.events.last().unwrap().as_any();
+    let details = details.downcast_ref::<StringArray>().unwrap();
+    assert!(details.value(0).contains("epoch 4"), "{details:?}");
+}
