@@ -490,10 +490,13 @@ fn resumed(conn: &Connection, venue: &str, symbol: &str, kept: &Kept) -> Result<
         .query_row(&last, since, |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
         .doing(doing)?;
+    let Some((last_id, last_ts)) = last else {
+        // The messages since were others': it is as it was stored.
+        return Ok(kept.book.clone());
+    };
     let epoch = conn
         .query_row(&epoch, since, |row| row.get(0))
         .doing(doing)?;
-    let (last_id, last_ts) = last.unwrap_or((None, i64::MIN));
     Ok(kept.book.resumed(epoch, last_id, last_ts))
 }
 

@@ -200,9 +200,9 @@ fn a_book_that_is_not_replayed_goes_on_from_its_last_update() {
         ..Kept::default()
     };
     kept.book = kept.book.resumed(2, None, 0);
-    let epoch_of_next = |symbol: &str, update: &[Row]| {
+    let said_of_next = |symbol: &str, kept: &Kept, update: &[Row]| {
         let mut books = Books::new("v", Sequencing::Prev.into(), None);
-        let book = resumed(&conn, "v", symbol, &kept).unwrap();
+        let book = resumed(&conn, "v", symbol, kept).unwrap();
         let kept = Kept {
             book,
             ..Kept::default()
@@ -213,15 +213,22 @@ fn a_book_that_is_not_replayed_goes_on_from_its_last_update() {
     // The update after the last one is no gap, but there is no book yet.
     let next = [(20, "A", 109, 110, false, 1.0)];
     assert_eq!(
-        epoch_of_next("A", &next),
+        said_of_next("A", &kept, &next),
         "A needs one: no snapshot has come yet"
     );
     let later = [(20, "B", 115, 116, false, 1.0)];
     assert_eq!(
-        epoch_of_next("B", &later),
+        said_of_next("B", &kept, &later),
         "B needs one: updates are missing"
     );
-    // Its epochs go on, too.
+    // Of one that nothing came of since, all that was stored counts.
+    kept.book = kept.book.resumed(2, Some(40), 0);
+    let unheard = [(20, "C", 41, 42, false, 1.0)];
+    assert_eq!(
+        said_of_next("C", &kept, &unheard),
+        "C needs one: updates are missing"
+    );
+    // A's epochs go on, too.
     let snapshot = [(21, "A", 0, 200, true, 1.0)];
     let mut books = Books::new("v", Sequencing::Prev.into(), None);
     let book = resumed(&conn, "v", "A", &kept).unwrap();
