@@ -28,7 +28,7 @@ mod status;
 mod tables;
 mod test;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -114,6 +114,9 @@ enum Command {
 /// Exit code after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
+/// Exit code of what failed.
+const FAILED: u8 = 1;
+
 /// Exit code if there is no way into the database.
 const UNAVAILABLE: u8 = 3;
 
@@ -145,14 +148,13 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            if is_broken_pipe(&error) {
+            // First, for what was broken may be the way to the process that has the database.
+            let unavailable = is_unavailable(&error);
+            if !unavailable && is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
             report(&error);
-            if is_unavailable(&error) {
-                return ExitCode::from(UNAVAILABLE);
-            }
-            ExitCode::FAILURE
+            ExitCode::from(if unavailable { UNAVAILABLE } else { FAILED })
         }
     }
 }
@@ -225,11 +227,12 @@ fn log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // Nobody is left to read it: a capture goes on without.
+        .log_internal_errors(false)
         .init();
 }
 
 /// The one place that prints an error.
-#[expect(clippy::print_stderr, reason = "this is where errors go")]
 fn report(error: &anyhow::Error) {
     let mut text = String::new();
     for cause in error.chain() {
@@ -247,7 +250,8 @@ fn report(error: &anyhow::Error) {
     if text.contains("/date=") && text.contains(".parquet") && !text.contains("hint:") {
         text.push_str("\n  hint: a file of the lake is missing or damaged; `mdb doctor` says which and what to do");
     }
-    eprintln!("{text}");
+    // Nobody may be left to read it.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, bail};
 
-use super::{INTERRUPTED, history, session};
+use super::{FAILED, INTERRUPTED, UNAVAILABLE, history, session};
 use crate::config::Settings;
+use crate::model::sql::literal;
 use crate::output::{Format, Layout, WholeFile};
 use crate::query::{Rows, Session, Source, Types};
 use crate::shell::{self, Failure, Printer};
@@ -96,10 +97,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         session.move_to(open(args, settings)?);
         (result, _) = ask(&mut session)?;
     }
+    let lost = session.is_lost();
     if result.is_ok() && !store::has_spilled(&settings.db) {
         session.leave();
     }
-    exit_code(result)
+    exit_code(result, lost)
 }
 
 /// Shows what a mart's last build ran.
@@ -108,8 +110,8 @@ fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
     let query = format!(
         "SELECT list_reduce(range(1, len(bounds) + 1)::VARCHAR[],
                     lambda sql, i: replace(sql, format('make_timestamp_ns(${{}})', i), format('make_timestamp_ns({{}})', bounds[i::INTEGER])), ran)
-         FROM ops.models LEFT JOIN ops.builds ON model = name WHERE lower(name) = lower('{}')",
-        model.replace('\'', "''")
+         FROM ops.models LEFT JOIN ops.builds ON model = name WHERE lower(name) = lower({})",
+        literal(model)
     );
     match session.strings(&query)?.pop().and_then(|mut row| row.pop()) {
         None => bail!("there is no mart '{model}'; `mdb models` lists them"),
@@ -153,7 +155,7 @@ pub(super) fn write_file(
     query: String,
 ) -> anyhow::Result<ExitCode> {
     let (result, _) = to_file(path, format, session, &[(None, query)])?;
-    exit_code(result)
+    exit_code(result, session.is_lost())
 }
 
 /// Writes the answer to a query to standard output.
@@ -163,7 +165,7 @@ pub(super) fn print(
     query: String,
 ) -> anyhow::Result<ExitCode> {
     let (result, _) = to_stdout(format, session, &[(None, query)])?;
-    exit_code(result)
+    exit_code(result, session.is_lost())
 }
 
 /// What came of a script, and whether anything of its answer was written.
@@ -238,7 +240,8 @@ pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
         venues: Some(venues(settings)),
         reopen: Some(&reopen),
     };
-    exit_code(shell::run(session, &options))
+    // A shell goes on with a new session.
+    exit_code(shell::run(session, &options), false)
 }
 
 /// Finds the venues of a database's SQL tree.
@@ -256,8 +259,8 @@ fn venues(settings: &Settings) -> shell::Venues {
     })
 }
 
-/// Says what ended a script, and with which code.
-fn exit_code(result: Result<(), Failure>) -> anyhow::Result<ExitCode> {
+/// Says what ended a script, and with which code; `lost` if the way into the database was.
+fn exit_code(result: Result<(), Failure>, lost: bool) -> anyhow::Result<ExitCode> {
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Failure::Output(error)) if error.is_broken_pipe() => Ok(ExitCode::SUCCESS),
@@ -268,7 +271,7 @@ fn exit_code(result: Result<(), Failure>) -> anyhow::Result<ExitCode> {
         }
         Err(Failure::Report(report)) => {
             io::stderr().write_all(report.as_bytes())?;
-            Ok(ExitCode::FAILURE)
+            Ok(ExitCode::from(if lost { UNAVAILABLE } else { FAILED }))
         }
     }
 }

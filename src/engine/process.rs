@@ -135,15 +135,16 @@ impl Process {
         };
         let (messages, incoming) = mpsc::channel(MESSAGES);
         let figures = Arc::clone(&self.figures);
-        let (marts, told) = (self.marts.clone(), self.marts.clone());
+        let told = self.marts.clone();
         thread::scope(|scope| {
+            let ending = EndsMarts(self.marts.clone());
             let threads_failed = |source| Error::Io {
                 doing: "start a thread",
                 source,
             };
             let building = builder.map(|builder| {
                 let (marts, readers, figures) =
-                    (marts.clone(), Arc::clone(&readers), self.figures());
+                    (self.marts.clone(), Arc::clone(&readers), self.figures());
                 // A strong one would keep the writer from its end.
                 let orders = orders.downgrade();
                 let run = move || marts.run(builder, &orders, &readers, &figures);
@@ -163,18 +164,11 @@ impl Process {
                     drop(ended_to);
                     written
                 })
-                .map_err(threads_failed);
-            let writer = match writer {
-                Ok(writer) => writer,
-                Err(error) => {
-                    marts.end();
-                    return Err(error);
-                }
-            };
+                .map_err(threads_failed)?;
             let worked = runtime.block_on(self.work(messages, orders, readers, lake, stop, ended));
             // What fails first is the writer, if it fails: the rest only finds its queue closed.
             let written = writer.join().map_err(|_| Error::Ended);
-            marts.end();
+            drop(ending);
             if let Some(building) = building {
                 building.join().map_err(|_| Error::Ended)?;
             }
@@ -362,6 +356,15 @@ impl Process {
         };
         // The writer has ended: nobody is left to be told.
         let _ = messages.send(Message::Event(event)).await;
+    }
+}
+
+/// Ends the builder of marts, whatever else fails: nobody would ever stop waiting for it.
+struct EndsMarts(Marts);
+
+impl Drop for EndsMarts {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

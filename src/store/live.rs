@@ -22,8 +22,12 @@ use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
 use crate::venues;
 
-/// Messages that one batch takes at most.
+/// Messages that one batch takes at most …
 const MAX_MESSAGES: usize = 16_384;
+/// … and when the machine is so busy that a commit takes longer than [`COMMIT_TIME`], at least.
+const MIN_MESSAGES: usize = 512;
+/// Batches are made small enough for their commits to take no longer: so long others wait for what is in them.
+const COMMIT_TIME: Duration = Duration::from_millis(200);
 
 /// What the live writer is asked to do besides.
 #[derive(Debug)]
@@ -207,6 +211,7 @@ impl Store {
             catalog: Arc::clone(&self.catalog),
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
+            most: MAX_MESSAGES,
             planned: Instant::now(),
             delay: delay(),
             told,
@@ -232,6 +237,18 @@ impl Store {
     }
 }
 
+/// How many messages the next batch is to take, after one of so many took so long, when it was to take `most`.
+fn most(most: usize, count: usize, took: Duration) -> usize {
+    let most = if took > COMMIT_TIME {
+        (count as f64 * COMMIT_TIME.div_duration_f64(took)) as usize
+    } else if count >= most {
+        most.saturating_mul(2)
+    } else {
+        most
+    };
+    most.clamp(MIN_MESSAGES, MAX_MESSAGES)
+}
+
 struct Live<T> {
     writer: Writer,
     checkpoints: Checkpoints,
@@ -241,6 +258,8 @@ struct Live<T> {
     catalog: Arc<Catalog>,
     venues: HashMap<Arc<str>, Normalizers>,
     next_seq: u64,
+    /// Messages that the next batch takes at most.
+    most: usize,
     /// When the plans of all statements were last forgotten.
     planned: Instant,
     delay: Duration,
@@ -265,7 +284,7 @@ impl<T: FnMut(Commit)> Live<T> {
         let mut received = Vec::new();
         while flowing || ordering {
             tokio::select! {
-                count = messages.recv_many(&mut received, MAX_MESSAGES), if flowing => flowing = count > 0,
+                count = messages.recv_many(&mut received, self.most), if flowing => flowing = count > 0,
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
                     // Nobody may be waiting for the answers any more.
@@ -284,7 +303,9 @@ impl<T: FnMut(Commit)> Live<T> {
                 },
             }
             if !received.is_empty() {
+                let (start, count) = (Instant::now(), received.len());
                 self.commit(received.drain(..))?;
+                self.most = most(self.most, count, start.elapsed());
             }
         }
         Ok(())
@@ -607,5 +628,22 @@ fn note_id(runs: &mut Vec<IdRun>, prefix: &str, number: u64) {
             first: number,
             last: number,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_shrink_until_their_commits_are_short_and_grow_again() {
+        let ms = Duration::from_millis;
+        assert_eq!(most(16_384, 16_384, ms(800)), 4_096);
+        assert_eq!(most(4_096, 4_096, ms(200)), 8_192);
+        assert_eq!(most(4_096, 100, ms(5)), 4_096);
+        assert_eq!(most(16_384, 16_384, ms(5)), 16_384);
+        // Whatever makes a small one slow, fewer would not mend it.
+        assert_eq!(most(16_384, 10, ms(9_000)), 512);
+        assert_eq!(most(512, 0, ms(9_000)), 512);
     }
 }

@@ -243,6 +243,33 @@ fn await_configured(db: &Db, kind: &str, count: u64, since: Instant) {
 }
 
 #[test]
+fn a_capture_goes_on_when_nobody_reads_its_log() {
+    let btc = sample("BTCUSDT");
+    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "5"]);
+    let db = Db::new();
+    hurry(&db, SPOT);
+    let config = db.dir().join("mdb.toml");
+    let feed = market.feed(&["BTCUSDT"]);
+    put(&config, &feed);
+    let mut command = db.command();
+    command.arg("run");
+    let live = Live::spawn_unheard(command);
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
+    await_true(&db, "SELECT count(*) > 0 FROM trades");
+    // Something to tell.
+    put(&config, "[[feed]]\nsymbls = 1\n");
+    await_configured(&db, "misconfigured", 1, Instant::now());
+    let before = db.count("SELECT count(*) FROM trades");
+    await_true(&db, &format!("SELECT count(*) > {before} FROM trades"));
+    put(&config, &feed);
+    await_configured(&db, "configured", 1, Instant::now());
+    end(&db, live, Signal::TERM);
+    market.close();
+}
+
+#[test]
 fn edits_take_effect_beside_the_capture() {
     let (btc, eth) = (sample("BTCUSDT"), sample("ETHUSDT"));
     let market = Market::open(

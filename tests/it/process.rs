@@ -120,18 +120,24 @@ impl Live {
     /// Starts `command` with nothing on its stdin.
     pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null());
-        Self::start(command)
+        Self::start(command, true)
+    }
+
+    /// Starts `command` with nobody at the other end of its stderr, as when the one that kept its log has died.
+    pub(crate) fn spawn_unheard(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Self::start(command, false)
     }
 
     /// Starts `command` with a pipe on its stdin, which the caller closes by dropping it.
     pub(crate) fn spawn_fed(mut command: Command) -> (Self, ChildStdin) {
         command.stdin(Stdio::piped());
-        let mut live = Self::start(command);
+        let mut live = Self::start(command, true);
         let stdin = live.child.stdin.take().unwrap();
         (live, stdin)
     }
 
-    fn start(mut command: Command) -> Self {
+    fn start(mut command: Command, heard: bool) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let text = format!("{command:?}");
         let started = Instant::now();
@@ -140,17 +146,18 @@ impl Live {
         let (done_tx, finished) = channel::<()>();
         let stdout = Arc::default();
         let stderr = Arc::default();
-        let readers = vec![
-            collect(
-                child.stdout.take().unwrap(),
-                &stdout,
-                move || {
-                    let _ = first_tx.send(());
-                },
-                done_tx.clone(),
-            ),
-            collect(child.stderr.take().unwrap(), &stderr, || {}, done_tx),
-        ];
+        let mut readers = vec![collect(
+            child.stdout.take().unwrap(),
+            &stdout,
+            move || {
+                let _ = first_tx.send(());
+            },
+            done_tx.clone(),
+        )];
+        let pipe = child.stderr.take().unwrap();
+        if heard {
+            readers.push(collect(pipe, &stderr, || {}, done_tx));
+        }
         Self {
             command: text,
             child,
@@ -259,20 +266,29 @@ impl Live {
         run
     }
 
-    fn into_run_unchecked(self, status: ExitStatus) -> Run {
+    fn into_run_unchecked(mut self, status: ExitStatus) -> Run {
         let elapsed = self.started.elapsed();
-        for reader in self.readers {
+        for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
         let text =
             |bytes: &Mutex<Vec<u8>>| String::from_utf8_lossy(&bytes.lock().unwrap()).into_owned();
         Run {
-            command: self.command,
+            command: std::mem::take(&mut self.command),
             code: status.code(),
             stdout: text(&self.stdout),
             stderr: text(&self.stderr),
             elapsed,
         }
+    }
+}
+
+/// A test that fails leaves nothing running.
+impl Drop for Live {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

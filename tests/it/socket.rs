@@ -431,7 +431,7 @@ fn a_process_that_is_killed_leaves_its_clients_with_an_error() {
     });
     holder.live.kill();
     for client in [to_stdout, to_file] {
-        client.finish().exits(1).says(&["has ended"]);
+        client.finish().exits(3).says(&["has ended"]);
     }
     assert!(!out.exists(), "half an answer");
 }
