@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::{session, sql};
 use crate::config::Settings;
+use crate::model::sql::literal;
 use crate::output::Format;
 use crate::query::{Rows, Session, Types};
 use crate::sqltree::SqlTree;
@@ -60,7 +61,7 @@ pub(super) fn go_back(
     settings: &Settings,
     version: &str,
 ) -> anyhow::Result<()> {
-    let version = format!("'{}'", version.replace('\'', "''"));
+    let version = literal(version);
     let tables = session
         .strings(&format!(
             "/* as_of */ SELECT table_name, string_agg('\"' || column_name || '\"', ', ' ORDER BY column_index),

@@ -13,6 +13,7 @@ use super::progress::bar;
 use super::{session, sql};
 use crate::config::Settings;
 use crate::engine::testing::Verdict;
+use crate::model::sql::literal;
 use crate::output::Format;
 use crate::query::Session;
 use crate::sqltree::{Severity, SqlTree};
@@ -133,20 +134,22 @@ fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
 
 /// The verdicts as a query, so that they come out in any format.
 fn table(tests: &[Test], verdicts: &[Verdict]) -> String {
-    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let rows = tests.iter().zip(verdicts).map(|(test, verdict)| {
-        let what = verdict.example.as_deref().map_or("NULL".to_owned(), text);
+        let what = verdict
+            .example
+            .as_deref()
+            .map_or("NULL".to_owned(), literal);
         format!(
             "({}, {}, {}, {}, {}::BIGINT, {:.3}, {}, {})",
-            text(&test.of),
-            text(&test.text),
-            text(verdict.state),
-            text(test.severity.name()),
+            literal(&test.of),
+            literal(&test.text),
+            literal(verdict.state),
+            literal(test.severity.name()),
             verdict
                 .rows
                 .map_or("NULL".to_owned(), |rows| rows.to_string()),
             verdict.took.as_secs_f64(),
-            text(&test.place()),
+            literal(&test.place()),
             what,
         )
     });

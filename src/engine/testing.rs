@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::figures::Figures;
 use super::marts::Due;
+use crate::model::sql::literal;
 use crate::query::{self, Interrupter, Session};
 use crate::sources::now_ns;
 use crate::sqltree::{Severity, SqlTree};
@@ -248,20 +249,19 @@ fn readers_of(
 
 /// Puts verdicts in place of those before; in place of all others if they are of all tests.
 fn note(connection: &Connection, verdicts: &[(Test, Verdict)], all: bool) -> duckdb::Result<()> {
-    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let rows = verdicts.iter().map(|(test, verdict)| {
         let example = verdict.example.as_deref();
         format!(
             "({}, {}, {}, {}, {}, {}::UBIGINT, {}::VARCHAR, make_timestamp_ns({}), {})",
-            text(&test.of),
-            text(&test.text),
-            text(&test.place()),
-            text(test.severity.name()),
-            text(verdict.state),
+            literal(&test.of),
+            literal(&test.text),
+            literal(&test.place()),
+            literal(test.severity.name()),
+            literal(verdict.state),
             verdict
                 .rows
                 .map_or("NULL".to_owned(), |rows| rows.to_string()),
-            example.map_or("NULL".to_owned(), text),
+            example.map_or("NULL".to_owned(), literal),
             now_ns(),
             verdict.took.as_secs_f64() * 1e3,
         )
@@ -270,7 +270,7 @@ fn note(connection: &Connection, verdicts: &[(Test, Verdict)], all: bool) -> duc
     if rows.is_empty() {
         return Ok(());
     }
-    let places = verdicts.iter().map(|(test, _)| text(&test.place()));
+    let places = verdicts.iter().map(|(test, _)| literal(&test.place()));
     let places: Vec<String> = places.collect();
     // A connection that is dropped in the middle of it leaves nothing.
     connection.execute_batch(&format!(

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::{Encoder, Error, Out, text, types, unique_names};
+use crate::model::sql::identifier;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bare {
@@ -26,9 +27,7 @@ pub(super) struct Insert<'w> {
 impl<'w> Insert<'w> {
     pub(super) fn new(schema: SchemaRef, out: Out<'w>) -> Self {
         let names = unique_names(&schema).into_iter();
-        let names: Vec<String> = names
-            .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
-            .collect();
+        let names: Vec<String> = names.map(|name| identifier(&name)).collect();
         let bare = schema.fields().iter().map(|field| match field.data_type() {
             DataType::Float32 | DataType::Float64 => Bare::Finite,
             _ if types::type_name(field) == "boolean" => Bare::All,

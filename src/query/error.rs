@@ -60,6 +60,13 @@ impl Error {
     pub(super) fn from_duckdb(error: duckdb::Error) -> Self {
         match error {
             duckdb::Error::DuckDBFailure(_, Some(message)) => Self::from_message(&message),
+            error if error.to_string().contains("decoding Variant columns") => {
+                Self::Sql(Box::new(SqlError {
+                    message: "a VARIANT cannot be shown as it is".into(),
+                    at: None,
+                    hint: Some("cast it to what it holds, or to JSON or VARCHAR".into()),
+                }))
+            }
             error => Self::Driver(error),
         }
     }

@@ -3,6 +3,7 @@
 use super::error::{Error, SqlError};
 use super::statements::first_word;
 use super::tokens::{Edited, Token, TokenKind, tokens};
+use crate::model::sql::literal;
 
 /// The parameters in a statement: the `$` and the name behind it. `$1` is none, and a prepared statement has its own.
 fn parameters<'t, 's>(sql: &str, tokens: &'t [Token<'s>]) -> Vec<(&'t Token<'s>, &'t Token<'s>)> {
@@ -58,10 +59,7 @@ pub(super) fn looked_up(
                 )),
             })));
         };
-        edits.push((
-            range,
-            format!("getvariable('{}')", known.replace('\'', "''")),
-        ));
+        edits.push((range, format!("getvariable({})", literal(known))));
     }
     Ok(Some(Edited::new(sql, edits)))
 }

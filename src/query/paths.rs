@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::statements::first_word;
 use super::tokens::{Edited, Token, TokenKind, tokens};
+use crate::model::sql::literal;
 
 /// `sql` with the relative paths in it made absolute, as seen from `directory`: what a statement writes to, and
 /// what it reads from if it is there; of a pattern the directory that it begins with. Otherwise the name may be one
@@ -28,7 +29,7 @@ pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bo
             Use::Read => exists(&absolute) || is_pattern_of(&path, directory, &exists),
         };
         let absolute = absolute.to_str().filter(|_| relative && is_path)?;
-        Some((token.range(), format!("'{}'", absolute.replace('\'', "''"))))
+        Some((token.range(), literal(absolute)))
     });
     Edited::new(sql, edits.collect())
 }

@@ -1,6 +1,7 @@
 //! Where a symbol's bars are read from: the marts that hold such bars, and the trades that those have not read yet.
 
-use super::{Failure, Shell, literal};
+use super::{Failure, Shell};
+use crate::model::sql::literal;
 
 /// The marts of bars, and how many seconds theirs are long: each is made from the one before, the first from trades.
 const MARTS: [(&str, i64, &str); 4] = [

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::command::Book;
 use super::screen::{self, Block, Key, Raw};
-use super::{Failure, Reader, Shell, literal, output_error, stdout};
+use super::{Failure, Reader, Shell, output_error, stdout};
+use crate::model::sql::literal;
 
 /// How often a live book is read again.
 const EVERY: Duration = Duration::from_millis(500);

@@ -13,7 +13,8 @@ use super::last::Last;
 use super::range::{Move, Range, moment};
 use super::screen::{self, Block, Key, Raw};
 use super::watch::texts;
-use super::{Failure, Reader, Shell, command, literal, output_error, stdout};
+use super::{Failure, Reader, Shell, command, output_error, stdout};
+use crate::model::sql::literal;
 use crate::output::chart::{self, Chart, Kind};
 
 /// How often the newest bar is read again while it may change.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::command;
 use super::commands::{Argument, Entry, SECTIONS, commands, entry};
-use super::{Failure, Shell, literal};
+use super::{Failure, Shell};
+use crate::model::sql::literal;
 use crate::query::meant;
 
 /// Columns that text is broken at, if the terminal has as many.

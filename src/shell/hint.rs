@@ -2,6 +2,7 @@
 //! not, texts without their quotes, macros that stand in the wrong place.
 
 use super::complete::Catalog;
+use crate::model::sql::literal;
 use crate::query::{Error, Session, meant};
 
 /// The error with a hint, or a better one than DuckDB's, if there is one to give.
@@ -108,12 +109,8 @@ fn proposal(
         Missing::Column(name) => {
             // In double quotes it is a name: people of other languages mean a text.
             let quoted = sql.contains(&format!("\"{name}\""));
-            (quoted || is_symbol(name)).then(|| {
-                format!(
-                    "text stands in single quotes: '{}'",
-                    name.replace('\'', "''")
-                )
-            })
+            (quoted || is_symbol(name))
+                .then(|| format!("text stands in single quotes: {}", literal(name)))
         }
         Missing::Setting(name) => meant(name, catalog.settings.iter().map(String::as_str))
             .map(|meant| format!("did you mean {meant}?")),

@@ -1,6 +1,7 @@
 //! Commands that tell what there is: tables, columns, functions, settings.
 
-use super::{Failure, Shell, literal, quoted};
+use super::{Failure, Shell};
+use crate::model::sql::{identifier, literal};
 use crate::query::{Error, Session, Source};
 
 /// Tables and views under the names by which one reaches them.
@@ -195,7 +196,7 @@ fn count(table: &[Option<String>]) -> Option<String> {
     let [Some(database), Some(schema), Some(table), time] = table else {
         return None;
     };
-    let path = [database, schema, table].map(|name| quoted(name));
+    let path = [database, schema, table].map(|name| identifier(name));
     let end = |of: &str| match time {
         Some(time) => format!("try_cast({of}({time}) AS TIMESTAMP_NS)"),
         None => "NULL".to_owned(),

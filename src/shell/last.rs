@@ -3,6 +3,7 @@
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+use crate::model::sql::{identifier, literal};
 use crate::output::{self, Format, Layout};
 use crate::query::{self, Session, TokenKind, Types, tokens};
 
@@ -114,13 +115,13 @@ impl Last {
             texts,
             &mut writer,
         )?;
-        let path = file.path().display().to_string().replace('\'', "''");
+        let path = literal(&file.path().display().to_string());
         let create = |exact: bool| {
             let columns = self.schema.fields().iter().enumerate();
             let columns = columns.map(|(i, field)| column(i, field, exact));
             let columns: Vec<String> = columns.collect();
             format!(
-                "CREATE OR REPLACE TEMP TABLE _ AS SELECT {} FROM read_parquet('{path}')",
+                "CREATE OR REPLACE TEMP TABLE _ AS SELECT {} FROM read_parquet({path})",
                 columns.join(", ")
             )
         };
@@ -144,11 +145,11 @@ fn column(i: usize, field: &Field, exact: bool) -> String {
         && !["struct", "map", "union"]
             .iter()
             .any(|nested| kind.starts_with(nested));
-    let name = field.name().replace('"', "\"\"");
+    let name = identifier(field.name());
     match kind.as_str() {
-        "varchar" | "enum" | "null" => format!("c{i} AS \"{name}\""),
-        _ if exact || simple => format!("c{i}::{kind} AS \"{name}\""),
-        _ => format!("c{i} AS \"{name}\""),
+        "varchar" | "enum" | "null" => format!("c{i} AS {name}"),
+        _ if exact || simple => format!("c{i}::{kind} AS {name}"),
+        _ => format!("c{i} AS {name}"),
     }
 }
 

@@ -489,14 +489,6 @@ fn no_result() -> Failure {
     Failure::Report("error: there is no result yet\nhint: run a query first\n".to_owned())
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Shows a failure after which the shell goes on; the failure itself if nobody is there to see it.
 fn tell(failure: Failure) -> Result<Next, Failure> {
     match failure {

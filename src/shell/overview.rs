@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::inspect::failed;
-use super::{Failure, Shell, literal, status};
+use super::{Failure, Shell, status};
+use crate::model::sql::literal;
 use crate::query::{Error, Session, meant};
 use crate::store;
 use crate::transform::lineage::{EDGES, Format, Graph};

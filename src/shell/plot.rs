@@ -7,7 +7,8 @@ use clap::ValueEnum;
 
 use super::last::Last;
 use super::progress::Waiting;
-use super::{Failure, Shell, command, literal, no_result, say};
+use super::{Failure, Shell, command, no_result, say};
+use crate::model::sql::literal;
 use crate::output::WholeFile;
 use crate::output::chart::{self, Chart, Kind, Size};
 use crate::query::{Error, Source, Statement};

@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::command::{self, Param};
-use super::{Failure, Next, Shell, literal, quoted, saved, say};
+use super::{Failure, Next, Shell, saved, say};
+use crate::model::sql::{identifier, literal};
 
 /// Scripts that read scripts, at most so deep.
 const READ_DEPTH: usize = 16;
@@ -17,7 +18,7 @@ impl Shell<'_> {
                 .show("SELECT name, value::VARCHAR AS value FROM duckdb_variables() ORDER BY name"),
             Param::Set(name, value) => self.show(&set_parameter(name, value)),
             Param::Clear(Some(name)) if command::is_plain_name(name) => {
-                self.show(&format!("RESET VARIABLE {}", quoted(name)))
+                self.show(&format!("RESET VARIABLE {}", identifier(name)))
             }
             Param::Clear(Some(name)) => Err(Failure::Report(format!(
                 "error: there is no parameter {name}\n"
@@ -25,7 +26,7 @@ impl Shell<'_> {
             Param::Clear(None) => {
                 let names = self.ask("SELECT name FROM duckdb_variables()")?;
                 for name in names.into_iter().flatten().flatten() {
-                    self.show(&format!("RESET VARIABLE {}", quoted(&name)))?;
+                    self.show(&format!("RESET VARIABLE {}", identifier(&name)))?;
                 }
                 Ok(())
             }
@@ -152,7 +153,7 @@ impl Shell<'_> {
 #[must_use]
 pub fn set_parameter(name: &str, value: &str) -> String {
     // Some plain names are words of SQL.
-    format!("SET VARIABLE {} = {}", quoted(name), literal_of(value))
+    format!("SET VARIABLE {} = {}", identifier(name), literal_of(value))
 }
 
 fn literal_of(value: &str) -> String {

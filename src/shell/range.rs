@@ -6,7 +6,8 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Span, SpanRelativeTo, ToSpan};
 
 use super::command::{self, Symbol};
-use super::{Failure, Shell, literal};
+use super::{Failure, Shell};
+use crate::model::sql::literal;
 
 /// Earlier and later than any row: the ends of what is open.
 const EARLIEST: &str = "1700-01-01";

@@ -15,7 +15,8 @@ use super::command::Tail as Request;
 use super::inspect::failed;
 use super::last::Last;
 use super::watch::texts;
-use super::{Failure, Shell, layout, literal, needs_terminal, output_error, quoted, say};
+use super::{Failure, Shell, layout, needs_terminal, output_error, say};
+use crate::model::sql::{identifier, literal};
 use crate::output;
 use crate::query::{Interrupter, Session};
 use crate::store;
@@ -110,7 +111,7 @@ impl Shell<'_> {
             let (from, to) = self.between()?;
             format!(" AND ts >= {from} AND ts < {to}")
         };
-        let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+        let list: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
         let list = list.join(", ");
         // New rows come into the database file; only what was there before may stand in the lake.
         let hot = self.ask(&format!(

@@ -8,7 +8,8 @@ use crossterm::execute;
 
 use super::outlet::Target;
 use super::script::{Outcome, Printer};
-use super::{Failure, Shell, command, literal, no_result, output_error, say, stdout};
+use super::{Failure, Shell, command, no_result, output_error, say, stdout};
+use crate::model::sql::literal;
 use crate::output::{self, Format, Layout, grouped};
 use crate::query::{Source, Statement};
 

@@ -16,6 +16,7 @@ use super::retain::keep_last_seq;
 use super::{FILE, Purpose, duck, history, lake, schema};
 use crate::config::Settings;
 use crate::model::RAW_MESSAGES;
+use crate::model::sql::literal;
 use crate::sqltree::SqlTree;
 
 /// Something that is not as it should be.
@@ -190,10 +191,10 @@ fn fault(dir: &Path, conn: &Connection, table: &str, entry: &Entry) -> Result<Op
 fn is_copy(table: &str, entry: &Entry) -> String {
     let facts = &entry.facts;
     let (first, last) = (facts.first_seq.unwrap_or(1), facts.last_seq.unwrap_or(0));
-    let path = entry.path.replace('\'', "''");
+    let path = literal(&entry.path);
     format!(
         "'{table}' = '{RAW_MESSAGES}' AND seq BETWEEN {first} AND {last}
-         AND seq IN (SELECT seq FROM read_parquet('{path}'))"
+         AND seq IN (SELECT seq FROM read_parquet({path}))"
     )
 }
 

@@ -8,6 +8,7 @@ use duckdb::{AccessMode, Config, Connection};
 use super::error::{Doing, Error, Result};
 use super::functions;
 use crate::config::StoreSettings;
+use crate::model::sql::literal;
 
 /// The database file in a database's directory.
 pub const FILE: &str = "market.duckdb";
@@ -66,9 +67,9 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
     let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
     check_place(&conn, &directory)?;
     // Views name lake files relative to the directory, so that it can be moved.
-    let directory = directory.display().to_string().replace('\'', "''");
+    let directory = literal(&directory.display().to_string());
     conn.execute_batch(&format!(
-        "SET GLOBAL file_search_path = '{directory}'; SET GLOBAL parquet_metadata_cache = true;"
+        "SET GLOBAL file_search_path = {directory}; SET GLOBAL parquet_metadata_cache = true;"
     ))
     .doing("setting file_search_path")?;
     functions::register(&conn)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use duckdb::{Connection, params};
 
 use super::error::{Doing, Result};
+use crate::model::sql::literal;
 use crate::sources::now_ns;
 
 /// Versions that can be read no more are listed up to this number.
@@ -97,7 +98,7 @@ pub fn known() -> &'static str {
 #[must_use]
 pub fn listed(table: Option<&str>) -> String {
     let of_table = table.map_or(String::new(), |table| {
-        format!(" WHERE table_name = '{}'", table.replace('\'', "''"))
+        format!(" WHERE table_name = {}", literal(table))
     });
     format!(
         "SELECT version, made_at AS \"at\", table_name AS \"table\", what, detail, files_added, files_removed, files, rows,

@@ -27,6 +27,7 @@ use super::history::{self, Version};
 use super::schema;
 use super::seal::source_facts;
 use crate::model::RAW_MESSAGES;
+use crate::model::sql::literals;
 use crate::model::time::date_of;
 use crate::sources::files::UNPACKED;
 
@@ -99,7 +100,7 @@ pub(super) struct Entry {
 
 /// Paths for SQL.
 pub(super) fn paths(files: &[Entry]) -> String {
-    schema::quoted(files.iter().map(|file| file.path.as_str()))
+    literals(files.iter().map(|file| file.path.as_str()))
 }
 
 /// Notes that a file is about to get its name: unless the manifest names it, the next start removes it.
@@ -552,7 +553,7 @@ fn rows_are_hot(conn: &Connection, table: &Table, path: &Path) -> duckdb::Result
         return Ok(false);
     }
     let time = table.time();
-    let file = schema::parquet(&schema::quoted([&*path.to_string_lossy()].into_iter()));
+    let file = schema::parquet(&literals([&*path.to_string_lossy()]));
     let facts = source_facts(conn, &file, time)?;
     let hot = format!(
         "{} WHERE {time} BETWEEN make_timestamp_ns({}) AND make_timestamp_ns({}) AND coalesce(seq <= {}, true)",

@@ -16,6 +16,7 @@ use super::error::{Doing, Error, Result};
 use super::live::{self, Order};
 use super::models::{self, Models, canonical};
 use super::{Sealer, Store, schema};
+use crate::model::sql::{identifier, literals};
 use crate::model::time::DAY_NS;
 use crate::model::window::{Ranges, Window};
 use crate::sqltree::SqlTree;
@@ -231,7 +232,7 @@ impl Modeler {
     /// If the manifest cannot be read.
     pub fn within(&self, relation: &str, parts: &Ranges) -> Result<String> {
         let Some(table) = canonical(&self.catalog, relation) else {
-            return Ok(format!("main.\"{}\"", relation.replace('"', "\"\"")));
+            return Ok(format!("main.{}", identifier(relation)));
         };
         let files: Vec<(String, i64, i64)> = self
             .small(
@@ -382,7 +383,7 @@ impl Modeler {
                 .doing(doing())?;
             let mut held = vec![table.hot()];
             if !longer.is_empty() {
-                held.push(schema::parquet(&schema::quoted(
+                held.push(schema::parquet(&literals(
                     longer.iter().map(String::as_str),
                 )));
             }
@@ -448,7 +449,7 @@ impl Modeler {
     pub fn dead_rows(&self) -> Result<u64> {
         let canonical = self.catalog.iter().map(|table| table.hot());
         let marts = self.models.iter().filter(|model| model.is_mart());
-        let marts = marts.map(|mart| format!("main.\"{}\"", mart.name.replace('"', "\"\"")));
+        let marts = marts.map(|mart| format!("main.{}", identifier(&mart.name)));
         let counts = canonical.chain(marts);
         let counts: Vec<String> = counts
             .map(|rows| format!("(SELECT count(*) FROM {rows})"))
@@ -513,9 +514,7 @@ impl Modeler {
             }
         }
         if !paths.is_empty() {
-            relations.push(schema::parquet(&schema::quoted(
-                paths.iter().map(String::as_str),
-            )));
+            relations.push(schema::parquet(&literals(paths.iter().map(String::as_str))));
         }
         Ok(relations)
     }

@@ -20,6 +20,7 @@ use super::error::{Doing, Error, Result, in_file};
 use super::raw::{self, DeadLetter, LoadMark, RawBatch};
 use super::slot::{self, Slot};
 use crate::model::BOOK_DELTAS;
+use crate::model::sql::literal;
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlFile;
 use crate::venues::Venue;
@@ -135,10 +136,10 @@ const WRAPPER_LINES: usize = 3;
 
 /// The relation that a venue's SQL reads.
 fn relation(venue: &str) -> String {
-    let venue = venue.replace('\'', "''");
+    let venue = literal(venue);
     format!(
         "WITH raw AS (
-    SELECT m.seq, m.recv_ts, '{venue}' AS venue, m.channel, m.symbol, m.payload FROM {})",
+    SELECT m.seq, m.recv_ts, {venue} AS venue, m.channel, m.symbol, m.payload FROM {})",
         slot::relation(raw::NAME)
     )
 }

@@ -19,6 +19,7 @@ use super::normalize::Normalizers;
 use super::raw::{self, RawBatch};
 use super::writer::{Target, Writer, Written};
 use super::{Store, lake, schema};
+use crate::model::sql::literals;
 use crate::model::time::date_of;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::venues::{self, Venue};
@@ -368,7 +369,7 @@ impl Store {
                     conn.execute_batch(&format!(
                         "DELETE FROM ops.books b WHERE venue IN ({}) AND NOT EXISTS
                              (FROM rebuild.{STARTS} s WHERE s.venue = b.venue AND s.symbol = b.symbol)",
-                        schema::quoted(venues.iter().map(String::as_str))
+                        literals(venues.iter().map(String::as_str))
                     ))
                     .doing("writing ops.books")?;
                 }
@@ -390,7 +391,7 @@ impl Store {
 
 /// The condition that a row is of one of these venues.
 fn of_venues<'a>(venues: impl IntoIterator<Item = &'a Venue>) -> String {
-    let names = schema::quoted(venues.into_iter().map(|v| v.name.as_str()));
+    let names = literals(venues.into_iter().map(|v| v.name.as_str()));
     if names.is_empty() {
         return "false".to_owned();
     }

@@ -15,6 +15,7 @@ use super::history::Version;
 use super::lake::{Entry, Staged};
 use super::seal::source_facts;
 use super::{Sealer, Store, lake, next_seq, schema};
+use crate::model::sql::literals;
 use crate::model::time::{date_of, start_of};
 use crate::model::{CORPORATE_ACTIONS, INSTRUMENTS};
 
@@ -269,7 +270,7 @@ impl Sealer {
         }
         let has_seq = table.columns.iter().any(|c| c.name == "seq" && c.required);
         let start = start_of(first_kept).unwrap_or(i64::MIN);
-        let marts_list = schema::quoted(marts.iter().map(String::as_str));
+        let marts_list = literals(marts.iter().map(String::as_str));
         let read: bool = self
             .conn
             .query_row(

@@ -9,6 +9,7 @@ use super::error::{Doing, Result, in_file};
 use super::live;
 use super::models;
 use crate::config::SlaSettings;
+use crate::model::sql::{identifier, literal, literals};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS};
 use crate::sqltree::SqlTree;
 use crate::venues;
@@ -302,7 +303,8 @@ pub(super) fn within(
         // The latest row of a key may lie anywhere.
         format!("main.{}", table.whole())
     } else {
-        let files = (!paths.is_empty()).then(|| parquet(&quoted(paths.iter().map(String::as_str))));
+        let files =
+            (!paths.is_empty()).then(|| parquet(&literals(paths.iter().map(String::as_str))));
         format!("({})", all_rows(table, files.as_deref()))
     };
     let valid = if voided {
@@ -332,18 +334,12 @@ pub(super) fn lake_files(
     if files.is_empty() {
         return Ok(None);
     }
-    Ok(Some(parquet(&quoted(files.iter().map(String::as_str)))))
+    Ok(Some(parquet(&literals(files.iter().map(String::as_str)))))
 }
 
-/// Files of the lake as a relation, given their [quoted] paths.
+/// Files of the lake as a relation, given their paths as literals.
 pub(super) fn parquet(paths: &str) -> String {
     format!("read_parquet([{paths}], hive_partitioning = false)")
-}
-
-/// Texts as SQL has them, with commas between them.
-pub(super) fn quoted<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let texts = texts.map(|text| format!("'{}'", text.replace('\'', "''")));
-    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// All rows: hot ones, and the lake's files if there are any. If rows have only moved this is all that changes, and
@@ -390,7 +386,7 @@ fn valid_rows(
     if venues.is_empty() {
         return Ok(Some(body));
     }
-    let venues = quoted(venues.iter().map(String::as_str));
+    let venues = literals(venues.iter().map(String::as_str));
     let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
     let same = same.collect::<Vec<_>>().join(" AND ");
     let time = table.time();
@@ -440,7 +436,7 @@ pub(super) fn make_table(
 ) -> Result<()> {
     let columns = columns
         .iter()
-        .map(|(column, sql_type)| format!("\"{}\" {sql_type}", column.replace('"', "\"\"")));
+        .map(|(column, sql_type)| format!("{} {sql_type}", identifier(column)));
     let columns = columns.collect::<Vec<_>>().join(", ");
     conn.execute_batch(&format!(
         "CREATE OR REPLACE TABLE main.\"{name}\" ({columns})"
@@ -450,5 +446,5 @@ pub(super) fn make_table(
 
 /// A statement that gives an object its comment.
 pub(super) fn comment(of: &str, text: &str) -> String {
-    format!("COMMENT ON {of} IS '{}';", text.replace('\'', "''"))
+    format!("COMMENT ON {of} IS {};", literal(text))
 }

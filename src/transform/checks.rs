@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{list, quoted};
+use super::list;
+use crate::model::sql::{identifier, literals};
 use crate::sqltree::check::{Check, Kind};
 use crate::sqltree::{Severity, SqlFile, SqlTree};
 
@@ -43,7 +44,7 @@ pub fn all(tree: &SqlTree, now: Timestamp) -> Vec<Test> {
     for folder in ["tables", "views", "marts"] {
         for file in tree.folder(folder) {
             let time = file.header.time.as_deref().unwrap_or("ts");
-            let of = format!("main.{}", quoted(&file.name));
+            let of = format!("main.{}", identifier(&file.name));
             for check in &file.header.checks {
                 tests.push(declared(file, check, &of, time, now));
             }
@@ -103,14 +104,14 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> (String, 
         Kind::NotNull(columns) => {
             let lacks = columns
                 .iter()
-                .map(|column| format!("{} IS NULL", quoted(column)));
+                .map(|column| format!("{} IS NULL", identifier(column)));
             return where_so(lacks.collect::<Vec<_>>().join(" OR "));
         }
         Kind::Range(condition) => return where_so(format!("NOT ({condition})")),
         Kind::Unique(columns) => {
             let has = columns
                 .iter()
-                .map(|column| format!("{} IS NOT NULL", quoted(column)));
+                .map(|column| format!("{} IS NOT NULL", identifier(column)));
             let columns = list("", columns);
             format!(
                 "SELECT {columns}, count(*) AS rows FROM {relation} WHERE {} GROUP BY {columns} HAVING count(*) > 1",
@@ -118,13 +119,10 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> (String, 
             )
         }
         Kind::Accepted(column, values) => {
-            let values = values
-                .iter()
-                .map(|value| format!("'{}'", value.replace('\'', "''")));
             format!(
                 "SELECT {0}, count(*) AS rows FROM {relation} WHERE {0}::VARCHAR NOT IN ({1}) GROUP BY {0}",
-                quoted(column),
-                values.collect::<Vec<_>>().join(", ")
+                identifier(column),
+                literals(values.iter().map(String::as_str))
             )
         }
         Kind::Relationship {
@@ -132,7 +130,7 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> (String, 
             relation: there,
             other,
         } => {
-            let (column, other, there) = (quoted(column), quoted(other), quoted(there));
+            let (column, other, there) = (identifier(column), identifier(other), identifier(there));
             format!(
                 "SELECT r.{column}, count(*) AS rows FROM {relation} r WHERE r.{column} IS NOT NULL
                  AND NOT EXISTS (SELECT 1 FROM main.{there} o WHERE o.{other} = r.{column}) GROUP BY r.{column}"
@@ -140,7 +138,7 @@ fn failing(kind: &Kind, relation: &str, time: &str, now: Timestamp) -> (String, 
         }
         Kind::Freshness(limit) => {
             let since = now.as_nanosecond().saturating_sub(limit.as_nanos() as i128);
-            let time = quoted(time);
+            let time = identifier(time);
             format!(
                 "SELECT max({time}) AS newest FROM {relation}
                  HAVING coalesce(max({time})::TIMESTAMP_NS < make_timestamp_ns({since}), true)"

@@ -10,6 +10,7 @@ mod work;
 
 use std::fmt::Write as _;
 
+use crate::model::sql::identifier;
 use crate::store;
 
 /// Why a model could not be built.
@@ -93,17 +94,12 @@ fn doing<T>(result: Result<T, duckdb::Error>, what: impl FnOnce() -> String) -> 
     })
 }
 
-/// A name as SQL has it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Names as SQL has them, each behind a prefix.
 fn list(prefix: &str, names: &[String]) -> String {
     let mut text = String::new();
     for name in names {
         let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{comma}{prefix}{}", quoted(name));
+        let _ = write!(text, "{comma}{prefix}{}", identifier(name));
     }
     text
 }

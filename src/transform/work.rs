@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::build::{Built, How, Request};
 use super::due::Due;
-use super::{Error, Result, checks, doing, quoted, windows};
+use super::{Error, Result, checks, doing, windows};
+use crate::model::sql::identifier;
 use crate::model::window::{Ranges, Window};
 use crate::sources::now_ns;
 use crate::sqltree::{Severity, check};
@@ -94,7 +95,7 @@ impl Work<'_> {
         let removed = self.doing(self.change(
             &format!(
                 "DELETE FROM {mart} WHERE {}",
-                piece.sql_of_bounds(&quoted(time))
+                piece.sql_of_bounds(&identifier(time))
             ),
             piece,
         ))?;
@@ -120,7 +121,7 @@ impl Work<'_> {
         let made = self.change(&insert, piece);
         let made = made.map_err(|error| self.in_file(&error))?;
         if self.check(Some((piece, time)), built)? != made as u64 {
-            let column = quoted(time);
+            let column = identifier(time);
             let outside = format!(
                 "SELECT coalesce({column}::VARCHAR, 'NULL') FROM ({}) WHERE ({}) IS NOT true LIMIT 1",
                 self.limited(&reads, |time| piece.sql(time)),
@@ -171,7 +172,7 @@ impl Work<'_> {
         if let (Some(_), Some(before)) = (kept_ns, &before) {
             let now = self.modeler.columns(&model.name)?;
             let both = before.iter().filter(|column| now.contains(column));
-            let both: Vec<String> = both.map(|(name, _)| quoted(name)).collect();
+            let both: Vec<String> = both.map(|(name, _)| identifier(name)).collect();
             self.execute_once(&format!(
                 "INSERT INTO {mart} BY NAME SELECT {} FROM {ASIDE}",
                 both.join(", ")
@@ -192,7 +193,7 @@ impl Work<'_> {
         self.execute_once(&format!(
             "CREATE OR REPLACE TEMP TABLE aside AS FROM {} WHERE {} < make_timestamp_ns({kept_ns})",
             self.table(),
-            quoted(time)
+            identifier(time)
         ))?;
         Ok(Some(kept_ns))
     }
@@ -204,7 +205,7 @@ impl Work<'_> {
         upstream
             .filter(|name| !whole.contains(*name))
             .map(|name| {
-                let time = quoted(&self.modeler.time_of(name));
+                let time = identifier(&self.modeler.time_of(name));
                 Ok((name.as_str(), time, self.modeler.within(name, parts)?))
             })
             .collect()
@@ -216,7 +217,7 @@ impl Work<'_> {
         let shadows = reads.iter().map(|(name, time, relation)| {
             format!(
                 "{} AS NOT MATERIALIZED (SELECT * FROM {relation} WHERE {})",
-                quoted(name),
+                identifier(name),
                 inside(time)
             )
         });
@@ -237,7 +238,7 @@ impl Work<'_> {
         let (mut bounds, mut newest) = (Vec::new(), "NULL::BIGINT".to_owned());
         if let Some((parts, time)) = piece {
             let inside = |condition| format!("(SELECT * FROM {} WHERE {condition})", self.table());
-            let time = quoted(time);
+            let time = identifier(time);
             asked_of = inside(parts.sql_of_bounds(&time));
             told_of = inside(parts.sql(&time));
             bounds.extend(parts.bounds());
@@ -416,14 +417,14 @@ impl Work<'_> {
         }
         let newest = format!(
             "SELECT epoch_ns(max({})) FROM {}",
-            quoted(time),
+            identifier(time),
             self.table()
         );
         Ok(self.answer(&newest, [], |row| row.get(0))?.pop().flatten())
     }
 
     fn table(&self) -> String {
-        format!("main.{}", quoted(&self.model.name))
+        format!("main.{}", identifier(&self.model.name))
     }
 
     /// Runs a statement on mdb's own small tables.

@@ -214,6 +214,9 @@ fn an_error_has_a_caret_at_its_place() {
         .run(["sql", "SELECT * FROM no_such_table"])
         .fails_naming(&["no_such_table"]);
     assert_caret(&run, "no_such_table");
+    // The driver refuses it when its rows come, not when it is bound.
+    db.run(["sql", "SELECT 1 AS one, 'a'::VARIANT AS v"])
+        .fails_naming(&["VARIANT", "cast it"]);
     // Letters of several bytes before the place must not move the caret.
     let run = db
         .run(["sql", "SELECT 'äöü€' AS größe, sise FROM trades"])

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use super::progress::grouped;
 use super::{INTERRUPTED, session, sql};
 use crate::config::Settings;
+use crate::model::sql::{identifier, literal};
 use crate::output::Format;
 use crate::query::{self, Session, Source, Types, statements};
 
@@ -289,12 +290,8 @@ fn copy(args: &Args, format: As, query: &str, to: &Path) -> String {
             options.push(format!("ORDER_BY ({})", identifiers(&args.sort)));
         }
     }
-    let to = to.display().to_string().replace('\'', "''");
-    format!("COPY ({query}) TO '{to}' ({})", options.join(", "))
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let to = literal(&to.display().to_string());
+    format!("COPY ({query}) TO {to} ({})", options.join(", "))
 }
 
 fn identifiers(names: &[String]) -> String {

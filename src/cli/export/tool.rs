@@ -16,6 +16,7 @@ use zip::write::SimpleFileOptions;
 use super::{Args, Target, failed, told};
 use crate::cli::session;
 use crate::config::Settings;
+use crate::model::sql::literal;
 use crate::output::{Annotated, Npy};
 use crate::query::{self, Session, Types};
 use crate::sqltree::{SqlFile, SqlTree};
@@ -155,9 +156,9 @@ impl Export<'_> {
         })?;
         let mut conditions = Vec::new();
         let args = self.args;
-        conditions.extend(args.venue.iter().map(|v| format!("venue = {}", quoted(v))));
+        conditions.extend(args.venue.iter().map(|v| format!("venue = {}", literal(v))));
         if !args.symbol.is_empty() {
-            let symbols: Vec<String> = args.symbol.iter().map(|s| quoted(s)).collect();
+            let symbols: Vec<String> = args.symbol.iter().map(|s| literal(s)).collect();
             conditions.push(format!("symbol IN ({})", symbols.join(", ")));
         }
         conditions.extend(self.limits());
@@ -258,7 +259,7 @@ impl Export<'_> {
     /// Conditions of the times that the user has given.
     fn limits(&self) -> impl Iterator<Item = String> {
         let limit = |word: &'static str| {
-            move |time: &String| format!("ts {word} {}::TIMESTAMP_NS", quoted(time))
+            move |time: &String| format!("ts {word} {}::TIMESTAMP_NS", literal(time))
         };
         let (from, to) = (&self.args.from, &self.args.to);
         from.iter()
@@ -278,9 +279,9 @@ impl Export<'_> {
                 "{table} AS (SELECT * FROM ({}) WHERE venue = {} AND symbol = {} AND date = {}::DATE \
                  AND ts >= make_timestamp_ns({}) AND ts <= make_timestamp_ns({}){limits})",
                 self.dated(table),
-                quoted(&group.venue),
-                quoted(&group.symbol),
-                quoted(&group.date),
+                literal(&group.venue),
+                literal(&group.symbol),
+                literal(&group.date),
                 low.saturating_sub(around),
                 high.saturating_add(around),
             )
@@ -322,10 +323,6 @@ impl Export<'_> {
     }
 }
 
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// What a file is made from, for the moment.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -335,7 +332,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Has DuckDB write CSV.
 fn copy(session: &mut Session, select: &str, to: &Path, options: &str) -> Result<(), Failure> {
-    let to = quoted(&to.to_string_lossy());
+    let to = literal(&to.to_string_lossy());
     let text = format!("COPY ({select}) TO {to} (FORMAT csv, {options})");
     super::execute(session, &text)
         .map(|_| ())

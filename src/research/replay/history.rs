@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::books::{BookUpdate, Books, Snapshot};
 use super::pattern::{Address, Filled};
 use super::protocol::{Protocol, Symbol, no_secrets, rfc3339};
-use super::recording::{Sql, quoted};
+use super::recording::Sql;
 use super::{Error, Query};
+use crate::model::sql::literal;
 use crate::query::Session;
 use crate::venues::Venue;
 use crate::venues::feed::History;
@@ -104,7 +105,7 @@ impl Answers {
             requests: known,
             session: Mutex::new(session),
             sql,
-            venue: quoted(&venue.name),
+            venue: literal(&venue.name),
         })
     }
 
@@ -168,7 +169,7 @@ impl Answers {
         };
         let mut conditions = vec![
             format!("venue = {}", self.venue),
-            format!("symbol = {}", quoted(wanted.symbol)),
+            format!("symbol = {}", literal(wanted.symbol)),
             format!("recv_ts <= make_timestamp_ns({})", wanted.until_ns),
         ];
         if wanted.table == "trades" {
@@ -188,7 +189,7 @@ impl Answers {
             conditions.push(format!("ts <= make_timestamp_ns({to})"));
         }
         if let Some(interval) = wanted.filled.get("interval") {
-            conditions.push(format!("\"interval\" = {}", quoted(interval)));
+            conditions.push(format!("\"interval\" = {}", literal(interval)));
         }
         let from_id = number("from_id");
         if let Some(from) = from_id {

@@ -15,6 +15,7 @@ use super::books::BookUpdate;
 use super::protocol::{Protocol, Topic};
 use super::{Error, Range};
 use crate::book::{Level, Side, Update};
+use crate::model::sql::literal;
 use crate::model::{BOOK_DELTAS, RAW_MESSAGES};
 use crate::query::{Session, Types};
 use crate::venues::Venue;
@@ -293,7 +294,7 @@ impl Sql {
             }
         };
         Self {
-            venue: quoted(&venue.name),
+            venue: literal(&venue.name),
             tables,
             deltas,
             hide_snapshots: feed
@@ -520,7 +521,7 @@ impl Sql {
             "SELECT seq::VARCHAR, epoch_ns(recv_ts)::VARCHAR FROM {BOOK_DELTAS}
              WHERE venue = {} AND symbol = {} AND is_snapshot AND seq > {seq} ORDER BY seq LIMIT 1",
             self.venue,
-            quoted(symbol)
+            literal(symbol)
         );
         let row = session.strings(&sql)?.pop().unwrap_or_default();
         let [Some(seq), Some(ns)] = row.as_slice() else {
@@ -675,8 +676,4 @@ fn column<A: 'static>(batch: &RecordBatch, at: usize) -> Result<&A, Error> {
         at,
         found: column.data_type().to_string(),
     })
-}
-
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

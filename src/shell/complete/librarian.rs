@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::catalog::{Catalog, ValuesOf, list};
+use crate::model::sql::identifier;
 use crate::query::{Error, Interrupter, Session};
 
 /// Questions that wait at most; a further one is asked at the next Tab.
@@ -248,9 +249,7 @@ fn answer(session: &mut Session, question: Question) -> Result<Answer, Error> {
 
 /// A name in quotes, part by part.
 fn quoted(name: &str) -> String {
-    let parts = name
-        .split('.')
-        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+    let parts = name.split('.').map(identifier);
     parts.collect::<Vec<_>>().join(".")
 }
 

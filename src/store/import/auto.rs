@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::dialect::one_field;
-use super::relation::{name, text};
 use super::{Import, refused};
 use crate::model::BOOK_DELTAS;
+use crate::model::sql::{identifier, literal};
 use crate::sources::files::Input;
 use crate::sqltree::SqlTree;
 use crate::store::catalog::{Catalog, Table, VENUE};
@@ -126,7 +126,7 @@ fn map_to(
             }
             (None, None) => continue,
         };
-        list.push(format!("{sql} AS {}", name(&column.name)));
+        list.push(format!("{sql} AS {}", identifier(&column.name)));
     }
     Ok(Auto {
         table: Arc::clone(table),
@@ -143,7 +143,7 @@ fn expression(
     sql_type: &str,
     import: &Import,
 ) -> String {
-    let quoted = name(from);
+    let quoted = identifier(from);
     let given = sql_type.to_lowercase();
     let is_time = given.starts_with("timestamp") || given.starts_with("date");
     let is_text = ["varchar", "utf8", "largeutf8", "utf8view"].contains(&given.as_str());
@@ -152,7 +152,7 @@ fn expression(
             Some(format) => {
                 format!(
                     "try_strptime({quoted}::VARCHAR, {})::TIMESTAMP_NS",
-                    text(format)
+                    literal(format)
                 )
             }
             None if is_text => {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use duckdb::Connection;
 
-use super::relation::{self, Relation, name};
+use super::relation::{self, Relation};
 use super::{Import, auto, refused};
+use crate::model::sql::identifier;
 use crate::sources::files::{Csv, Format, Input};
 use crate::sqltree::{SqlFile, SqlTree};
 use crate::store::catalog::{Catalog, Table, VENUE};
@@ -257,7 +258,7 @@ impl Dialect {
                 continue;
             }
             if given.contains(&column.name) {
-                let quoted = name(&column.name);
+                let quoted = identifier(&column.name);
                 let sql = match import.shape.decimals {
                     Some(decimals) if column.sql_type == "DOUBLE" => {
                         format!("round(TRY_CAST({quoted} AS DOUBLE), {decimals})")

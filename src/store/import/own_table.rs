@@ -3,8 +3,9 @@
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
-use super::relation::{self, name, text};
+use super::relation;
 use super::{IfExists, Import, Imported, Shape, refused};
+use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
 use crate::store::schema;
@@ -64,7 +65,7 @@ fn in_transaction(
             ));
         }
         IfExists::Replace if there => {
-            conn.execute_batch(&format!("DROP TABLE main.{}", name(table)))
+            conn.execute_batch(&format!("DROP TABLE main.{}", identifier(table)))
                 .doing(doing())?;
             conn.execute("DELETE FROM ops.file_loads WHERE into_table = ?", [table])
                 .doing(doing())?;
@@ -74,7 +75,7 @@ fn in_transaction(
     let select = select(conn, input, import)?;
     let now = relation::described(conn, &format!("({select})"), input)?;
     if exists(conn, table)? {
-        let before = relation::described(conn, &format!("main.{}", name(table)), input)?;
+        let before = relation::described(conn, &format!("main.{}", identifier(table)), input)?;
         let now = narrow(conn, &before, now);
         if let Some(drift) = Drift::between(&before, &now) {
             if !import.evolve {
@@ -93,7 +94,7 @@ fn in_transaction(
     }
     let new = conn
         .execute(
-            &format!("INSERT INTO main.{} BY NAME {select}", name(table)),
+            &format!("INSERT INTO main.{} BY NAME {select}", identifier(table)),
             [],
         )
         .map_err(|error| {
@@ -139,7 +140,7 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
             } else {
                 return None;
             };
-            Some(format!("{}: '{read_as}'", text(column)))
+            Some(format!("{}: '{read_as}'", literal(column)))
         })
         .collect();
     if !times.is_empty() {
@@ -151,7 +152,7 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
     relation::check_shape(&columns, &import.shape, input)?;
     let list: Vec<String> = relation::shaped(&columns, &import.shape)
         .iter()
-        .map(|(column, sql)| format!("{sql} AS {}", name(column)))
+        .map(|(column, sql)| format!("{sql} AS {}", identifier(column)))
         .collect();
     Ok(format!("SELECT {} FROM {reader}", list.join(", ")))
 }
@@ -194,7 +195,7 @@ fn own_reader(
         Packing::Zstd => "zstd",
     };
     debug_assert!(matches!(input.format, Format::Csv(_)));
-    let names: Vec<String> = import.shape.columns.iter().map(|c| text(c)).collect();
+    let names: Vec<String> = import.shape.columns.iter().map(|c| literal(c)).collect();
     let names = if names.is_empty() || csv.header {
         String::new()
     } else {
@@ -203,7 +204,7 @@ fn own_reader(
     Some(format!(
         "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names})",
         relation::path(&input.data),
-        text(&csv.delimiter.to_string()),
+        literal(&csv.delimiter.to_string()),
         csv.header,
     ))
 }
@@ -268,8 +269,8 @@ fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Resul
             (None, Some((column, sql_type))) => {
                 format!(
                     "ALTER TABLE main.{} ADD COLUMN {} {sql_type}",
-                    name(table),
-                    name(column)
+                    identifier(table),
+                    identifier(column)
                 )
             }
             (Some((column, before)), Some((_, now))) => {
@@ -286,8 +287,8 @@ fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Resul
                 })?;
                 format!(
                     "ALTER TABLE main.{} ALTER {} TYPE {wide}",
-                    name(table),
-                    name(column)
+                    identifier(table),
+                    identifier(column)
                 )
             }
             // A column that the file lacks is NULL in its rows.

@@ -11,6 +11,7 @@ use duckdb::vtab::arrow::ArrowBatchRegistration;
 
 use super::dialect::Dialect;
 use super::{ColumnCase, Import, Shape, refused};
+use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Batches, Csv, Format, Input, Packing};
 use crate::store::error::{Doing, Result};
 use crate::store::insert::SCAN;
@@ -42,27 +43,19 @@ enum Source {
     Batches(Box<dyn Fn() -> Result<Batches> + Send + Sync>),
 }
 
-pub(super) fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
 /// A file's path as SQL, where DuckDB takes a pattern and looks for it in the database's directory: this file is meant, and
 /// none that has a name like its.
 pub(super) fn path(file: &Path) -> String {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let mut literal = String::new();
+    let mut pattern = String::new();
     for c in absolute.to_string_lossy().chars() {
         if matches!(c, '[' | '*' | '?') {
-            literal.extend(['[', c, ']']);
+            pattern.extend(['[', c, ']']);
         } else {
-            literal.push(c);
+            pattern.push(c);
         }
     }
-    text(&literal)
-}
-
-pub(super) fn name(value: &str) -> String {
-    format!("\"{}\"", value.replace('"', "\"\""))
+    literal(&pattern)
 }
 
 /// What DuckDB reads a file by; `None` if it cannot.
@@ -96,12 +89,12 @@ pub(super) fn reader(
             let types: Vec<String> = columns
                 .unwrap_or(&csv.first)
                 .iter()
-                .map(|column| format!("{}: 'VARCHAR'", text(column)))
+                .map(|column| format!("{}: 'VARCHAR'", literal(column)))
                 .collect();
             Some(format!(
                 "read_csv({path}, auto_detect = false, delim = {}, quote = '\"', escape = '\"', header = {}, columns = {{{}}},
                  compression = '{packing}', buffer_size = {BUFFER_BYTES}, store_rejects = true, rejects_limit = {})",
-                text(&csv.delimiter.to_string()),
+                literal(&csv.delimiter.to_string()),
                 csv.header,
                 types.join(", "),
                 // A line is told once for each field that it lacks.
@@ -130,7 +123,7 @@ pub(super) fn text_reader(
         .map(|(column, sql_type)| {
             let nested = sql_type.contains(['(', '[']);
             let sql_type = if nested { sql_type } else { "VARCHAR" };
-            format!("{}: {}", text(column), text(sql_type))
+            format!("{}: {}", literal(column), literal(sql_type))
         })
         .collect();
     let closed = told.trim_end_matches(')');
@@ -231,18 +224,18 @@ impl Relation {
                 shaped.push((column.clone(), "NULL::VARCHAR".to_owned()));
             }
         }
-        let said = |value: Option<&str>| value.map_or("NULL".to_owned(), text);
+        let said = |value: Option<&str>| value.map_or("NULL".to_owned(), literal);
         let date = import.date.map(|d| d.to_string());
         let list: Vec<String> = shaped
             .iter()
-            .map(|(column, sql)| format!("{sql} AS {}", name(column)))
+            .map(|(column, sql)| format!("{sql} AS {}", identifier(column)))
             .collect();
         let with = |row: &str| {
             format!(
                 "WITH file AS (SELECT {}, {row} AS {ROW}, {}::VARCHAR AS file_name, {}::VARCHAR AS given_venue,
                  {}::VARCHAR AS given_symbol, {}::DATE AS given_date FROM {})",
                 list.join(", "),
-                text(&input.name),
+                literal(&input.name),
                 said(import.venue.as_deref()),
                 said(import.symbol.as_deref()),
                 said(date.as_deref()),
@@ -432,13 +425,13 @@ pub(super) fn shaped(columns: &[(String, String)], shape: &Shape) -> Vec<(String
             ColumnCase::Lower => new.to_lowercase(),
             ColumnCase::Upper => new.to_uppercase(),
         };
-        let mut sql = name(column);
+        let mut sql = identifier(column);
         if let Some((_, to)) = shape.cast.iter().find(|(c, _)| same(c, &new)) {
             let date = to.to_uppercase();
             let is_time = date.starts_with("TIMESTAMP") || date == "DATE";
             sql = match &shape.date_format {
                 Some(format) if is_time => {
-                    format!("try_strptime({sql}::VARCHAR, {})::{to}", text(format))
+                    format!("try_strptime({sql}::VARCHAR, {})::{to}", literal(format))
                 }
                 _ => format!("TRY_CAST({sql} AS {to})"),
             };
@@ -457,7 +450,7 @@ pub(super) fn shaped(columns: &[(String, String)], shape: &Shape) -> Vec<(String
     }
     for (column, value) in &shape.set {
         shaped.retain(|(c, _)| !same(c, column));
-        shaped.push((column.clone(), text(value)));
+        shaped.push((column.clone(), literal(value)));
     }
     shaped
 }

@@ -9,6 +9,7 @@ use super::super::catalog::Catalog;
 use super::super::error::{Doing, Error, Result, in_file};
 use super::super::schema::{comment, make_table};
 use super::{Kind, Model, Models, Step, canonical, refused};
+use crate::model::sql::literal;
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES};
 use crate::sqltree::{SqlFile, SqlTree};
 
@@ -388,12 +389,11 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
         .doing(doing)?;
     let mut edges = Vec::new();
     let mut edge = |name: &str, kind: &str, upstream: Option<&str>, by: &str| {
-        let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
-        let upstream = upstream.map_or("NULL".to_owned(), text);
+        let upstream = upstream.map_or("NULL".to_owned(), literal);
         edges.push(format!(
             "({}, '{kind}', {upstream}, {})",
-            text(name),
-            text(by)
+            literal(name),
+            literal(by)
         ));
     };
     for model in models.iter() {
