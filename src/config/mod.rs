@@ -143,7 +143,7 @@ impl SealSettings {
 pub struct HistorySettings {
     /// How long the files of a version of the lake stay after the next one has taken its place: as long it can be asked
     /// for. Not at all by default.
-    #[serde(deserialize_with = "days")]
+    #[serde(deserialize_with = "duration")]
     pub keep: Duration,
 }
 
@@ -346,15 +346,8 @@ fn days_by_name<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, S
     spans.collect()
 }
 
-/// A length of time in words: "90 s", "10 minutes", "1h 30m".
+/// A length of time in words: "90 s", "10 minutes", "1h 30m", "2 weeks". A day has 24 hours.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let span: jiff::SignedDuration = text.parse().map_err(serde::de::Error::custom)?;
-    Duration::try_from(span).map_err(serde::de::Error::custom)
-}
-
-/// The same with days and weeks: "7 days", "2 weeks".
-fn days<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let span: Span = text.parse().map_err(serde::de::Error::custom)?;
     let length = span

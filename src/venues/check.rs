@@ -260,10 +260,13 @@ impl Check<'_> {
 
 fn page_has_one_way_on(key: &str, page: &Page) -> Result<(), Fault> {
     let ways = [&page.next_url, &page.token, &page.id, &page.time];
-    if ways.into_iter().flatten().count() == 1 {
-        return Ok(());
+    let ways = ways.into_iter().flatten().count() + usize::from(page.window.is_some());
+    if ways != 1 {
+        let message = "needs exactly one of next_url, token, id, time, window";
+        return Err(fault(key, message));
     }
-    Err(fault(key, "needs exactly one of next_url, token, id, time"))
+    page.window
+        .map_or(Ok(()), |window| lasts(&format!("{key}.window"), window))
 }
 
 fn at_least_one(key: &str, number: usize) -> Result<(), Fault> {

@@ -320,6 +320,9 @@ pub struct Page {
     pub id: Option<Pointer>,
     /// Pointer to a record's time.
     pub time: Option<Pointer>,
+    /// How long a time one page is asked for.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub window: Option<Duration>,
     /// Pointer to the array of records.
     #[serde(default)]
     pub records: Pointer,

@@ -443,7 +443,11 @@ impl Client {
                 .with("from_ns", ns)
                 .with("from_time", rfc3339(ns));
         }
-        if let Some(ns) = query.to_ns {
+        let until_ns = about
+            .page
+            .as_ref()
+            .map_or(query.to_ns, |page| cursor.until_ns(page));
+        if let Some(ns) = until_ns {
             names = names
                 .with("to_ms", ns.div_euclid(1_000_000))
                 .with("to_ns", ns)

@@ -70,6 +70,15 @@ impl Cursor {
             last_ns: highest(&records, page.time.as_deref(), ns_of),
             next: Next::End,
         };
+        if let Some(until) = self.until_ns(page).filter(|_| page.window.is_some()) {
+            // Few records, or none: the next window may hold more.
+            seen.last_ns = Some(until);
+            if self.to_ns.is_some_and(|to| until < to) {
+                self.from_ns = Some(until);
+                seen.next = Next::Again;
+            }
+            return Ok(seen);
+        }
         let short = page.full.is_some_and(|full| records.len() < full);
         if let Some(pointer) = &page.next_url {
             if let Some(url) = text_at(body, pointer) {
@@ -102,6 +111,18 @@ impl Cursor {
             seen.next = self.after_time(page, last)?;
         }
         Ok(seen)
+    }
+
+    /// Up to when the page under way is asked for.
+    pub(super) fn until_ns(&self, page: &Page) -> Option<i64> {
+        let window = page.window.zip(self.from_ns);
+        let end = window.map(|(window, from)| {
+            from.saturating_add(i64::try_from(window.as_nanos()).unwrap_or(i64::MAX))
+        });
+        match (end, self.to_ns) {
+            (Some(end), Some(to)) => Some(end.min(to)),
+            (end, to) => end.or(to),
+        }
     }
 
     fn after_time(&mut self, page: &Page, last: i64) -> Result<Next, String> {
@@ -345,6 +366,29 @@ mod tests {
             walk(&open, start(), &[last.clone(), last]),
             ["2500000000", "end"]
         );
+    }
+
+    #[test]
+    fn windows_follow_each_other_whatever_is_in_them() {
+        let by_window = page("window = '299 min'");
+        let minutes = |n: i64| n * 60_000_000_000;
+        let mut cursor = Cursor {
+            from_ns: Some(minutes(100)),
+            to_ns: Some(minutes(800)),
+            ..Cursor::default()
+        };
+        let (mut asked, mut next) = (Vec::new(), Next::Again);
+        while next == Next::Again {
+            asked.push((
+                cursor.from_ns.unwrap(),
+                cursor.until_ns(&by_window).unwrap(),
+            ));
+            let seen = cursor.advance(&by_window, &json!([])).unwrap();
+            assert_eq!(seen.last_ns, Some(asked.last().unwrap().1));
+            next = seen.next;
+        }
+        let minutes = [(100, 399), (399, 698), (698, 800)].map(|(a, b)| (minutes(a), minutes(b)));
+        assert_eq!(asked, minutes);
     }
 
     #[test]
