@@ -25,7 +25,7 @@ const THREADS: usize = 4;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Tests stand in comment blocks of sql/tables, views and marts (`-- @test not_null price`) and in files of sql/tests, \
-                  whose every row is a failure.\nExit code 1 if one fails that is no warning.\nExample: mdb test ohlcv_1m trades"
+                  whose every row is a failure.\nExit code 1 if one fails that is no warning, or cannot be run.\nExample: mdb test ohlcv_1m trades"
 )]
 pub(super) struct Args {
     /// Only tests of these relations, and files that read them
@@ -48,7 +48,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     }
     let verdicts = run_all(&session, &tests)?;
     let bad = |(test, verdict): &(&Test, &Verdict)| {
-        verdict.state != "ok" && test.severity == Severity::Error
+        // One that cannot be run has found nothing out.
+        verdict.state == "broken" || verdict.state != "ok" && test.severity == Severity::Error
     };
     let failed = tests.iter().zip(&verdicts).filter(bad).count();
     sql::print(&mut session, args.format, table(&tests, &verdicts))?;

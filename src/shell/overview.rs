@@ -105,7 +105,8 @@ fn folded(line: &str, width: usize) -> String {
     text
 }
 
-/// The query of all models. Whether one is behind is told by the last seq of each table that models read.
+/// The query of all models. Whether one is behind is told by the last seq of each table that models read, and by what it is
+/// made from.
 ///
 /// # Errors
 /// If the database does not answer.
@@ -122,16 +123,26 @@ pub fn models_query(session: &mut Session) -> Result<String, Error> {
     let none = "SELECT NULL::VARCHAR AS source, NULL::UBIGINT AS seq".to_owned();
     let last: Vec<String> = std::iter::once(none).chain(last).collect();
     Ok(format!(
-        "WITH last AS ({}),
+        "WITH RECURSIVE last AS ({}),
+         relations AS (SELECT lower(name) AS name, lower(upstream) AS upstream, kind FROM ops.lineage WHERE kind <> 'test'),
+         reads AS (
+             SELECT name AS mart, upstream FROM relations WHERE kind NOT IN ('table', 'view')
+             UNION SELECT mart, r.upstream FROM reads JOIN relations r ON r.name = reads.upstream AND r.kind = 'view'),
          behind AS (
-             SELECT model FROM ops.model_marks m JOIN last l ON split_part(m.source, ' of ', 1) = l.source AND m.seq < l.seq
-             UNION SELECT model FROM ops.model_pending),
+             SELECT lower(model) AS name FROM ops.model_marks m
+             JOIN last l ON split_part(m.source, ' of ', 1) = l.source AND m.seq < l.seq
+             UNION SELECT lower(model) FROM ops.model_pending
+             -- A table that was made again has lost its marks.
+             UNION SELECT mart FROM reads JOIN (SELECT DISTINCT name FROM relations WHERE kind = 'table') t
+                   ON t.name = reads.upstream
+                   WHERE NOT EXISTS (FROM ops.model_marks m WHERE lower(m.model) = mart AND m.source = t.name)
+             UNION SELECT mart FROM behind JOIN reads ON reads.upstream = behind.name),
          edges AS (
              SELECT name, kind, string_agg(DISTINCT upstream, ', ' ORDER BY upstream) AS upstream, any_value(made_by) AS file
              FROM ops.lineage WHERE kind NOT IN ('table', 'test') GROUP BY name, kind)
          SELECT e.name AS model, e.kind,
                 CASE WHEN m.name IS NULL THEN NULL WHEN m.error IS NOT NULL THEN 'failed' WHEN m.built IS NULL THEN 'not built'
-                     WHEN m.built <> m.defined THEN 'changed' WHEN m.name IN (FROM behind) THEN 'behind' ELSE 'ok' END AS state,
+                     WHEN m.built <> m.defined THEN 'changed' WHEN lower(m.name) IN (FROM behind) THEN 'behind' ELSE 'ok' END AS state,
                 b.rows::BIGINT AS rows, b.newest, b.how AS last_build, b.built_at, round(b.took_ms, 1) AS took_ms, e.upstream,
                 e.file, m.error
          FROM edges e LEFT JOIN ops.models m USING (name) LEFT JOIN ops.builds b ON b.model = e.name

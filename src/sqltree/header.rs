@@ -82,7 +82,7 @@ pub struct Header {
     pub window: Option<Duration>,
     /// `@lateness 10 minutes`: rows that come later than this after newer ones are listed as late.
     pub lateness: Option<Duration>,
-    /// `@whole a, b`: relations that an incremental mart reads as a whole, not by window.
+    /// `@whole a, b`: relations that an incremental mart reads as a whole, not by window; in lower case.
     pub whole: Vec<String>,
     /// `@column name TYPE what it is`: the columns that a mart promises, in order; none if it promises nothing.
     pub contract: Vec<Contract>,
@@ -96,7 +96,8 @@ pub struct Header {
 const KNOWN: &str = "@key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, \
                      @name, @read document, @from, @date, @file, @member, @metadata, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
 
-/// Reads the block. A file without one, or with an `@name` that mdb does not know, is an error.
+/// Reads the block. A file without one, with an `@name` that mdb does not know, or with one that it knows elsewhere, is an
+/// error.
 pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
     let mut header = Header::default();
     for (index, line) in text.lines().enumerate() {
@@ -131,7 +132,8 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             "file" => header.file = Some(value.trim().to_owned()),
             "member" => header.member = Some(value.trim().to_owned()),
             "time" => header.time = Some(value.trim().to_owned()),
-            "whole" => header.whole = list(value),
+            // As names of relations are compared.
+            "whole" => header.whole = list(&value.to_lowercase()),
             _ => {
                 let line = index + 1;
                 of_model(&mut header, name, value.trim(), line).map_err(|message| {
@@ -151,7 +153,33 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
             message: "a SQL file starts with a comment (-- …) that says what it is".to_owned(),
         });
     }
-    Ok(header)
+    // It would say nothing, and nobody would notice.
+    let mut below = text
+        .lines()
+        .enumerate()
+        .skip_while(|(_, line)| line.starts_with("--"));
+    match below.find_map(|(index, line)| Some((index, known_tag(line)?))) {
+        Some((index, name)) => Err(Error::Header {
+            file: origin.to_owned(),
+            line: index + 1,
+            message: format!(
+                "@{name} stands outside the file's comment block, which ends with the first line that does not begin with \
+                 --; move it up there"
+            ),
+        }),
+        None => Ok(header),
+    }
+}
+
+/// The name of the tag that a line is, if mdb knows it.
+fn known_tag(line: &str) -> Option<&str> {
+    let tag = line.trim_start().strip_prefix("--")?;
+    let name = tag.trim_start().strip_prefix('@')?;
+    let name = name.split_whitespace().next()?;
+    let mut known = KNOWN.split([',', ' ']);
+    known
+        .any(|word| word.strip_prefix('@') == Some(name))
+        .then_some(name)
 }
 
 /// The tags that can be wrong in themselves.
@@ -249,6 +277,21 @@ mod tests {
                 .to_string()
                 .starts_with("f.sql:1:")
         );
+    }
+
+    #[test]
+    fn a_tag_outside_the_block_is_no_tag_and_is_told_with_its_line() {
+        for (text, line) in [
+            ("-- A.\n\n-- @test row_count > 0\nSELECT 1", 3),
+            ("-- A.\nSELECT 1\n-- @test row_count > 0\n", 3),
+            ("-- A.\nSELECT 1,\n   --@read document\n  2", 3),
+            ("-- A.\n -- @key venue\nSELECT 1", 2),
+        ] {
+            let error = parse("f.sql", text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("f.sql:{line}: @")), "{error}");
+        }
+        let other = "-- A.\n-- @key a\nSELECT 1 -- @key b\n-- @author me\n-- mail@test\n-- @tests";
+        assert_eq!(parse("f.sql", other).unwrap().key, ["a"]);
     }
 
     #[test]

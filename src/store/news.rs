@@ -113,15 +113,7 @@ impl Store {
     /// # Errors
     /// If the SQL tree's models cannot be read.
     pub fn modeler(&self) -> Result<Modeler> {
-        let conn = self.clone_connection()?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        let models = Models::load(&conn, &self.tree, &self.catalog)?;
-        Ok(Modeler {
-            conn,
-            models,
-            catalog: Arc::clone(&self.catalog),
-            plans: RefCell::default(),
-        })
+        Modeler::new(self.clone_connection()?, &self.tree, &self.catalog)
     }
 }
 
@@ -132,17 +124,22 @@ impl Sealer {
     /// If the SQL tree's models cannot be read.
     pub fn modeler(&self) -> Result<Modeler> {
         let conn = self.conn.try_clone().doing("opening a connection")?;
-        let models = Models::load(&conn, &SqlTree::load(&self.dir)?, &self.catalog)?;
-        Ok(Modeler {
-            conn,
-            models,
-            catalog: Arc::clone(&self.catalog),
-            plans: RefCell::default(),
-        })
+        Modeler::new(conn, &SqlTree::load(&self.dir)?, &self.catalog)
     }
 }
 
 impl Modeler {
+    fn new(conn: Connection, tree: &SqlTree, catalog: &Arc<Catalog>) -> Result<Self> {
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        let models = Models::load(&conn, tree, catalog)?;
+        Ok(Self {
+            conn,
+            models,
+            catalog: Arc::clone(catalog),
+            plans: RefCell::default(),
+        })
+    }
+
     /// A statement on mdb's own small tables. With its optimizer DuckDB plans a statement that reads a table anew at every
     /// execution, and without it only once the catalog has changed: such plans are forgotten every ten seconds.
     ///
@@ -206,6 +203,14 @@ impl Modeler {
         models::create_table(&self.conn, model)
     }
 
+    /// Whether a mart that is made as a whole from now on would lose what nothing can make again.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn keeps_history(&self, name: &str) -> Result<bool> {
+        models::keeps_history(&self.conn, name)
+    }
+
     /// Defines the views anew, after a mart has got other columns.
     ///
     /// # Errors
@@ -221,7 +226,7 @@ impl Modeler {
     pub fn columns(&self, mart: &str) -> Result<Vec<(String, String)>> {
         models::columns(
             &self.conn,
-            &format!("DESCRIBE SELECT * FROM main.\"{mart}\""),
+            &format!("DESCRIBE SELECT * FROM main.{}", identifier(mart)),
         )
         .doing(format!("reading the mart {mart}"))
     }
@@ -403,10 +408,11 @@ impl Modeler {
                 counted.collect::<Vec<_>>().join(" UNION ALL "),
             )
         } else {
-            let time = self.time_of(relation);
+            let time = identifier(&self.time_of(relation));
             format!(
-                "SELECT {} AS day, count(*)::UBIGINT FROM main.\"{relation}\" WHERE \"{time}\" IS NOT NULL GROUP BY 1",
-                day(&format!("\"{time}\""))
+                "SELECT {} AS day, count(*)::UBIGINT FROM main.{} WHERE {time} IS NOT NULL GROUP BY 1",
+                day(&time),
+                identifier(relation)
             )
         };
         self.conn
@@ -449,17 +455,21 @@ impl Modeler {
     pub fn dead_rows(&self) -> Result<u64> {
         let canonical = self.catalog.iter().map(|table| table.hot());
         let marts = self.models.iter().filter(|model| model.is_mart());
-        let marts = marts.map(|mart| format!("main.{}", identifier(&mart.name)));
-        let counts = canonical.chain(marts);
+        let marts: Vec<&str> = marts.map(|mart| mart.name.as_str()).collect();
+        let of_marts = marts
+            .iter()
+            .map(|mart| format!("main.{}", identifier(mart)));
+        let counts = canonical.chain(of_marts);
         let counts: Vec<String> = counts
             .map(|rows| format!("(SELECT count(*) FROM {rows})"))
             .collect();
         // What DuckDB calls an estimate is the number of all rows, deleted ones too.
         let sql = format!(
             "SELECT greatest(sum(estimated_size)::BIGINT - ({}), 0) FROM duckdb_tables()
-             WHERE schema_name IN ({}) OR (schema_name = 'main' AND table_name IN (SELECT name FROM ops.models))",
+             WHERE schema_name IN ({}) OR (schema_name = 'main' AND list_contains([{}]::VARCHAR[], table_name))",
             counts.join(" + "),
             SIDES.map(|side| format!("'{side}'")).join(", "),
+            literals(marts),
         );
         self.conn
             .query_row(&sql, [], |row| row.get(0))

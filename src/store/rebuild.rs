@@ -17,6 +17,7 @@ use super::error::{Doing, Error, Result};
 use super::history::Version;
 use super::normalize::Normalizers;
 use super::raw::{self, RawBatch};
+use super::retain::give_back;
 use super::writer::{Target, Writer, Written};
 use super::{Store, lake, schema};
 use crate::model::sql::literals;
@@ -110,7 +111,8 @@ impl Store {
         if !reaches_back {
             self.keep_books(&venues)?;
         }
-        let sealed = self.put_in_place(&tables, &names, reaches_back, writer)?;
+        let all_venues = what.venue.is_none();
+        let sealed = self.put_in_place(&tables, &names, all_venues, reaches_back, writer)?;
         let seals = self.sealer()?;
         for (table, dates) in sealed {
             seals.seal_dates(&table, &dates)?;
@@ -327,11 +329,13 @@ impl Store {
         Ok(())
     }
 
-    /// Swaps old for new. Returns the tables and dates that were sealed, with their rows, to be sealed again.
+    /// Swaps old for new, of `all_venues` or only these. Returns the tables and dates that were sealed, with their rows, to be
+    /// sealed again.
     fn put_in_place(
         &self,
         tables: &[Arc<Table>],
         venues: &[String],
+        all_venues: bool,
         reaches_back: bool,
         mut writer: Writer,
     ) -> Result<Vec<(Arc<Table>, Dates)>> {
@@ -355,6 +359,9 @@ impl Store {
                         ))
                     })
                     .doing(format!("putting {name} in place"))?;
+                if all_venues {
+                    give_back(conn, name, reaches_back)?;
+                }
                 schema::replace_views(conn, &self.catalog, table)?;
             }
             if tables.iter().any(|t| t.name == BOOK_DELTAS) {

@@ -17,7 +17,9 @@ use super::seal::source_facts;
 use super::{Sealer, Store, lake, next_seq, schema};
 use crate::model::sql::literals;
 use crate::model::time::{date_of, start_of};
-use crate::model::{CORPORATE_ACTIONS, INSTRUMENTS};
+use crate::model::{
+    BOOK_DELTAS, BOOK_TOPS, CORPORATE_ACTIONS, DEAD_LETTERS, FEED_EVENTS, INSTRUMENTS, RAW_MESSAGES,
+};
 
 /// The first year of which every time can be stored.
 const EARLIEST: Date = Date::constant(1678, 1, 1);
@@ -310,21 +312,49 @@ impl Sealer {
         }
         delete_hot(&self.conn, &table.name, &is_before(table, first_kept))
             .doing(format!("dropping rows of {}", table.name))?;
-        // Marts keep what they have made of it.
+        // Marts keep what they have made of it. Who keeps longer from now on has not got back what went before.
+        let date = first_kept.to_string();
         self.conn
             .execute(
-                "DELETE FROM ops.retained WHERE table_name = ?",
-                [&table.name],
+                "DELETE FROM ops.retained WHERE table_name = ? AND first_kept < ?::DATE",
+                params![table.name, date],
             )
             .and_then(|_| {
                 self.conn.execute(
-                    "INSERT INTO ops.retained VALUES (?, ?::DATE)",
-                    params![table.name, first_kept.to_string()],
+                    "INSERT INTO ops.retained SELECT $1, $2::DATE
+                     WHERE NOT EXISTS (FROM ops.retained WHERE table_name = $1)",
+                    params![table.name, date],
                 )
             })
             .doing("writing ops.retained")?;
         schema::replace_views(&self.conn, &self.catalog, table)
     }
+}
+
+/// Once raw has made all rows of a table again that it can make, marts may be made of those that were dropped before: all
+/// are there again, or those from where raw itself was kept. Nothing is given back of what may have come from elsewhere:
+/// from vendors' files, from mdb itself, or, `whole` says, from a book that raw does not know from its beginning.
+pub(super) fn give_back(conn: &Connection, table: &str, whole: bool) -> Result<()> {
+    if matches!(table, FEED_EVENTS | DEAD_LETTERS) || (table == BOOK_TOPS && !whole) {
+        return Ok(());
+    }
+    let origin = if table == BOOK_TOPS {
+        BOOK_DELTAS
+    } else {
+        table
+    };
+    let of_it = format!(
+        "table_name = '{table}' AND NOT EXISTS (FROM ops.file_loads WHERE into_table IN ('{table}', '{origin}'))"
+    );
+    let raw = format!("ops.retained WHERE table_name = '{RAW_MESSAGES}'");
+    let mut sql = format!("DELETE FROM ops.retained WHERE {of_it} AND NOT EXISTS (FROM {raw});");
+    // What is announced is received before the date that it is of.
+    if !matches!(table, BOOK_TOPS | INSTRUMENTS | CORPORATE_ACTIONS) {
+        sql += &format!(
+            "UPDATE ops.retained SET first_kept = least(first_kept, (SELECT max(first_kept) FROM {raw})) WHERE {of_it};"
+        );
+    }
+    conn.execute_batch(&sql).doing("writing ops.retained")
 }
 
 /// Before rows go: a seq is never used again, even if the row that had the last one does.

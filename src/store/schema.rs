@@ -67,7 +67,8 @@ const OPS: &str = "
     -- What the tree's views/ and macros/ folders made, so that one whose file is gone is dropped.
     CREATE TABLE IF NOT EXISTS ops.views (name VARCHAR NOT NULL);
     CREATE TABLE IF NOT EXISTS ops.macros (name VARCHAR NOT NULL);
-    -- Marts: the file's hash as it is defined now and as it was when the table was made, and what builds run.
+    -- Marts: how the table was kept when it was made; the file's hash as it is defined now and as it was then, '' once the
+    -- file was gone and the table stayed; and what builds run.
     CREATE TABLE IF NOT EXISTS ops.models (
         name VARCHAR NOT NULL, kind VARCHAR, defined VARCHAR, built VARCHAR, ran VARCHAR, error VARCHAR,
         failed_at TIMESTAMP_NS);
@@ -439,7 +440,8 @@ pub(super) fn make_table(
         .map(|(column, sql_type)| format!("{} {sql_type}", identifier(column)));
     let columns = columns.collect::<Vec<_>>().join(", ");
     conn.execute_batch(&format!(
-        "CREATE OR REPLACE TABLE main.\"{name}\" ({columns})"
+        "CREATE OR REPLACE TABLE main.{} ({columns})",
+        identifier(name)
     ))
     .doing(format!("making the table {name}"))
 }

@@ -198,13 +198,9 @@ impl Builder {
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
-        // Beside a capture commits are what takes longest: all that is new goes into the marts in one, or two.
+        // Beside a capture commits are what takes longest: all that is new goes into the marts in one, or a few.
         if request.tables.is_some() && !self.failing {
-            let (quick, long) = self.by_length(request)?;
-            let done = self
-                .together(request, quick, false, stop, told)
-                .and_then(|()| self.together(request, long, true, stop, told));
-            match done {
+            match self.by_turns(request, stop, told) {
                 // One by one it is seen which it was, and the others go on.
                 Err(error) if !matches!(error, Error::Stopped) => {}
                 done => return done,
@@ -219,6 +215,38 @@ impl Builder {
             told(built);
         }
         Ok(())
+    }
+
+    /// Builds what is due in one transaction, and in others of those that take long the one whose turn it is, and what reads
+    /// that one.
+    fn by_turns(
+        &mut self,
+        request: &Request,
+        stop: &AtomicBool,
+        told: &mut dyn FnMut(Built),
+    ) -> Result<()> {
+        let (quick, long) = self.by_length(request)?;
+        self.together(request, quick.clone(), false, stop, told)?;
+        let mut changed = BTreeSet::new();
+        self.together(request, long, true, stop, &mut |built| {
+            if built.changed() {
+                changed.insert(built.model.to_lowercase());
+            }
+            told(built);
+        })?;
+        let models = &self.modeler.models;
+        let mut readers = quick;
+        readers.retain(|name| {
+            let reads = models.get(name).is_some_and(|model| {
+                let read = models.stored(&model.upstream);
+                !read.is_disjoint(&changed)
+            });
+            if reads {
+                changed.insert(name.to_lowercase());
+            }
+            reads
+        });
+        self.together(request, readers, false, stop, told)
     }
 
     /// Builds what is due of these in one transaction, or only the first that is.

@@ -41,6 +41,7 @@ impl Work<'_> {
         let start = Instant::now();
         let mut due = self.due()?;
         if due.whole {
+            self.check_history(&due)?;
             built.how = How::Full;
             for (source, _, mark) in &mut due.marks {
                 *mark = self.modeler.mark(source)?;
@@ -69,6 +70,16 @@ impl Work<'_> {
             How::Windows | How::Full => self.note(&due, built, start),
             How::Nothing | How::Waits => Ok(()),
         }
+    }
+
+    /// What was kept by windows, and is to be made as a whole now, would lose what nothing can make again.
+    fn check_history(&self, due: &Due) -> Result<()> {
+        let (model, name) = (self.model, &self.model.name);
+        let has_changed = due.last.built.as_ref() != Some(&model.definition);
+        if has_changed && model.kind == Kind::Full && self.modeler.keeps_history(name)? {
+            return Err(Error::Forgets { name: name.clone() });
+        }
+        Ok(())
     }
 
     /// Makes the windows anew.
@@ -381,8 +392,8 @@ impl Work<'_> {
             && !due.last.failed;
         if !as_before {
             self.execute(
-                "UPDATE ops.models SET built = ?, ran = ?, error = NULL, failed_at = NULL WHERE name = ?",
-                params![definition, built.ran, name],
+                "UPDATE ops.models SET kind = ?, built = ?, ran = ?, error = NULL, failed_at = NULL WHERE name = ?",
+                params![self.model.kind.name(), definition, built.ran, name],
             )?;
         }
         self.execute("DELETE FROM ops.builds WHERE model = ?", [name])?;

@@ -311,6 +311,31 @@ fn the_last_half_microsecond_of_a_bucket_stays_in_it() {
 }
 
 #[test]
+fn buckets_are_counted_from_where_the_windows_of_marts_are() {
+    let db = Db::new();
+    let thursday = "2024-08-08 10:11:12.123456789";
+    let moments = [
+        (thursday, "1 minute", "2024-08-08 10:11:00"),
+        (thursday, "7 minutes", "2024-08-08 10:09:00"),
+        (thursday, "1 day", "2024-08-08 00:00:00"),
+        (thursday, "2 days", "2024-08-07 00:00:00"),
+        (thursday, "7 days", "2024-08-05 00:00:00"),
+        (thursday, "2 weeks", "2024-08-05 00:00:00"),
+        (thursday, "3 weeks", "2024-07-29 00:00:00"),
+        (thursday, "3 months", "2024-07-01 00:00:00"),
+        (thursday, "1 year", "2024-01-01 00:00:00"),
+        ("1969-01-01 10:11:12", "2 days", "1968-12-31 00:00:00"),
+        ("1969-12-30 00:00:00", "1 week", "1969-12-29 00:00:00"),
+    ];
+    for (moment, bucket, start) in moments {
+        let asked = format!("SELECT bucket_start(TIMESTAMP_NS '{moment}', '{bucket}')");
+        assert_eq!(db.value(&asked), start, "{bucket}");
+    }
+    db.try_sql("SELECT bucket_start(TIMESTAMP_NS '2024-08-08', '0 minutes')")
+        .fails_naming(&["greater than 0"]);
+}
+
+#[test]
 fn trades_of_one_message_follow_each_other_by_their_ids() {
     let db = six_trades();
     for (trades, order) in [

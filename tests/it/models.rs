@@ -55,6 +55,25 @@ fn day(trades: &[(u64, u64, &str)]) -> Vec<String> {
     trades.iter().map(line).collect()
 }
 
+/// A trade of the fifth second of a day, counted from 2024-08-08.
+fn on_day(id: u64, day: u64) -> String {
+    let ns = 1_723_075_200_000_000_000_u64 + day * 24 * HOUR_NS + 5_000_000_000;
+    let ms = (ns / 1_000_000).to_string();
+    trade_line(&ns.to_string(), &id.to_string(), "1", "1", &ms)
+}
+
+fn retain(db: &Db, table: &str, keep: &str) {
+    db.run(["retain", "--table", table, "--keep", keep]).ok();
+}
+
+/// What `mdb models` says of a model: its kind, its state, its rows, …
+fn told_of(db: &Db, model: &str) -> Vec<String> {
+    let rows = parse_csv(&db.run(["models", "--format", "csv"]).ok().stdout);
+    let mut row = rows.into_iter().find(|row| row[0] == model).unwrap();
+    row.remove(0);
+    row
+}
+
 /// All rows of the marts, in one order.
 fn contents(db: &Db, marts: &[&str]) -> Vec<(String, Vec<Vec<String>>)> {
     let rows = |mart: &&str| {
@@ -415,6 +434,16 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
     );
     check(
         "marts/a.sql",
+        &mart("-- @whole nosuch\n", COUNTS),
+        &["@whole names 'nosuch'", "it reads trades"],
+    );
+    check(
+        "marts/a.sql",
+        &mart("", &format!("{COUNTS}\n-- @test row_count > 0")),
+        &[":7", "@test stands outside"],
+    );
+    check(
+        "marts/a.sql",
         &mart(
             "",
             "SELECT symbol, ts, 1 AS n FROM trades JOIN o USING (symbol)",
@@ -446,6 +475,107 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
     .unwrap();
     db.run(["sql", "SELECT 1"])
         .fails_naming(&["sql/views/b.sql:3", "a reads b reads a"]);
+}
+
+#[test]
+fn a_mart_by_windows_calls_what_it_reads_by_its_name_alone() {
+    let db = Db::new();
+    let qualified = COUNTS.replace("trades", "main.trades");
+    let file = write_sql(&db, "marts/a.sql", &mart("", &qualified));
+    db.run(["sql", "SELECT 1"])
+        .fails_naming(&["sql/marts/a.sql:6", "write trades, not main.trades"]);
+    write_sql(
+        &db,
+        "macros/all_of.sql",
+        "-- All.\nCREATE OR REPLACE MACRO all_of(s) AS TABLE\nSELECT * FROM main.trades WHERE symbol = s",
+    );
+    let through = COUNTS.replace("trades", &format!("all_of('{SYMBOL}')"));
+    fs::write(&file, mart("", &through)).unwrap();
+    db.run(["sql", "SELECT 1"])
+        .fails_naming(&["sql/macros/all_of.sql:3", "write trades, not main.trades"]);
+
+    // Who makes no windows may; a view is given them itself.
+    write_sql(
+        &db,
+        "views/everything.sql",
+        "-- V.\nSELECT * FROM main.trades",
+    );
+    fs::write(&file, mart("", &COUNTS.replace("trades", "everything"))).unwrap();
+    write_sql(
+        &db,
+        "marts/b.sql",
+        "-- B.\n-- @materialize full\nSELECT count(*) AS n FROM main.trades",
+    );
+    for (id, total) in [(1, "1"), (2, "2")] {
+        trades(&db, total, &day(&[(70 * id, id, "1")]));
+        db.run(["build"]).ok();
+        assert_eq!(
+            db.row("SELECT sum(a.n), any_value(b.n) FROM a, b"),
+            [total, total]
+        );
+    }
+}
+
+#[test]
+fn windows_of_any_length_are_buckets_of_that_length() {
+    const LENGTHS: [(&str, &str); 5] = [
+        ("two_days", "2 days"),
+        ("two_weeks", "2 weeks"),
+        ("three_weeks", "3 weeks"),
+        ("day_and_half", "36 hours"),
+        ("seven_minutes", "7 minutes"),
+    ];
+    let db = Db::new();
+    for (name, length) in LENGTHS {
+        let text = mart("", COUNTS).replace("1 minute", length);
+        write_sql(&db, &format!("marts/{name}.sql"), &text);
+    }
+    let names = LENGTHS.map(|(name, _)| name);
+    for n in 0..2 {
+        let lines: Vec<String> = (0..30).map(|d| on_day(100 * n + d, d)).collect();
+        trades(&db, &n.to_string(), &lines);
+        db.run(["build"]).ok();
+    }
+    assert_equals_full(&db, &names);
+    assert_eq!(
+        db.sql("SELECT ts, n FROM two_weeks ORDER BY ts"),
+        [
+            ["2024-08-05 00:00:00", "22"],
+            ["2024-08-19 00:00:00", "28"],
+            ["2024-09-02 00:00:00", "10"]
+        ]
+    );
+}
+
+#[test]
+fn a_name_with_other_capitals_or_marks_in_it_is_a_name() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    let file = write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    db.run(["build"]).ok();
+    fs::rename(&file, file.with_file_name("Counts.sql")).unwrap();
+    db.run(["build", "counts"]).ok().shows(&["up to date"]);
+    assert_eq!(told_of(&db, "Counts")[..3], ["incremental", "ok", "2"]);
+    trades(&db, "b", &day(&[(71, 3, "2")]));
+    db.run(["build", "counts"]).ok().shows(&["windows"]);
+    assert_eq!(db.sql("SELECT n FROM counts ORDER BY ts"), [["1"], ["2"]]);
+    assert_eq!(
+        db.value("SELECT string_agg(name) FROM ops.models WHERE lower(name) = 'counts'"),
+        "Counts"
+    );
+
+    write_sql(&db, "marts/a\"b.sql", &mart("", COUNTS));
+    write_sql(
+        &db,
+        "views/it's.sql",
+        "-- V.\nSELECT sum(n) AS n FROM \"a\"\"b\"",
+    );
+    db.run(["build"]).ok();
+    trades(&db, "c", &day(&[(72, 4, "2")]));
+    db.run(["build"]).ok();
+    assert_eq!(db.value("SELECT n FROM \"it's\""), "4");
+    db.run(["build", "--full"]).ok();
+    assert_eq!(db.value("SELECT n FROM \"it's\""), "4");
 }
 
 #[test]
@@ -525,10 +655,20 @@ fn other_columns_other_comments_and_files_that_are_gone_are_noticed() {
     };
     assert_eq!(of("counts")[1..4], ["incremental", "ok", "2"]);
     assert_eq!(of("more")[1..3], ["view", ""]);
-    trades(&db, "b", &day(&[(71, 3, "2")]));
-    assert_eq!(of("counts")[2], "behind");
+    let made_of_marts = "-- D.\n-- @materialize full\nSELECT sum(n) AS n FROM more";
+    let days = write_sql(&db, "marts/days.sql", made_of_marts);
     db.run(["build"]).ok();
-    assert_eq!(of("counts")[2], "ok");
+    let states = || ["counts", "days", "ohlcv_1d", "dim_date"].map(|name| of(name)[2].clone());
+    assert_eq!(states(), ["ok", "ok", "ok", "ok"]);
+    trades(&db, "b", &day(&[(71, 3, "2")]));
+    assert_eq!(states(), ["behind", "behind", "behind", "ok"]);
+    db.run(["build"]).ok();
+    assert_eq!(states(), ["ok", "ok", "ok", "ok"]);
+    db.run(["rebuild", "--table", "trades"]).ok();
+    assert_eq!(states(), ["behind", "behind", "behind", "ok"]);
+    db.run(["build"]).ok();
+    assert_eq!(states(), ["ok", "ok", "ok", "ok"]);
+    fs::remove_file(days).unwrap();
 
     // A comment is part of it.
     write_sql(
@@ -594,7 +734,7 @@ fn a_change_of_what_a_mart_is_made_of_is_a_change_of_the_mart() {
     // What is read as a whole counts in every window.
     let share = "SELECT symbol, c.ts, n / (SELECT sum(trades) FROM ohlcv_1d) AS n FROM counts c";
     write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
-    write_sql(&db, "marts/share.sql", &mart("-- @whole ohlcv_1d\n", share));
+    write_sql(&db, "marts/share.sql", &mart("-- @whole OHLCV_1d\n", share));
     trades(&db, "b", &day(&[(70, 4, "1")]));
     db.run(["build"]).ok();
     trades(&db, "c", &day(&[(71, 5, "1"), (72, 6, "1")]));
@@ -677,7 +817,9 @@ fn each_kind_of_test_fails_on_data_that_breaks_it_and_passes_on_data_that_does_n
         let run = tested(&format!("warn: {fails}")).ok();
         assert_eq!(parse_csv(&run.stdout)[1][2..4], ["failed", "warn"]);
     }
-    tested("range nothing > 0").exits(1).shows(&["broken"]);
+    for broken in ["range nothing > 0", "warn: range nothing > 0"] {
+        tested(broken).exits(1).shows(&["broken"]);
+    }
     fs::remove_file(db.dir().join("sql/views/tested.sql")).unwrap();
 
     write_sql(
@@ -769,25 +911,14 @@ fn a_test_that_fails_keeps_the_mart_as_it_was() {
 #[test]
 fn what_retention_drops_stays_in_the_marts() {
     let db = Db::new();
-    let days = |id: u64, day: u64| {
-        let ns = 1_723_075_200_000_000_000_u64 + day * 24 * HOUR_NS + 5_000_000_000;
-        trade_line(
-            &ns.to_string(),
-            &id.to_string(),
-            "1",
-            "1",
-            &(ns / 1_000_000).to_string(),
-        )
-    };
     let two = COUNTS.replace("count(*) AS n", "count(*) AS n, max(price) AS top");
     write_sql(&db, "marts/counts.sql", &mart("", &two));
-    trades(&db, "a", &[days(1, 0), days(2, 1), days(3, 2)]);
+    trades(&db, "a", &[on_day(1, 0), on_day(2, 1), on_day(3, 2)]);
     db.run(["build"]).ok();
-    db.run(["retain", "--table", "trades", "--keep", "1 day"])
-        .ok();
+    retain(&db, "trades", "1 day");
     assert_eq!(db.count("SELECT count(*) FROM trades"), 1);
     // One that comes for a day that was dropped is in no bar, and that is told.
-    trades(&db, "b", &[days(4, 0), days(5, 2)]);
+    trades(&db, "b", &[on_day(4, 0), on_day(5, 2)]);
     db.run(["build"]).ok();
     assert_eq!(
         db.sql("SELECT trades FROM ohlcv_1d ORDER BY ts"),
@@ -809,6 +940,103 @@ fn what_retention_drops_stays_in_the_marts() {
         db.sql("SELECT n FROM counts ORDER BY ts"),
         [["1"], ["1"], ["2"]]
     );
+}
+
+const DAYS: &str = "SELECT trades FROM ohlcv_1d ORDER BY ts";
+
+#[test]
+fn who_keeps_longer_from_now_on_does_not_give_back_what_was_dropped() {
+    let db = Db::new();
+    trades(&db, "a", &[on_day(1, 4), on_day(2, 5), on_day(3, 6)]);
+    db.run(["build"]).ok();
+    retain(&db, "trades", "1 day");
+    trades(&db, "b", &[on_day(4, 0)]);
+    retain(&db, "trades", "5 days");
+    assert_eq!(
+        db.sql("SELECT table_name, first_kept FROM ops.retained"),
+        [["trades", "2024-08-14"]]
+    );
+    db.run(["build", "--full"]).ok();
+    assert_eq!(db.sql(DAYS), [["1"], ["1"], ["1"]]);
+}
+
+#[test]
+fn what_a_rebuild_makes_again_is_in_the_marts_again() {
+    let db = Db::new();
+    trades(&db, "a", &[on_day(1, 0), on_day(2, 1), on_day(3, 2)]);
+    db.run(["build"]).ok();
+    retain(&db, "trades", "1 day");
+    trades(&db, "b", &[on_day(4, 0), on_day(5, 2)]);
+    db.run(["build"]).ok();
+    assert_eq!(db.sql(DAYS), [["1"], ["1"], ["2"]]);
+    // Of one venue's rows nobody knows which of the others' were dropped.
+    db.run(["rebuild", "--table", "trades", "--venue", VENUE])
+        .ok();
+    assert_eq!(db.count("SELECT count(*) FROM ops.retained"), 1);
+    db.run(["rebuild", "--table", "trades"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM ops.retained"), 0);
+    assert_eq!(told_of(&db, "ohlcv_1d")[1], "behind");
+    db.run(["build"]).ok();
+    assert_eq!(db.sql(DAYS), [["2"], ["1"], ["2"]]);
+
+    // As far back as raw itself goes.
+    retain(&db, "trades", "1 day");
+    retain(&db, "raw_messages", "2 days");
+    db.run(["rebuild", "--table", "trades"]).ok();
+    assert_eq!(
+        db.sql("SELECT table_name, first_kept FROM ops.retained ORDER BY ALL"),
+        [["raw_messages", "2024-08-09"], ["trades", "2024-08-09"]]
+    );
+    db.run(["build", "--full"]).ok();
+    assert_eq!(db.sql(DAYS), [["2"], ["1"], ["2"]]);
+}
+
+#[test]
+fn a_mart_that_holds_what_nothing_can_make_again_is_dropped_by_nobody_but_its_owner() {
+    let db = Db::new();
+    let file = write_sql(&db, "marts/counts.sql", &mart("", COUNTS));
+    let rows = || db.sql("SELECT n FROM counts ORDER BY ts");
+    trades(&db, "a", &[on_day(1, 0), on_day(2, 1), on_day(3, 2)]);
+    db.run(["build"]).ok();
+    retain(&db, "trades", "1 day");
+    fs::remove_file(&file).unwrap();
+    db.run(["sql", "SELECT 1"])
+        .ok()
+        .says(&["counts", "sql/marts/counts.sql", "DROP TABLE"]);
+    // And the next time that the tree changes, though nobody knows any more what it was made from.
+    write_sql(&db, "views/other.sql", "-- V.\nSELECT 1 AS a");
+    db.run(["sql", "SELECT 1"]).ok().says(&["counts"]);
+    assert_eq!(rows(), [["1"], ["1"], ["1"]]);
+
+    let view = write_sql(&db, "views/counts.sql", "-- V.\nSELECT 1 AS a");
+    db.run(["sql", "SELECT 1"]).fails_naming(&[
+        "sql/views/counts.sql",
+        "the mart 'counts'",
+        "DROP TABLE",
+    ]);
+    fs::remove_file(view).unwrap();
+
+    // Back again it goes on, with what has come meanwhile.
+    trades(&db, "b", &[on_day(4, 2)]);
+    fs::write(&file, mart("", COUNTS)).unwrap();
+    assert_eq!(told_of(&db, "counts")[1], "changed");
+    db.run(["build"]).ok();
+    assert_eq!(rows(), [["1"], ["1"], ["2"]]);
+    assert_eq!(told_of(&db, "counts")[1], "ok");
+
+    // As a whole it would lose them.
+    let full = mart("", COUNTS).replace("incremental", "full");
+    fs::write(&file, full).unwrap();
+    db.run(["build"])
+        .exits(1)
+        .says(&["counts", "made as a whole", "@materialize incremental"]);
+    assert_eq!(rows(), [["1"], ["1"], ["2"]]);
+    db.run(["sql", "--write", "DROP TABLE counts"]).ok();
+    write_sql(&db, "views/other.sql", "-- V.\nSELECT 2 AS a");
+    db.run(["build"]).ok();
+    assert_eq!(rows(), [["2"]]);
+    fs::remove_file(&file).unwrap();
+    db.try_sql("FROM counts").exits(1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::super::catalog::Catalog;
 use super::super::error::{Doing, Error, Result, in_file};
 use super::super::schema::{comment, make_table};
 use super::{Kind, Model, Models, Step, canonical, refused};
-use crate::model::sql::literal;
+use crate::model::sql::{identifier, literal};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES};
 use crate::sqltree::{SqlFile, SqlTree};
 
@@ -28,6 +28,7 @@ pub(in super::super) fn apply(conn: &Connection, tree: &SqlTree, catalog: &Catal
 struct There {
     /// Tables of `main`, in lower case.
     tables: BTreeSet<String>,
+    /// Those of them that are marts.
     marts: BTreeSet<String>,
     /// Columns of the relations that were asked for.
     columns: BTreeMap<String, Vec<(String, String)>>,
@@ -45,14 +46,14 @@ impl There {
                 "SELECT lower(table_name) FROM duckdb_tables()
                  WHERE database_name = current_database() AND schema_name = 'main'",
             )?,
-            marts: names("SELECT name FROM ops.models")?,
+            marts: names("SELECT lower(name) FROM ops.models")?,
             columns: BTreeMap::new(),
         })
     }
 
     fn has_column(&mut self, conn: &Connection, relation: &str, column: &str) -> Result<bool> {
         if !self.columns.contains_key(relation) {
-            let describe = format!("DESCRIBE SELECT * FROM main.\"{relation}\"");
+            let describe = format!("DESCRIBE SELECT * FROM main.{}", identifier(relation));
             let found = columns(conn, &describe).doing(format!("reading {relation}"))?;
             self.columns.insert(relation.to_owned(), found);
         }
@@ -81,12 +82,12 @@ fn note_macros(conn: &Connection, files: &[&SqlFile]) -> Result<()> {
                 ),
             ));
         };
-        let of = format!("{kind} main.\"{}\"", file.name);
+        let of = format!("{kind} main.{}", identifier(&file.name));
         comments += &comment(&of, &file.header.description);
     }
     let names: Vec<String> = files
         .iter()
-        .map(|file| format!("('{}')", file.name))
+        .map(|file| format!("({})", literal(&file.name)))
         .collect();
     if names.is_empty() {
         return Ok(());
@@ -110,38 +111,130 @@ fn drop_gone(conn: &Connection, tree: &SqlTree, models: &Models) -> Result<()> {
                   WHERE function_type IN ('macro', 'table_macro') AND NOT internal";
     for (name, table) in made(macros)?.iter().filter_map(|made| made.split_once('|')) {
         if !tree.folder("macros").any(|file| file.name == name) {
-            conn.execute_batch(&format!("DROP MACRO {table} main.\"{name}\""))
+            conn.execute_batch(&format!("DROP MACRO {table} main.{}", identifier(name)))
                 .and_then(|()| conn.execute("DELETE FROM ops.macros WHERE name = ?", [name]))
                 .doing(format!("dropping the macro {name}"))?;
         }
     }
     for name in made("SELECT name FROM ops.views")? {
         if models.get(&name).is_none_or(Model::is_mart) {
-            conn.execute_batch(&format!("DROP VIEW IF EXISTS main.\"{name}\""))
+            conn.execute_batch(&format!("DROP VIEW IF EXISTS main.{}", identifier(&name)))
                 .doing(format!("dropping the view {name}"))?;
         }
     }
     for name in made("SELECT name FROM ops.models")? {
-        if !models.get(&name).is_some_and(Model::is_mart) {
-            conn.execute_batch(&format!("DROP TABLE IF EXISTS main.\"{name}\""))
-                .doing(format!("dropping the mart {name}"))?;
-            for records in [
-                "models",
-                "builds",
-                "model_marks",
-                "model_pending",
-                "late_rows",
-            ] {
-                let column = if records == "models" { "name" } else { "model" };
-                conn.execute(
-                    &format!("DELETE FROM ops.{records} WHERE {column} = ?"),
-                    [&name],
-                )
-                .doing("writing ops.models")?;
-            }
+        match models.get(&name) {
+            Some(mart) if mart.is_mart() => rename(conn, &name, &mart.name)?,
+            other => drop_mart(conn, &name, other)?,
         }
     }
     Ok(())
+}
+
+/// What mdb notes of marts, and the column that names them.
+const RECORDS: [(&str, &str); 5] = [
+    ("models", "name"),
+    ("builds", "model"),
+    ("model_marks", "model"),
+    ("model_pending", "model"),
+    ("late_rows", "model"),
+];
+
+/// Gives a mart the name that its file has now, which is written with other capitals.
+fn rename(conn: &Connection, name: &str, now: &str) -> Result<()> {
+    if name == now {
+        return Ok(());
+    }
+    conn.execute_batch(&format!(
+        "ALTER TABLE IF EXISTS main.{} RENAME TO {}",
+        identifier(name),
+        identifier(now)
+    ))
+    .doing(format!("renaming the mart {name}"))?;
+    for (records, column) in RECORDS {
+        let sql = format!("UPDATE ops.{records} SET {column} = ? WHERE {column} = ?");
+        conn.execute(&sql, [now, name])
+            .doing("writing ops.models")?;
+    }
+    Ok(())
+}
+
+/// Drops a mart whose file is gone, or is that of a `view` now. One that holds what nothing can make again stays, and goes on
+/// from there when its file is back.
+fn drop_mart(conn: &Connection, name: &str, view: Option<&Model>) -> Result<()> {
+    let table = format!("main.{}", identifier(name));
+    if keeps_history(conn, name)? {
+        let holds = "holds rows of times of which what they were made from was dropped, and that nothing can make again";
+        if let Some(view) = view {
+            return Err(refused(
+                &view.file,
+                format!(
+                    "the mart '{name}' {holds}; name the view otherwise, and put the mart's file back or `DROP TABLE {table}`"
+                ),
+            ));
+        }
+        tracing::warn!(
+            "the mart {name} has no file any more and {holds}: its table stays. Put its file back to go on with it \
+             (sql/marts/{name}.sql), or drop it: mdb sql --write 'DROP TABLE {table}'"
+        );
+        // What has come meanwhile it was not told of: it will be made anew, but for these rows.
+        return conn
+            .execute("UPDATE ops.models SET built = '' WHERE name = ?", [name])
+            .doing("writing ops.models")
+            .map(|_| ());
+    }
+    conn.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))
+        .doing(format!("dropping the mart {name}"))?;
+    for (records, column) in RECORDS {
+        let sql = format!("DELETE FROM ops.{records} WHERE {column} = ?");
+        conn.execute(&sql, [name]).doing("writing ops.models")?;
+    }
+    Ok(())
+}
+
+/// Whether a mart was kept by windows when it was last built, and holds rows from before what was kept of the tables that it
+/// is made from, itself or through views. Its file may be gone: this is told by what was noted of it, or decided before.
+pub(in super::super) fn keeps_history(conn: &Connection, mart: &str) -> Result<bool> {
+    let doing = || format!("reading how far back the mart {mart} goes");
+    let (stays, kept_from_ns): (bool, Option<i64>) = conn
+        .query_row(
+            "WITH RECURSIVE reads AS (
+                 SELECT lower(l.upstream) AS name FROM ops.lineage l JOIN ops.models m USING (name)
+                 WHERE name = $1 AND l.kind NOT IN ('table', 'test') AND m.kind = 'incremental'
+                 UNION
+                 SELECT lower(l.upstream) FROM ops.lineage l JOIN reads r ON lower(l.name) = r.name WHERE l.kind = 'view')
+             SELECT EXISTS (FROM ops.models WHERE name = $1 AND built = ''),
+                    (SELECT max(epoch_ns(first_kept::TIMESTAMP_NS)) FROM ops.retained WHERE table_name IN (FROM reads))",
+            [mart],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .doing(doing())?;
+    let is_old = match kept_from_ns {
+        _ if stays => "IS NOT NULL".to_owned(),
+        Some(ns) => format!("< make_timestamp_ns({ns})"),
+        None => return Ok(false),
+    };
+    // One of them is its `@time`.
+    let times: Vec<String> = conn
+        .prepare(
+            "SELECT column_name FROM duckdb_columns()
+             WHERE database_name = current_database() AND schema_name = 'main' AND table_name = ?
+               AND data_type = 'TIMESTAMP_NS'",
+        )
+        .and_then(|mut s| s.query_map([mart], |row| row.get(0))?.collect())
+        .doing(doing())?;
+    if times.is_empty() {
+        return Ok(false);
+    }
+    let old = times
+        .iter()
+        .map(|time| format!("{} {is_old}", identifier(time)));
+    let sql = format!(
+        "SELECT EXISTS (FROM main.{} WHERE {})",
+        identifier(mart),
+        old.collect::<Vec<_>>().join(" OR ")
+    );
+    conn.query_row(&sql, [], |row| row.get(0)).doing(doing())
 }
 
 /// Defines everything after what it reads. What is made from a mart whose columns are others now waits with its
@@ -191,14 +284,11 @@ fn define_model(
         check_windows(conn, model, models, catalog, there)?;
         return Ok(current);
     }
-    let name = &model.name;
-    let view = format!(
-        "CREATE OR REPLACE VIEW main.\"{name}\" AS\n{}",
-        model.select()
-    );
+    let name = identifier(&model.name);
+    let view = format!("CREATE OR REPLACE VIEW main.{name} AS\n{}", model.select());
     conn.execute_batch(&view)
         .map_err(|e| in_file(&model.file.origin, LINES_BEFORE, &e))?;
-    let of = format!("VIEW main.\"{name}\"");
+    let of = format!("VIEW main.{name}");
     conn.execute_batch(&comment(&of, &model.file.header.description))
         .doing("writing comments")?;
     Ok(true)
@@ -213,7 +303,7 @@ fn define_mart(conn: &Connection, model: &Model, there: &There) -> Result<bool> 
     check_named(model, &columns)?;
     let name = &model.name;
     let is_there = there.tables.contains(&name.to_lowercase());
-    if is_there && !there.marts.contains(name) {
+    if is_there && !there.marts.contains(&name.to_lowercase()) {
         return Err(refused(
             &model.file,
             format!(
@@ -222,7 +312,7 @@ fn define_mart(conn: &Connection, model: &Model, there: &There) -> Result<bool> 
         ));
     }
     if is_there {
-        let stored = format!("DESCRIBE SELECT * FROM main.\"{name}\"");
+        let stored = format!("DESCRIBE SELECT * FROM main.{}", identifier(name));
         let stored = self::columns(conn, &stored).doing(format!("reading the mart {name}"))?;
         return Ok(stored == columns);
     }
@@ -246,13 +336,14 @@ pub(in super::super) fn create_table(conn: &Connection, model: &Model) -> Result
 fn create_with(conn: &Connection, model: &Model, columns: &[(String, String)]) -> Result<()> {
     let (name, header) = (&model.name, &model.file.header);
     make_table(conn, name, columns)?;
-    let mut comments = comment(&format!("TABLE main.\"{name}\""), &header.description);
+    let table = format!("main.{}", identifier(name));
+    let mut comments = comment(&format!("TABLE {table}"), &header.description);
     for column in header
         .contract
         .iter()
         .filter(|column| !column.comment.is_empty())
     {
-        let of = format!("COLUMN main.\"{name}\".\"{}\"", column.name);
+        let of = format!("COLUMN {table}.{}", identifier(&column.name));
         comments += &comment(&of, &column.comment);
     }
     conn.execute_batch(&comments).doing("writing comments")
@@ -400,8 +491,8 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
         let (name, kind) = (&model.name, model.kind.name());
         if model.is_mart() {
             conn.execute(
-                "UPDATE ops.models SET kind = ?, defined = ? WHERE name = ?",
-                params![kind, model.definition, name],
+                "UPDATE ops.models SET defined = ? WHERE name = ?",
+                params![model.definition, name],
             )
         } else {
             conn.execute("INSERT INTO ops.views VALUES (?)", [name])

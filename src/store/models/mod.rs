@@ -11,7 +11,7 @@ use super::catalog::{Catalog, Table};
 use super::error::{Error, Result};
 use crate::model::window::Window;
 use crate::sqltree::{Materialize, SqlFile, SqlTree};
-pub(super) use define::{apply, columns, create_table, define};
+pub(super) use define::{apply, columns, create_table, define, keeps_history};
 use reads::Reads;
 
 /// All models.
@@ -141,6 +141,10 @@ impl Models {
             let (file, upstream) = ((*file).clone(), graph.upstream_of(&found[node].reads));
             match kind {
                 Some(kind) => {
+                    if matches!(kind, Kind::Incremental { .. }) {
+                        check_whole(&file, &upstream)?;
+                        graph.check_qualified(&found[node])?;
+                    }
                     models.steps.push(Step::Model(models.all.len()));
                     models.all.push(Model {
                         name: file.name.clone(),
@@ -311,6 +315,21 @@ fn check_name(catalog: &Catalog, found: &BTreeMap<Node, Found<'_>>, file: &SqlFi
     }
 }
 
+/// What an incremental mart is to read as a whole it must read.
+fn check_whole(file: &SqlFile, upstream: &BTreeSet<String>) -> Result<()> {
+    let whole = &file.header.whole;
+    match whole.iter().find(|name| !upstream.contains(*name)) {
+        Some(name) => Err(refused(
+            file,
+            format!(
+                "@whole names '{name}', which its SELECT does not read; it reads {}",
+                upstream.iter().cloned().collect::<Vec<_>>().join(", ")
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// DuckDB's function that takes a text for the name of a relation.
 const QUERY_TABLE: &str = "query_table";
 
@@ -381,6 +400,37 @@ impl<'a> Graph<'a> {
             }
         }
         upstream
+    }
+
+    /// What an incremental mart reads by window it calls by its name alone, as do the macros that it calls: only so it is given
+    /// the rows of its windows in that name.
+    fn check_qualified(&self, mart: &Found<'_>) -> Result<()> {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![mart]);
+        while let Some(found) = waiting.pop() {
+            let mut named = found.reads.qualified.iter();
+            let wrong = named.find(|(name, _)| {
+                self.is_relation(name) && !mart.file.header.whole.contains(*name)
+            });
+            if let Some((name, &line)) = wrong {
+                return Err(Error::Sql {
+                    file: found.file.origin.clone(),
+                    line,
+                    message: format!(
+                        "{} is made by windows, and reads main.{name} past them; write {name}, not main.{name}",
+                        mart.file.name
+                    ),
+                });
+            }
+            for (node, _) in self.mentions(&found.reads) {
+                if matches!(node, Node::Macro(_))
+                    && let Some(inner) = self.found.get(&node)
+                    && seen.insert(node)
+                {
+                    waiting.push(inner);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A hash of all the text that a node is made of, given those of the nodes before it: its own file's, and those of the

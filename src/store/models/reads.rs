@@ -13,6 +13,8 @@ pub(super) struct Reads {
     /// Relations by name, each with the line of its first mention, from 1. Those of other schemas than `main` are
     /// left out, as are a statement's own CTEs.
     pub(super) relations: BTreeMap<String, usize>,
+    /// Those of them that are called by their schema too, in the same way: no CTE takes their place.
+    pub(super) qualified: BTreeMap<String, usize>,
     /// Functions called, by name, with the texts among their arguments.
     pub(super) functions: BTreeMap<String, BTreeSet<String>>,
 }
@@ -62,6 +64,12 @@ impl Reads {
         if let Some(body) = macro_body(text) {
             let tree = tree(conn, &body)?;
             reads.walk(&tree["statements"], &body, &BTreeSet::new());
+            // Its body is the end of the text.
+            let before = line_of(text.trim_end(), usize::MAX) - line_of(&body, usize::MAX);
+            let relations = reads.relations.values_mut();
+            for line in relations.chain(reads.qualified.values_mut()) {
+                *line += before;
+            }
         }
         Ok(reads)
     }
@@ -108,8 +116,14 @@ impl Reads {
             if schema == "main" || (schema.is_empty() && !ctes.contains(&name)) {
                 let at = fields.get("query_location").and_then(Value::as_u64);
                 let line = line_of(text, at.unwrap_or(0) as usize);
-                let first = self.relations.entry(name).or_insert(line);
-                *first = line.min(*first);
+                let note = |mentions: &mut BTreeMap<String, usize>| {
+                    let first = mentions.entry(name.clone()).or_insert(line);
+                    *first = line.min(*first);
+                };
+                note(&mut self.relations);
+                if !schema.is_empty() {
+                    note(&mut self.qualified);
+                }
             }
         }
         if field("class") == "FUNCTION" {
@@ -172,7 +186,7 @@ fn macro_body(text: &str) -> Option<String> {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or_default();
+    let before = &text.as_bytes()[..at.min(text.len())];
     memchr::memchr_iter(b'\n', before).count() + 1
 }
 
@@ -230,18 +244,31 @@ mod tests {
     }
 
     #[test]
+    fn names_with_their_schema_are_known_as_such() {
+        let conn = Connection::open_in_memory().unwrap();
+        let sql = "SELECT * FROM trades JOIN main.quotes USING (symbol)\nJOIN db.main.Bars USING (symbol) JOIN ops.meta USING (a)";
+        let reads = Reads::of(&conn, "f.sql", sql).unwrap();
+        let qualified: Vec<(&str, usize)> = reads
+            .qualified
+            .iter()
+            .map(|(name, line)| (name.as_str(), *line))
+            .collect();
+        assert_eq!(qualified, [("bars", 2), ("quotes", 1)]);
+        assert_eq!(reads.relations.len(), 3);
+    }
+
+    #[test]
     fn a_macro_reads_what_its_body_reads() {
         let conn = Connection::open_in_memory().unwrap();
         let of = |text: &str| Reads::of_macro(&conn, text).unwrap();
         let table = of(
             "-- M (of x).\nCREATE OR REPLACE MACRO m(a, b := now()) AS TABLE\nSELECT * FROM trades, other(a);",
         );
-        assert!(table.relations.contains_key("trades") && table.functions.contains_key("other"));
+        assert_eq!(table.relations["trades"], 3);
+        assert!(table.functions.contains_key("other"));
         let scalar =
             of("-- M.\nCREATE MACRO m(a) AS\n    inner_one(a) + (SELECT max(x) FROM quotes)");
-        assert!(
-            scalar.relations.contains_key("quotes") && scalar.functions.contains_key("inner_one")
-        );
+        assert!(scalar.relations["quotes"] == 3 && scalar.functions.contains_key("inner_one"));
         assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
     }
 

@@ -19,11 +19,17 @@ fn mart(range: u64) -> String {
 
 /// A store with these marts besides the built-in ones.
 fn store(marts: &[(&str, u64)]) -> (TempDir, Store) {
+    let files = marts.iter().map(|(name, range)| (*name, mart(*range)));
+    store_of(files)
+}
+
+/// The same of marts with their texts.
+fn store_of<'a>(marts: impl IntoIterator<Item = (&'a str, String)>) -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let files = dir.path().join("sql/marts");
     std::fs::create_dir_all(&files).unwrap();
-    for (name, range) in marts {
-        std::fs::write(files.join(format!("{name}.sql")), mart(*range)).unwrap();
+    for (name, text) in marts {
+        std::fs::write(files.join(format!("{name}.sql")), text).unwrap();
     }
     let store = Store::open(&Settings::new(dir.path()), Purpose::Ingest).unwrap();
     (dir, store)
@@ -78,6 +84,25 @@ fn of_marts_that_take_long_one_is_built_and_the_one_that_has_waited_longest() {
         let built = build(&mut builder, &of_trades(true));
         assert_eq!(built[second], How::Windows);
         assert!(!built.values().any(|how| *how == How::Waits));
+    }
+}
+
+#[test]
+fn what_reads_a_mart_that_takes_long_is_built_after_it() {
+    let reader = |of: &str| mart(1).replace("FROM trades", &format!("FROM {of}"));
+    let (_dir, store) = store_of([
+        ("first", mart(1)),
+        ("next", reader("first")),
+        ("last", reader("next")),
+    ]);
+    let mut builder = Builder::new(store.modeler().unwrap());
+    build(&mut builder, &Request::default());
+    trade(&store.modeler().unwrap().conn, 1);
+    let long = (Instant::now(), Duration::from_secs(100));
+    builder.took = BTreeMap::from([("first".to_owned(), long)]);
+    let built = build(&mut builder, &of_trades(true));
+    for name in ["first", "next", "last"] {
+        assert_eq!(built.get(name), Some(&How::Windows), "{name}");
     }
 }
 
