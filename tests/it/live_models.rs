@@ -118,4 +118,18 @@ fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
             "{mart}"
         );
     }
+
+    // A start with a faulty file goes by what was good, and says so.
+    fs::write(&file, "-- Half an edit.\n-- @materialise full\nSELECT 1").unwrap();
+    let mut command = db.command();
+    command.arg("run");
+    let live = Live::spawn(command);
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
+    let problem = crate::live_run::status(&db);
+    let problem = problem["capture"]["configuration"].as_str().unwrap();
+    assert!(problem.contains("counts.sql:2"), "{problem}");
+    assert!(db.count("SELECT count(*) FROM counts") > 0);
+    end(&db, live, Signal::INT).says(&["counts.sql:2"]);
 }
