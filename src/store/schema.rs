@@ -406,7 +406,7 @@ pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let files = lake_files(conn, table, None)?;
     let mut body = all_rows(table, files.as_deref());
     if table.latest {
-        body = newest_of_key(&body, &table.key);
+        body = newest_of_key(&body, &table.key, table.final_by.as_deref());
     }
     define(conn, table, &table.whole(), &body)
 }
