@@ -156,11 +156,11 @@ fn start<'s>(
         None
     };
     Ok(LocalRows {
+        statement,
         schema,
         named,
-        statement,
-        guard,
         edited,
+        guard,
     })
 }
 

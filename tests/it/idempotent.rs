@@ -358,8 +358,7 @@ fn lost_messages_of_a_capture_are_loaded_again_and_make_no_row_twice() {
 fn a_late_copy_of_a_running_bar_is_none_of_its_final_one() {
     let bar = |recv_ms: u64, close: &str, is_final: bool| {
         format!(
-            r#"{}000000 {{"e":"kline","E":{recv_ms},"s":"BTCUSDT","k":{{"t":1723161240000,"T":1723161299999,"s":"BTCUSDT","i":"1m","o":"1","h":"9","l":"1","c":"{close}","v":"10","q":"20","n":3,"x":{is_final}}}}}"#,
-            recv_ms
+            r#"{recv_ms}000000 {{"e":"kline","E":{recv_ms},"s":"BTCUSDT","k":{{"t":1723161240000,"T":1723161299999,"s":"BTCUSDT","i":"1m","o":"1","h":"9","l":"1","c":"{close}","v":"10","q":"20","n":3,"x":{is_final}}}}}"#
         )
     };
     let (running, last) = (
