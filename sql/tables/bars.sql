@@ -1,7 +1,7 @@
 -- Bars (candles) as the venue publishes them; ts is the start of the interval. Of rows with one key
--- the latest counts: a bar is sent again until it is final.
+-- the latest counts: a bar is sent again until it is final. A late copy of one that was not is none of a final one.
 -- @key venue, symbol, interval, ts
--- @latest
+-- @latest is_final
 -- @delta seq, ts, recv_ts
 CREATE TABLE IF NOT EXISTS hot.bars (
     seq          UBIGINT NOT NULL,      -- raw message this row was made from

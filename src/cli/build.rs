@@ -38,6 +38,8 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     }
     let stop = stop_flag()?;
     let store = open_store(settings)?;
+    // What is built is built by what sql/ was.
+    let faulty = store.fault().is_some();
     let serving = Serving::start("build", settings, &store, &stop)?;
     let start = Instant::now();
     let mut builder = Builder::new(store.modeler()?);
@@ -74,7 +76,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         result => result?,
     }
     writeln!(std::io::stdout(), "{:.2} s", start.elapsed().as_secs_f64())?;
-    Ok(if failed > 0 {
+    Ok(if failed > 0 || faulty {
         Outcome::Bad
     } else {
         outcome(&stop)

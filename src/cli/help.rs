@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::query::meant;
 use crate::sqltree::{SqlFile, SqlTree};
 
 /// What stands for all macros.
@@ -38,7 +39,13 @@ pub(super) fn print(args: &Args, db: &Path, cli: &mut clap::Command) -> anyhow::
     } else if let Some(file) = tree.folder("macros").find(|file| file.name == *topic) {
         in_full(file)
     } else {
-        bail!("'{topic}' is no command and no macro: `mdb help` and `mdb help {MACROS}` list them");
+        let macros = tree.folder("macros").map(|file| &*file.name);
+        let commands = cli.get_subcommands().map(clap::Command::get_name);
+        let hint = meant(topic, macros.chain(commands))
+            .map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        bail!(
+            "'{topic}' is no command and no macro: `mdb help` and `mdb help {MACROS}` list them{hint}"
+        );
     };
     io::stdout()
         .write_all(text.as_bytes())

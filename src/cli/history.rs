@@ -83,7 +83,7 @@ pub(super) fn go_back(
             format!("SELECT {columns} FROM as_of('{name}', {version})")
         };
         if file.header.latest {
-            rows = store::newest_of_key(&rows, &file.header.key);
+            rows = store::newest_of_key(&rows, &file.header.key, file.header.final_by.as_deref());
         }
         let view = store::whole_name(name, file.header.voided_by.is_some());
         let define = format!("CREATE OR REPLACE TEMP VIEW \"{view}\" AS {rows}");

@@ -135,6 +135,8 @@ impl Process {
         };
         let (messages, incoming) = mpsc::channel(MESSAGES);
         let figures = Arc::clone(&self.figures);
+        figures.set_problem(store.fault().map(str::to_owned));
+        let tree = store.tree().clone();
         let told = self.marts.clone();
         thread::scope(|scope| {
             let ending = EndsMarts(self.marts.clone());
@@ -165,7 +167,8 @@ impl Process {
                     written
                 })
                 .map_err(threads_failed)?;
-            let worked = runtime.block_on(self.work(messages, orders, readers, lake, stop, ended));
+            let worked =
+                runtime.block_on(self.work(tree, messages, orders, readers, lake, stop, ended));
             // What fails first is the writer, if it fails: the rest only finds its queue closed.
             let written = writer.join().map_err(|_| Error::Ended);
             drop(ending);
@@ -178,8 +181,13 @@ impl Process {
     }
 
     /// All that is not writing. The queues to the writer are closed when it returns.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of the process, each once"
+    )]
     async fn work(
         mut self,
+        tree: SqlTree,
         messages: mpsc::Sender<Message>,
         orders: mpsc::Sender<Order>,
         readers: Arc<store::Readers>,
@@ -207,7 +215,7 @@ impl Process {
         let lake = Arc::new(Mutex::new(lake));
         let mut inbox = Inbox::new(&self.settings.db, &orders, &readers, &lake, &self.marts);
         let upkeep = Arc::new(Upkeep::new(lake, self.marts.clone(), orders.clone()));
-        let started = self.apply(&feeds, &venues, &orders).await;
+        let started = self.apply(tree, &feeds, &venues, &orders).await;
         let watcher = match (&started, self.scope) {
             (Ok(()), Scope::Everything) => Some(Watcher::new(&self.settings.db)?),
             _ => None,
@@ -243,11 +251,12 @@ impl Process {
     /// Makes writer, requests and feeds as the settings and the SQL tree say.
     async fn apply(
         &self,
+        tree: SqlTree,
         feeds: &Feeds,
         venues: &fetch::Venues,
         orders: &mpsc::Sender<Order>,
     ) -> Result<(), Error> {
-        let tree = Box::new(SqlTree::load(&self.settings.db)?);
+        let tree = Box::new(tree);
         let kept = tree.clone();
         let wishes = Wish::read(&tree, &self.settings)?;
         let sides = venues.prepare(&wishes)?;
@@ -331,7 +340,8 @@ impl Process {
         let before = self.settings.clone();
         let changed = async {
             self.settings = Settings::load(&self.settings.db)?;
-            self.apply(feeds, venues, orders).await
+            let tree = SqlTree::load(&self.settings.db)?;
+            self.apply(tree, feeds, venues, orders).await
         }
         .await;
         let (kind, detail) = match &changed {

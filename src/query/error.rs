@@ -2,7 +2,7 @@
 //! again with the line it is about.
 
 use std::fmt::Write as _;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -53,8 +53,11 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// Columns of a line shown around the place of an error.
-const EXCERPT_COLUMNS: usize = 100;
+/// Columns of a line shown around the place of an error: at most, and at least, however narrow the terminal is.
+const EXCERPT_COLUMNS: RangeInclusive<usize> = 20..=100;
+
+/// What stands before an excerpt.
+const INDENT: &str = "  ";
 
 impl Error {
     pub(super) fn from_duckdb(error: duckdb::Error) -> Self {
@@ -117,7 +120,7 @@ impl Error {
     }
 
     /// The error with its place where `map` puts it.
-    pub(super) fn placed(mut self, map: impl FnOnce(Range<usize>) -> Range<usize>) -> Self {
+    pub(crate) fn placed(mut self, map: impl FnOnce(Range<usize>) -> Range<usize>) -> Self {
         if let Self::Sql(error) = &mut self {
             error.at = error.at.take().map(map);
         }
@@ -125,9 +128,15 @@ impl Error {
     }
 
     /// The error for a person: message, place in `source`, the line with a caret under the place, hint.
-    /// `statement` is the part of `source` that was run. Ends with a line break.
+    /// `statement` is the part of `source` that was run. The line is cut to the `width` of the terminal, in columns, if
+    /// it goes to one. Ends with a line break.
     #[must_use]
-    pub fn report(&self, source: Source<'_>, statement: Statement<'_>) -> String {
+    pub fn report(
+        &self,
+        source: Source<'_>,
+        statement: Statement<'_>,
+        width: Option<usize>,
+    ) -> String {
         let mut report = format!("error: {self}\n");
         if matches!(self, Self::Lost(_)) {
             // It is not about the statement.
@@ -161,7 +170,11 @@ impl Error {
             None => {}
         }
         if sql.is_some_and(|sql| sql.at.is_some()) {
-            report.push_str(&line.excerpt(range));
+            let (least, most) = (*EXCERPT_COLUMNS.start(), *EXCERPT_COLUMNS.end());
+            let columns = width.map_or(most, |width| {
+                width.saturating_sub(INDENT.len()).clamp(least, most)
+            });
+            report.push_str(&line.excerpt(range, columns));
         }
         if let Some(hint) = sql.and_then(|sql| sql.hint.as_deref()) {
             let _ = writeln!(report, "hint: {hint}");
@@ -198,8 +211,8 @@ impl<'a> Line<'a> {
             + 1
     }
 
-    /// The line, cut to what stands around `range`, and a second line that underlines it.
-    fn excerpt(&self, range: Range<usize>) -> String {
+    /// The line, cut to `columns` around `range`, and a second line that underlines it.
+    fn excerpt(&self, range: Range<usize>, columns: usize) -> String {
         let from = self
             .text
             .floor_char_boundary(range.start.saturating_sub(self.start).min(self.text.len()));
@@ -213,13 +226,16 @@ impl<'a> Line<'a> {
         let marked = flat(&self.text[from..to]);
         let after = flat(&self.text[to..]);
 
-        let marked = head(&marked, EXCERPT_COLUMNS / 2);
-        let before = tail(&before, EXCERPT_COLUMNS * 3 / 5);
-        let left = EXCERPT_COLUMNS.saturating_sub(before.width() + marked.width());
+        let marked = head(&marked, columns / 2);
+        let before = tail(
+            &before,
+            (columns * 3 / 5).min(columns.saturating_sub(marked.width())),
+        );
+        let left = columns.saturating_sub(before.width() + marked.width());
         let after = head(&after, left);
         let indent = " ".repeat(before.width());
         let carets = "^".repeat(marked.width().max(1));
-        format!("  {before}{marked}{after}\n  {indent}{carets}\n")
+        format!("{INDENT}{before}{marked}{after}\n{INDENT}{indent}{carets}\n")
     }
 }
 
@@ -233,6 +249,9 @@ fn flat(text: &str) -> String {
 fn head(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
+    }
+    if columns == 0 {
+        return String::new();
     }
     let mut used = 1;
     let kept = text.chars().take_while(|c| {
@@ -286,7 +305,8 @@ fn split_hint(text: &str) -> (String, Option<String>) {
         let names = names.trim_start_matches([':', ' ']);
         match meant_column(&text[..start], names) {
             Some(name) => format!("did you mean {name}?"),
-            None => format!("columns here: {names}"),
+            // They are DuckDB's best guesses, and not all there are.
+            None => format!("there are columns such as {names}"),
         }
     } else if let Some(names) = hint.strip_prefix("Candidate tables: ") {
         format!("tables here: {names}")
@@ -389,13 +409,18 @@ mod tests {
 
     /// The report about the first statement of `script` that fails.
     fn report(name: Option<&str>, script: &str) -> String {
+        report_within(None, name, script)
+    }
+
+    /// The same on a terminal of that width.
+    fn report_within(width: Option<usize>, name: Option<&str>, script: &str) -> String {
         let mut session = Session::new(duckdb::Connection::open_in_memory().unwrap(), true);
         for statement in statements(script) {
             if let Err(error) = session
                 .run(statement.text, Types::Exact)
                 .and_then(super::super::Rows::finish)
             {
-                return error.report(Source { name, text: script }, statement);
+                return error.report(Source { name, text: script }, statement, width);
             }
         }
         panic!("nothing failed in {script:?}");
@@ -459,6 +484,43 @@ mod tests {
     }
 
     #[test]
+    fn an_excerpt_is_no_wider_than_the_terminal_and_its_caret_stays_in_place() {
+        let long = "x".repeat(90);
+        for (script, marked) in [
+            (format!("select '{long}', nope, '{long}'"), "nope"),
+            (format!("select nope, '{long}', '{long}'"), "nope"),
+            (format!("select '日本語{long}', nope"), "nope"),
+            (format!("select '{long}', \"{long}\", '{long}'"), "\"xxx"),
+        ] {
+            for width in [1, 40, 80, 99, 200] {
+                let report = report_within(Some(width), None, &script);
+                let lines: Vec<&str> = report.lines().collect();
+                let under = lines
+                    .iter()
+                    .position(|line| line.trim_start().starts_with('^'))
+                    .unwrap();
+                let (shown, carets) = (lines[under - 1], lines[under]);
+                let most = width.clamp(22, 102);
+                assert!(
+                    shown.width() <= most && carets.width() <= most,
+                    "{width}: {report}"
+                );
+                let (before, _) = shown.split_once(marked).unwrap();
+                assert_eq!(Some(before.width()), carets.find('^'), "{width}: {report}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_duckdb_guesses_are_not_taken_for_all() {
+        let report = report(None, &format!("{TABLE}select nosuch from trades"));
+        assert!(
+            report.contains("hint: there are columns such as \""),
+            "{report}"
+        );
+    }
+
+    #[test]
     fn an_error_at_run_time_has_no_place() {
         insta::assert_snapshot!(report(Some("x.sql"), "select 1;\nselect error('boom');"), @r"
         error: boom
@@ -518,6 +580,7 @@ mod tests {
                 text: sql,
             },
             statement,
+            None,
         );
         assert_eq!(
             report,

@@ -149,11 +149,18 @@ fn start<'s>(
     let mut statement = connection.prepare(&edited.sql).map_err(failed)?;
     // The stream only borrows the statement; its rows are fetched by `step` just as well.
     drop(statement.stream_arrow([]).map_err(failed)?);
+    let schema = statement.schema();
+    let named = if edited.is_second() {
+        parameters::as_written(&schema)
+    } else {
+        None
+    };
     Ok(LocalRows {
-        schema: statement.schema(),
         statement,
-        guard,
+        schema,
+        named,
         edited,
+        guard,
     })
 }
 
@@ -162,23 +169,37 @@ pub(super) struct LocalRows<'s> {
     // Before the guard: a result that is still open would keep its transaction from ending.
     statement: Statement<'s>,
     schema: SchemaRef,
+    /// The same with the names that columns have after the statement as it was written, where those differ.
+    named: Option<SchemaRef>,
     edited: Edited,
     guard: Guard<'s>,
 }
 
 impl LocalRows<'_> {
     pub(super) fn schema(&self) -> SchemaRef {
-        SchemaRef::clone(&self.schema)
+        SchemaRef::clone(self.named.as_ref().unwrap_or(&self.schema))
     }
 
     pub(super) fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
         let step = self.statement.step();
         self.guard.failed = step.is_err();
         match step {
-            Ok(batch) => Ok(batch.map(|batch| RecordBatch::from(&batch))),
+            Ok(batch) => {
+                Ok(batch.map(|batch| named(RecordBatch::from(&batch), self.named.as_ref())))
+            }
             Err(error) => Err(Error::from_duckdb(error).placed(|at| self.edited.written(at))),
         }
     }
+}
+
+/// Rows under other names of their columns, if there are such.
+fn named(batch: RecordBatch, schema: Option<&SchemaRef>) -> RecordBatch {
+    let Some(schema) = schema else {
+        return batch;
+    };
+    let columns = batch.columns().to_vec();
+    // The names alone differ.
+    RecordBatch::try_new(SchemaRef::clone(schema), columns).unwrap_or(batch)
 }
 
 /// What is to be done when a statement of a shared session is over.

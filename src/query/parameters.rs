@@ -1,5 +1,9 @@
 //! Parameters of a statement: `$name` stands for the session's variable of that name.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
 use super::error::{Error, SqlError};
 use super::statements::first_word;
 use super::tokens::{Edited, Token, TokenKind, tokens};
@@ -64,6 +68,42 @@ pub(super) fn looked_up(
     Ok(Some(Edited::new(sql, edits)))
 }
 
+/// The schema of a statement whose parameters were looked up, with them as they were written: DuckDB names a column by
+/// its expression. `None` if no column's name has one.
+pub(super) fn as_written(schema: &Schema) -> Option<SchemaRef> {
+    let mut has_any = false;
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let field = field.as_ref().clone();
+            let Some(name) = name_as_written(field.name()) else {
+                return field;
+            };
+            has_any = true;
+            field.with_name(name)
+        })
+        .collect();
+    has_any.then(|| Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+}
+
+fn name_as_written(name: &str) -> Option<String> {
+    let mut written = String::new();
+    let mut rest = name;
+    while let Some((before, variable)) = rest.split_once("getvariable('") {
+        let (variable, after) = variable.split_once("')")?;
+        written.push_str(before);
+        written.push('$');
+        written.push_str(variable);
+        rest = after;
+    }
+    if written.is_empty() {
+        return None;
+    }
+    written.push_str(rest);
+    Some(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +131,14 @@ mod tests {
             "select $ n",
         ] {
             assert_eq!(run(same), Ok(None), "{same}");
+        }
+        for (name, written) in [
+            ("(getvariable('n') + 1)", Some("($n + 1)")),
+            ("getvariable('a') || getvariable('b')", Some("$a || $b")),
+            ("n", None),
+            ("getvariable('a", None),
+        ] {
+            assert_eq!(name_as_written(name).as_deref(), written);
         }
         assert_eq!(
             run("select $x"),

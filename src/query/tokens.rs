@@ -176,6 +176,11 @@ impl Edited {
         self
     }
 
+    /// Whether the old text had been edited, too.
+    pub(super) fn is_second(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// The place in the statement as it was written of a place in the edited one.
     pub(super) fn written(&self, range: Range<usize>) -> Range<usize> {
         let start = self.written_at(range.start);

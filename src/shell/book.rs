@@ -123,10 +123,11 @@ impl Shell<'_> {
 
     fn ladder(&mut self, request: &Book, symbol: &str, depth: usize) -> Result<Ladder, Failure> {
         let at = request.at.as_deref().unwrap_or(NEWEST);
+        // A snapshot may have the time of its receipt, by another clock than the updates after it: the last message counts.
         let rows = self.ask(&format!(
-            "SELECT venue, side, plain_number(price), plain_number(size), max(ts) OVER (PARTITION BY venue)::VARCHAR \
-             FROM book_at({}, {}, {depth}) \
-             ORDER BY max(ts) OVER (PARTITION BY venue) DESC, venue, side, level",
+            "SELECT venue, side, plain_number(price), plain_number(size), last_ts::VARCHAR \
+             FROM (SELECT *, arg_max(ts, seq) OVER (PARTITION BY venue) AS last_ts FROM book_at({}, {}, NULL)) \
+             WHERE level <= {depth} ORDER BY last_ts DESC, venue, side, level",
             literal(symbol),
             literal(at)
         ))?;

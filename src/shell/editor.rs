@@ -20,7 +20,7 @@ use super::complete::{self, Candidate, Completion, Librarian, Names};
 use super::prompt::prompt;
 use super::tail::Prompt;
 use super::{Failure, Next, Options, Shell, command, highlight, history, output_error, saved, say};
-use crate::query::open_at_end;
+use crate::query::{meant, open_at_end};
 
 /// How long Tab waits for the names of a database that has just been opened.
 const NAMES_WAIT: Duration = Duration::from_secs(3);
@@ -94,8 +94,12 @@ impl Shell<'_> {
                         continue;
                     }
                     remember(&mut editor, &input, history.as_ref());
+                    let symbol = self.focus.symbol.clone();
                     if self.input(&input, word) == Next::Leave {
                         return Ok(());
+                    }
+                    if self.focus.symbol != symbol {
+                        self.doubt_symbol(editor.helper());
                     }
                     let moved = self.session.is_lost() && self.reopen(options);
                     self.tell(editor.helper(), moved);
@@ -110,6 +114,20 @@ impl Shell<'_> {
                 }
             }
         }
+    }
+
+    /// Says so if the session's symbol is none that completion knows: it may be mistyped, or have no rows yet.
+    fn doubt_symbol(&self, helper: Option<&Assistant>) {
+        let (Some(symbol), Some(helper)) = (&self.focus.symbol, helper) else {
+            return;
+        };
+        let mut librarian = helper.librarian.borrow_mut();
+        let Some(known) = librarian.symbols().filter(|known| !known.contains(symbol)) else {
+            return;
+        };
+        let hint = meant(symbol, known.iter().map(String::as_str))
+            .map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+        say(&format!("note: no recent row is of {symbol}{hint}\n"));
     }
 
     /// Tells completion what has changed.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Failure, Shell};
+use super::{Failure, Shell, report_width};
 use crate::output::{cut, grouped};
 use crate::query::{Error, Source, Statement, first_word};
 
@@ -63,15 +63,20 @@ impl Shell<'_> {
         let rows = rows.map_err(|error| match error {
             Error::Interrupted => Failure::Interrupted,
             error => {
-                let error = super::hint::improved(error, &asked, &mut self.session);
-                let text = asked.as_str();
-                let source = Source { name: None, text };
+                // The place in what was typed.
+                let typed = |at: usize| at.saturating_sub(prefix.len());
+                let error = error.placed(|at| typed(at.start)..typed(at.end));
+                let error = super::hint::improved(error, query, &mut self.session);
+                let source = Source {
+                    name: None,
+                    text: query,
+                };
                 let statement = Statement {
-                    text,
+                    text: query,
                     offset: 0,
                     line: 1,
                 };
-                Failure::Report(error.report(source, statement))
+                Failure::Report(error.report(source, statement, report_width()))
             }
         })?;
         let json = rows.into_iter().flatten().flatten().next_back();

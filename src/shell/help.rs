@@ -116,10 +116,13 @@ impl Shell<'_> {
                 } else {
                     format!(" -> {returns}")
                 };
-                signatures.push(format!("{name}({parameters}{more}){arrow}"));
+                let signature = format!("{name}({parameters}{more}){arrow}");
+                // Those that differ only in types of parameters read the same.
+                if !signatures.contains(&signature) {
+                    signatures.push(signature);
+                }
             }
         }
-        signatures.dedup();
         let hidden = signatures.len().saturating_sub(OVERLOADS);
         for signature in signatures.iter().take(OVERLOADS) {
             let _ = writeln!(text, "{signature}");

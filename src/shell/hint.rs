@@ -155,6 +155,7 @@ mod tests {
                 text: sql,
             },
             statement,
+            None,
         );
         let hint = report.lines().find_map(|line| line.strip_prefix("hint: "));
         hint.unwrap_or_else(|| panic!("no hint: {report}"))

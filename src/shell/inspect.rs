@@ -35,9 +35,14 @@ impl Shell<'_> {
 
     pub(super) fn tables(&mut self, pattern: Option<&str>) -> Result<(), Failure> {
         let query = tables_query(&mut self.session, pattern).map_err(failed)?;
+        // A cast would round to the nearest second. Bytes are known of files alone.
+        let second = |column: &str| {
+            format!("strftime({column}, '%Y-%m-%d %H:%M:%S')::TIMESTAMP_S AS {column}")
+        };
         self.show(&format!(
-            "SELECT name, kind, rows, bytes, \"from\"::TIMESTAMP::TIMESTAMP_S AS \"from\", \"to\"::TIMESTAMP::TIMESTAMP_S AS \"to\", \
-                    columns, comment FROM ({query}) ORDER BY name"
+            "SELECT name, kind, rows, nullif(bytes, 0) AS bytes, {}, {}, columns, comment FROM ({query}) ORDER BY name",
+            second("\"from\""),
+            second("\"to\"")
         ))
     }
 

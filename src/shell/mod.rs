@@ -57,7 +57,7 @@ pub use overview::models_query;
 pub use queries::set_parameter;
 pub use script::{Failure, Outcome, Printer};
 pub use status::{VENUES, show as show_status};
-pub use terminal::{layout, stdout};
+pub use terminal::{layout, report_width, stdout};
 
 /// Finds the venues that can be captured, each with what it is; or says why that cannot be.
 pub type Venues = Rc<dyn Fn() -> Result<Vec<(String, String)>, String>>;
@@ -563,8 +563,35 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_cannot_be_made_shows_what_was_typed() {
+        let (_, end) = script(".explain select nosuch");
+        let error = end.unwrap_err();
+        assert!(
+            error.ends_with("\n  select nosuch\n         ^^^^^^") && !error.contains("EXPLAIN"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn help_says_each_signature_of_a_function_once() {
+        let (out, end) = script(".help arg_max");
+        assert_eq!(end, Ok(()));
+        let signatures: Vec<&str> = out
+            .lines()
+            .filter(|line| line.starts_with("arg_max("))
+            .collect();
+        let mut different = signatures.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert!(
+            different.len() > 1 && different.len() == signatures.len(),
+            "{out}"
+        );
+    }
+
+    #[test]
     fn tables_and_their_definitions_are_listed() {
-        let make = "create table trades (ts timestamp_ns); insert into trades values ('2024-08-08 01:00:00'), ('2024-08-08 02:00:00'); \
+        let make = "create table trades (ts timestamp_ns); insert into trades values ('2024-08-08 01:00:00'), ('2024-08-08 02:00:00.9999999'); \
                     comment on table trades is 'each trade'; create view twice as from trades; \
                     create schema ops; create table ops.manifest \
                     (table_name varchar, rows ubigint, bytes ubigint, min_ts timestamp_ns, max_ts timestamp_ns); \
@@ -579,7 +606,7 @@ mod tests {
              trades,table,7,700,2024-08-07 00:00:00,2024-08-08 02:00:00,1,each trade\n\
              twice,view,,,,,1,\n\
              name,kind,rows,bytes,from,to,columns,comment\n\
-             ops.manifest,table,1,0,,,5,\n\
+             ops.manifest,table,1,,,,5,\n\
              column,type,comment\nts,TIMESTAMP_NS,\n"
         );
         assert!(

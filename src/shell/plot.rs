@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::last::Last;
 use super::progress::Waiting;
-use super::{Failure, Shell, command, no_result, say};
+use super::{Failure, Shell, command, no_result, report_width, say};
 use crate::model::sql::literal;
 use crate::output::WholeFile;
 use crate::output::chart::{self, Chart, Kind, Size};
@@ -211,7 +211,7 @@ impl Shell<'_> {
                     offset: 0,
                     line: 1,
                 };
-                Failure::Report(error.report(source, statement))
+                Failure::Report(error.report(source, statement, report_width()))
             }
         })
     }

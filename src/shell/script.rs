@@ -4,6 +4,7 @@
 use super::hint;
 use super::last::Last;
 use super::progress::Waiting;
+use super::terminal::report_width;
 use crate::output::{self, Format, Layout, Out};
 use crate::query::{self, Kind, Session, Source, Statement, Types, statements};
 
@@ -146,7 +147,7 @@ impl<'w> Printer<'w> {
             Stop::Query(query::Error::Interrupted) => Failure::Interrupted,
             Stop::Query(error) => {
                 let error = hint::improved(error, statement.text, session);
-                Failure::Report(error.report(source, statement))
+                Failure::Report(error.report(source, statement, report_width()))
             }
             Stop::Output(error) => Failure::Output(error),
         })

@@ -18,11 +18,9 @@ pub fn layout() -> Layout {
     if !io::stdout().is_terminal() {
         return Layout::default();
     }
-    let (width, height) =
-        crossterm::terminal::size().map_or((80, 24), |(w, h)| (usize::from(w), usize::from(h)));
+    let (width, height) = size();
     Layout {
-        // A terminal that claims no width at all has not been told its size.
-        width: Some(if width == 0 { 80 } else { width }),
+        width: Some(width),
         rows: Some(
             height
                 .saturating_sub(OTHER_LINES)
@@ -31,6 +29,20 @@ pub fn layout() -> Layout {
         color: color(),
         file: false,
     }
+}
+
+/// Columns for reports of errors: those of standard error, if that is a terminal.
+#[must_use]
+pub fn report_width() -> Option<usize> {
+    io::stderr().is_terminal().then(|| size().0)
+}
+
+/// Columns and lines of the terminal.
+fn size() -> (usize, usize) {
+    let (width, height) =
+        crossterm::terminal::size().map_or((80, 24), |(w, h)| (usize::from(w), usize::from(h)));
+    // A terminal that claims no width at all has not been told its size.
+    (if width == 0 { 80 } else { width }, height)
 }
 
 /// Standard output without the line buffering of [`io::Stdout`], which costs a search through every block.

@@ -24,6 +24,8 @@ const FIRST_BATCH_BYTES: usize = 1 << 20;
 /// Receive times that a timestamp can hold, with room on both sides: the years 1678 to 2261.
 const RECEIVE_TIMES_NS: std::ops::Range<i64> =
     -9_214_560_000_000_000_000..9_214_646_400_000_000_000;
+/// The years 2001 to 2100, in s since 1970.
+const THIS_CENTURY_S: std::ops::Range<i64> = 978_307_200..4_133_980_800;
 /// How often a pipe that brings nothing is asked whether to go on waiting.
 const WAIT: Timespec = Timespec {
     tv_sec: 0,
@@ -191,7 +193,7 @@ impl Capture {
                 self.cuts.pop_front();
             }
             let cut = self.cuts.front() == Some(&self.line);
-            match parse(&line) {
+            match parse(&line, self.line == 1) {
                 Ok(Some((ns, payload))) => {
                     bytes += payload.len();
                     recv_ns.push(ns);
@@ -235,8 +237,8 @@ type Message<'a> = (i64, &'a str);
 /// Why not, and what stands there.
 type Refused<'a> = (String, &'a [u8]);
 
-/// The message of a line; `None` for an empty one.
-fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
+/// The message of a line; `None` for an empty one. Before the `first` one may stand a byte order mark.
+fn parse<'a>(line: &'a Line<'a>, first: bool) -> Result<Option<Message<'a>>, Refused<'a>> {
     let bytes = match *line {
         Line::Whole(bytes) => bytes,
         Line::TooLong { head, bytes } => {
@@ -256,6 +258,10 @@ fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
             bytes,
         )
     })?;
+    let text = text
+        .strip_prefix('\u{feff}')
+        .filter(|_| first)
+        .unwrap_or(text);
     let (time, payload) = text.split_once(' ').ok_or_else(|| {
         (
             "no '<receive time, ns> ' before the message".to_owned(),
@@ -272,7 +278,18 @@ fn parse<'a>(line: &'a Line<'a>) -> Result<Option<Message<'a>>, Refused<'a>> {
                 bytes,
             )
         })?;
+    if let Some(unit) = other_unit(ns) {
+        let reason = format!("'{time}' is a receive time in {unit}, where ns are expected");
+        return Err((reason, bytes));
+    }
     Ok(Some((ns, payload)))
+}
+
+/// The unit of a time that is of this century in it, and in ns would be one of the first weeks of 1970.
+fn other_unit(time: i64) -> Option<&'static str> {
+    let units = [(1, "s"), (1_000, "ms"), (1_000_000, "µs")];
+    let of = |&(a_second, _): &(i64, _)| THIS_CENTURY_S.contains(&(time / a_second));
+    units.iter().find(|unit| of(unit)).map(|(_, name)| *name)
 }
 
 fn abridged(text: &str) -> String {
@@ -355,6 +372,18 @@ mod tests {
             })
             .collect();
         assert!(marks.iter().all(|m| *m == marks[0]));
+    }
+
+    #[test]
+    fn times_in_another_unit_are_no_receive_times_and_a_byte_order_mark_is_no_part_of_one() {
+        let lines = "\u{feff}1723161253937000000 a\n1723161253937000 b\n1723161253937 c\n1723161253 d\n7 e\n";
+        let batch = capture(lines.as_bytes()).next_batch().unwrap().unwrap();
+        assert_eq!(batch.recv_ns, [1_723_161_253_937_000_000, 7]);
+        let reasons: Vec<&str> = batch.rejected.iter().map(|r| r.reason.as_str()).collect();
+        for (reason, unit) in reasons.iter().zip(["µs", "ms", "s"]) {
+            assert!(reason.contains(&format!("time in {unit},")), "{reason}");
+        }
+        assert_eq!(reasons.len(), 3);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Header {
     pub texts: Vec<String>,
     /// `@latest`: of rows with one key the one received last counts, instead of the first.
     pub latest: bool,
+    /// `@latest column`: but none of which the column is not true counts before one of which it is.
+    pub final_by: Option<String>,
     /// `@voided_by table`: rows that a row of that table takes back are left out for users; the view
     /// `<name>_reported` has them all.
     pub voided_by: Option<String>,
@@ -116,7 +118,10 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
         match name {
             "key" => header.key = list(value),
             "match" => header.texts.push(value.trim().to_owned()),
-            "latest" => header.latest = true,
+            "latest" => {
+                header.latest = true;
+                header.final_by = list(value).pop();
+            }
             "voided_by" => header.voided_by = Some(value.trim().to_owned()),
             "delta" => header.delta = list(value),
             "plain" => header.plain = list(value),

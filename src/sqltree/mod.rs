@@ -61,12 +61,19 @@ pub struct SqlTree {
 impl SqlTree {
     /// Reads the built-in files and then `<db>/sql`, if it is there.
     pub fn load(db: &Path) -> Result<Self, Error> {
-        let mut texts = BTreeMap::new();
-        collect_built_in(&BUILT_IN, &mut texts);
         let own = db.join("sql");
+        let mut texts = Texts::new();
         if own.is_dir() {
             collect_own(&own, &own, &mut texts)?;
         }
+        Self::with_own(texts)
+    }
+
+    /// The built-in files and these of the user's own: path below `sql/`, origin and text.
+    pub(crate) fn with_own(own: Texts) -> Result<Self, Error> {
+        let mut texts = Texts::new();
+        collect_built_in(&BUILT_IN, &mut texts);
+        texts.extend(own);
         let mut hasher = blake3::Hasher::new();
         hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
         let mut tree = Self {
@@ -99,6 +106,17 @@ impl SqlTree {
         }
         tree.hash = hasher.finalize().to_hex().to_string();
         Ok(tree)
+    }
+
+    /// Path below `sql/`, origin and text of the user's own files.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let sql = self.sql.iter();
+        let sql = sql.map(|(path, file)| (path.as_str(), file.origin.as_str(), file.text.as_str()));
+        let toml = self.toml.iter();
+        let toml =
+            toml.map(|(path, (origin, text))| (path.as_str(), origin.as_str(), text.as_str()));
+        sql.chain(toml)
+            .filter(|(path, origin, _)| origin.strip_prefix("sql/") != Some(path))
     }
 
     /// Changes whenever a file, or mdb's version, does.
@@ -154,7 +172,8 @@ impl SqlTree {
     }
 }
 
-type Texts = BTreeMap<String, (String, String)>;
+/// Origin and text of files, by their path below `sql/`.
+pub(crate) type Texts = BTreeMap<String, (String, String)>;
 
 fn collect_built_in(dir: &Dir<'_>, texts: &mut Texts) {
     for file in dir.files() {

@@ -8,6 +8,7 @@ use super::catalog::Table;
 use super::error::Result;
 use super::import::TIMES_NS;
 use super::raw::{DeadLetter, RawBatch};
+use crate::model::BOOK_DELTAS;
 
 /// The table meant, if known, and the reason. Of several of one message the least is kept, so that it does not
 /// depend on which file ran first.
@@ -18,6 +19,8 @@ pub(super) struct Account<'a> {
     raw: &'a RawBatch,
     settled: Vec<bool>,
     refused: Vec<Option<Refusal>>,
+    /// Whether its text says that it is of a book.
+    of_book: Vec<bool>,
 }
 
 impl<'a> Account<'a> {
@@ -27,6 +30,7 @@ impl<'a> Account<'a> {
             raw,
             settled: vec![false; rows],
             refused: vec![None; rows],
+            of_book: vec![false; rows],
         }
     }
 
@@ -34,6 +38,9 @@ impl<'a> Account<'a> {
     pub(super) fn merge(&mut self, other: Self) {
         for (settled, more) in self.settled.iter_mut().zip(other.settled) {
             *settled |= more;
+        }
+        for (of_book, more) in self.of_book.iter_mut().zip(other.of_book) {
+            *of_book |= more;
         }
         for (refused, more) in self.refused.iter_mut().zip(other.refused) {
             *refused = refused.take().into_iter().chain(more).min();
@@ -57,6 +64,15 @@ impl<'a> Account<'a> {
             let refusal = (target.map(str::to_owned), reason);
             let known = self.refused[row].take();
             self.refused[row] = known.into_iter().chain([refusal]).min();
+        }
+    }
+
+    /// These messages are of a book, by their text: if nobody makes anything of one, an update is missing.
+    pub(super) fn concern(&mut self, seqs: &[u64]) {
+        for &seq in seqs {
+            if let Some(row) = self.row(seq) {
+                self.of_book[row] = true;
+            }
         }
     }
 
@@ -135,12 +151,14 @@ impl<'a> Account<'a> {
     pub(super) fn dead_letters(self) -> Vec<DeadLetter> {
         let venue = &self.raw.venue;
         let mut dead = Vec::new();
+        let of_book = self.of_book;
         for (row, (settled, refused)) in self.settled.iter().zip(self.refused).enumerate() {
             if let Some((target, reason)) = refused {
                 dead.push(DeadLetter::of(self.raw, row, target.as_deref(), reason));
             } else if !settled {
                 let reason = format!("no file of sql/venues/{venue} reads this message");
-                dead.push(DeadLetter::of(self.raw, row, None, reason));
+                let target = of_book[row].then_some(BOOK_DELTAS);
+                dead.push(DeadLetter::of(self.raw, row, target, reason));
             }
         }
         dead

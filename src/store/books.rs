@@ -14,7 +14,7 @@ use super::book_rows::{BookRows, EventRows, TopRows};
 use super::catalog::{Catalog, Table};
 use super::deltas::Deltas;
 use super::error::{Doing, Error, Result};
-use super::normalize::Normalizers;
+use super::normalize::{MALFORMED, Normalizers};
 use super::raw::{self, DeadLetter, RawBatch};
 use crate::book::{Book, Change, Changes, Digits, Output, Rules, Update};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS, RAW_MESSAGES, Sequencing};
@@ -80,6 +80,14 @@ pub(super) struct Turn {
     pub(super) needs_snapshot: Option<&'static str>,
 }
 
+/// What is meant for another table is none, nor is a message that only nobody knows.
+fn may_be_an_update(letter: &DeadLetter) -> bool {
+    match letter.target.as_deref() {
+        Some(table) => table == BOOK_DELTAS,
+        None => letter.reason == MALFORMED,
+    }
+}
+
 impl Books {
     pub(super) fn new(venue: &str, rules: Rules, past: Option<Past>) -> Self {
         Self {
@@ -120,18 +128,18 @@ impl Books {
             self.breaches.truncate(1);
             self.breaches[0].symbol = None;
         }
-        for letter in dead {
-            let of_a_book = all || letter.target.as_deref() == Some(BOOK_DELTAS);
-            let Some(seq) = letter.seq.filter(|_| of_a_book) else {
-                continue;
-            };
-            self.breaches.push_back(Breach {
-                seq,
-                recv_ns: letter.recv_ns,
-                symbol: letter.symbol.clone(),
-                why: "an update could not be read",
+        let breaches = dead
+            .iter()
+            .filter(|letter| all || may_be_an_update(letter))
+            .filter_map(|letter| {
+                Some(Breach {
+                    seq: letter.seq?,
+                    recv_ns: letter.recv_ns,
+                    symbol: letter.symbol.clone(),
+                    why: "an update could not be read",
+                })
             });
-        }
+        self.breaches.extend(breaches);
     }
 
     /// Loses the books that what came before `update` was about.

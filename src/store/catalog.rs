@@ -8,6 +8,7 @@ use duckdb::Connection;
 
 use super::error::{Doing, Error, Result};
 use crate::model::RAW_MESSAGES;
+use crate::model::sql::identifier;
 use crate::sqltree::{Header, SqlFile, SqlTree};
 
 /// The schemas in which a table's hot rows lie, each a table of its name. DuckDB locks a table while it folds the log into
@@ -32,6 +33,8 @@ pub(super) struct Table {
     pub(super) key: Vec<String>,
     /// Whether of rows with one key the latest counts, instead of the first.
     pub(super) latest: bool,
+    /// Of those no row of which this column is not true counts before one of which it is.
+    pub(super) final_by: Option<String>,
     /// The table whose rows take back rows of this one. It has this one's key, and says in `from_ts` and `to_ts`
     /// in which time the row taken back lies.
     pub(super) voided_by: Option<String>,
@@ -150,12 +153,20 @@ pub fn whole_name(table: &str, is_voided: bool) -> String {
     }
 }
 
-/// SQL for those rows of a SELECT of which none with the same key came later.
-pub fn newest_of_key(rows: &str, key: &[String]) -> String {
+/// SQL for the row of each key that counts, of the rows of a SELECT: see [`rank`].
+pub fn newest_of_key(rows: &str, key: &[String], final_by: Option<&str>) -> String {
     format!(
-        "SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
-        list(key.iter().map(String::as_str))
+        "SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {} DESC) = 1",
+        list(key.iter().map(String::as_str)),
+        rank("", final_by).join(" DESC, ")
     )
+}
+
+/// SQL for what of several rows with one key is highest in the one that counts; `of` stands before the columns.
+pub(super) fn rank(of: &str, final_by: Option<&str>) -> Vec<String> {
+    let is_final = final_by.map(|by| format!("coalesce({of}{}, false)", identifier(by)));
+    let last = ["recv_ts", "seq"].map(|column| format!("{of}{column}"));
+    is_final.into_iter().chain(last).collect()
 }
 
 /// What mdb relies on in every table, whoever wrote its file.
@@ -173,6 +184,9 @@ fn check(file: &SqlFile, columns: &[Column]) -> Result<()> {
     ];
     if file.name != RAW_MESSAGES {
         needed.extend([("symbol", "VARCHAR"), ("ts", "TIMESTAMP_NS")]);
+    }
+    if let Some(by) = &file.header.final_by {
+        needed.push((by, "BOOLEAN"));
     }
     for (name, sql_type) in needed {
         if !columns
@@ -304,6 +318,7 @@ impl Catalog {
                 schema,
                 key,
                 latest: file.header.latest,
+                final_by: file.header.final_by.clone(),
                 voided_by: file.header.voided_by.clone(),
             };
             tables.insert(file.name.clone(), Arc::new(table));

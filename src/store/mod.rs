@@ -73,6 +73,7 @@ pub struct Store {
     dir: PathBuf,
     conn: Connection,
     tree: SqlTree,
+    fault: Option<String>,
     catalog: Arc<Catalog>,
     /// DuckDB's, when no load sets its own.
     threads: usize,
@@ -94,10 +95,11 @@ impl Store {
             db: dir.clone(),
             message: format!("it cannot be made: {error}"),
         })?;
-        let tree = SqlTree::load(&dir)?;
+        let read = SqlTree::load(&dir);
         let mut conn = duck::open(&dir, purpose, &settings.store)?;
-        if !schema::is_made_from(&conn, &schema::source(&tree))? {
-            schema::apply(&mut conn, &tree)?;
+        let (tree, fault) = schema::bring_up(&mut conn, read)?;
+        if let Some(fault) = &fault {
+            tracing::warn!("{fault}; until that is mended, mdb goes by sql/ as it was");
         }
         schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
@@ -113,6 +115,7 @@ impl Store {
             dir,
             conn,
             tree,
+            fault: fault.map(|fault| fault.to_string()),
             catalog,
             threads: settings.store.threads.unwrap_or(cores),
             one_thread: false,
@@ -154,11 +157,24 @@ impl Store {
             dir: self.dir.clone(),
             conn: self.clone_connection()?,
             tree: self.tree.clone(),
+            fault: self.fault.clone(),
             catalog: Arc::clone(&self.catalog),
             settings: self.settings.clone(),
             lock: Arc::clone(&self.lock),
             ..*self
         })
+    }
+
+    /// What is wrong with `sql/` as it is now, if the store goes by what it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// The SQL tree that it goes by.
+    #[must_use]
+    pub fn tree(&self) -> &SqlTree {
+        &self.tree
     }
 
     fn clone_connection(&self) -> Result<Connection> {
@@ -227,7 +243,10 @@ pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
             (source, conn)
         });
         let conn = conn?;
-        if schema::is_made_from(&conn, &source?)? {
+        // What is wrong with the tree is told below.
+        if let Ok(source) = source
+            && schema::is_made_from(&conn, &source)?
+        {
             return Ok(conn);
         }
     }

@@ -131,6 +131,8 @@ struct Normalizer {
 
 /// Fewer messages than this are not worth a second thread.
 const MIN_ROWS_FOR_THREADS: usize = 1024;
+/// Why a message that is no JSON at all is refused.
+pub(super) const MALFORMED: &str = "malformed JSON";
 /// Lines that [`RAW`] puts before the file's own text.
 const WRAPPER_LINES: usize = 3;
 
@@ -264,6 +266,9 @@ impl Normalizer {
         account: &mut Account<'_>,
     ) -> Result<Option<Rows>> {
         let rows = self.concerned(raw)?;
+        if self.is_of(BOOK_DELTAS) && !self.texts.is_empty() {
+            account.concern(rows.column(0).as_primitive::<UInt64Type>().values());
+        }
         let mut fetched = Vec::new();
         if rows.num_rows() == 0 {
             return Ok(self.table.as_ref().map(|table| Rows {
@@ -285,7 +290,7 @@ impl Normalizer {
             .first()
             .map_or_else(|| table.carried_schema(), RecordBatch::schema);
         let mut batch = in_order(concat_batches(&schema, &fetched)?)?;
-        if table.name == BOOK_DELTAS {
+        if self.is_of(BOOK_DELTAS) {
             // Half an order-book update is worse than none.
             batch = account.drop_refused(batch)?;
         }
@@ -293,6 +298,10 @@ impl Normalizer {
             table: Arc::clone(table),
             batch,
         }))
+    }
+
+    fn is_of(&self, table: &str) -> bool {
+        self.table.as_ref().is_some_and(|of| of.name == table)
     }
 
     fn concerned(&self, raw: &RawBatch) -> Result<RecordBatch> {
@@ -337,7 +346,7 @@ impl Normalizer {
             .doing("looking for malformed JSON")?;
         let target = self.table.as_ref().map(|t| t.name.as_str());
         for &seq in &malformed {
-            account.refuse(seq, target, "malformed JSON".to_owned());
+            account.refuse(seq, target, MALFORMED.to_owned());
         }
         let malformed: HashSet<u64> = malformed.into_iter().collect();
         let seqs = rows.column(0).as_primitive::<UInt64Type>().values();

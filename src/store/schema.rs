@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use duckdb::{Connection, OptionalExt, params};
 
 use super::catalog::{Catalog, SIDES, Table, newest_of_key};
-use super::error::{Doing, Result, in_file};
+use super::error::{Doing, Error, Result, in_file};
 use super::live;
 use super::models;
 use crate::config::SlaSettings;
 use crate::model::sql::{identifier, literal, literals};
 use crate::model::{BOOK_DELTAS, BOOK_TOPS};
-use crate::sqltree::SqlTree;
+use crate::sqltree::{self, SqlTree};
 use crate::venues;
 
 /// mdb's own records.
@@ -22,6 +22,8 @@ const OPS: &str = "
     CREATE SCHEMA IF NOT EXISTS ops;
     -- One row: which SQL tree the objects were made from.
     CREATE TABLE IF NOT EXISTS ops.meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+    -- The user's own files of that tree, to go on by when those of the folder are faulty.
+    CREATE TABLE IF NOT EXISTS ops.sql_files (path VARCHAR NOT NULL, origin VARCHAR NOT NULL, text VARCHAR NOT NULL);
     -- The lake: one row a file that is part of it.
     CREATE TABLE IF NOT EXISTS ops.manifest (
         table_name VARCHAR NOT NULL, date DATE NOT NULL, path VARCHAR NOT NULL, first_seq UBIGINT, last_seq UBIGINT,
@@ -133,6 +135,55 @@ pub(super) fn source(tree: &SqlTree) -> String {
     format!("{} {own}", tree.hash())
 }
 
+/// Makes the database hold what the tree says. If that cannot be, it goes on by the last tree that it could: returned with
+/// what is wrong.
+///
+/// # Errors
+/// If there is no tree to go on by.
+pub(super) fn bring_up(
+    conn: &mut Connection,
+    read: std::result::Result<SqlTree, sqltree::Error>,
+) -> Result<(SqlTree, Option<Error>)> {
+    let mut make = |tree: &SqlTree| {
+        if is_made_from(conn, &source(tree))? {
+            return Ok(());
+        }
+        apply(conn, tree)
+    };
+    let fault = match read {
+        Ok(tree) => match make(&tree) {
+            Ok(()) => return Ok((tree, None)),
+            Err(error) => error,
+        },
+        Err(error) => error.into(),
+    };
+    let Ok(Some(last)) = last_good(conn) else {
+        return Err(fault);
+    };
+    // Another mdb made it.
+    if !is_made_from(conn, &source(&last))? && apply(conn, &last).is_err() {
+        return Err(fault);
+    }
+    Ok((last, Some(fault)))
+}
+
+/// The tree that the database was last made from; `None` for a new one.
+fn last_good(conn: &Connection) -> Result<Option<SqlTree>> {
+    if !is_made(conn)? {
+        return Ok(None);
+    }
+    let own: Vec<(String, String, String)> = conn
+        .prepare("SELECT path, origin, text FROM ops.sql_files")
+        .and_then(|mut s| {
+            s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        })
+        .doing("reading ops.sql_files")?;
+    let own = own.into_iter();
+    let own = own.map(|(path, origin, text)| (path, (origin, text)));
+    Ok(Some(SqlTree::with_own(own.collect())?))
+}
+
 /// Makes the database hold what the tree says, in one transaction.
 pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     let tx = conn.transaction().doing("applying the SQL tree")?;
@@ -152,8 +203,15 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
     }
     models::apply(&tx, tree, &catalog)?;
     write_slas(&tx, tree)?;
-    tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'")
-        .doing("writing ops.meta")?;
+    tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'; DELETE FROM ops.sql_files")
+        .doing("writing ops.meta and ops.sql_files")?;
+    for (path, origin, text) in tree.own() {
+        tx.execute(
+            "INSERT INTO ops.sql_files VALUES (?, ?, ?)",
+            [path, origin, text],
+        )
+        .doing("writing ops.sql_files")?;
+    }
     tx.execute(
         "INSERT INTO ops.meta VALUES ('sql_tree', ?)",
         [source(tree)],
@@ -349,7 +407,7 @@ pub(super) fn replace_whole(conn: &Connection, table: &Table) -> Result<()> {
     let files = lake_files(conn, table, None)?;
     let mut body = all_rows(table, files.as_deref());
     if table.latest {
-        body = newest_of_key(&body, &table.key);
+        body = newest_of_key(&body, &table.key, table.final_by.as_deref());
     }
     define(conn, table, &table.whole(), &body)
 }

@@ -12,7 +12,7 @@ use duckdb::{Connection, params};
 
 use super::book_rows::BookRows;
 use super::books::{Books, Past, Turn};
-use super::catalog::{Catalog, SIDES, Table};
+use super::catalog::{Catalog, SIDES, Table, rank};
 use super::error::{Doing, Error, Result};
 use super::events;
 use super::insert::{self, Inserts};
@@ -565,13 +565,14 @@ impl Writer {
         Ok(filter_record_batch(&batch, &BooleanArray::from(new))?)
     }
 
-    /// Of rows with one key only the one received last stays.
+    /// Of rows with one key only the one that counts stays.
     fn replace(&mut self, table: &Table, venue: &str, batch: &RecordBatch) -> Result<RowCount> {
         let (schema, name) = (self.target.schema, &table.name);
         if !self.target.writes(name) {
             return Ok(RowCount::default());
         }
         let doing = || format!("writing {name}");
+        let final_by = table.final_by.as_deref();
         let same = |a: &str, b: &str| {
             table
                 .key
@@ -589,8 +590,10 @@ impl Writer {
         self.conn
             .execute_batch(&format!(
                 "DELETE FROM {schema}.{name} t USING temp.incoming i
-                     WHERE {} AND (t.recv_ts, t.seq) < (i.recv_ts, i.seq)",
-                same("t", "i")
+                     WHERE {} AND ({}) < ({})",
+                same("t", "i"),
+                rank("t.", final_by).join(", "),
+                rank("i.", final_by).join(", ")
             ))
             .doing(doing())?;
         let new = self
@@ -599,9 +602,10 @@ impl Writer {
                 &format!(
                     "INSERT INTO {schema}.{name} FROM temp.incoming i
                      WHERE NOT EXISTS (FROM {schema}.{name} t WHERE {})
-                     QUALIFY row_number() OVER (PARTITION BY {} ORDER BY recv_ts DESC, seq DESC) = 1",
+                     QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {} DESC) = 1",
                     same("t", "i"),
-                    table.key_list()
+                    table.key_list(),
+                    rank("", final_by).join(" DESC, ")
                 ),
                 [],
             )

@@ -26,6 +26,7 @@ const SUBSCRIBED: &[&str] = &[
     "symbols",
     "channel",
     "by_channel",
+    "held",
 ];
 const SNAPSHOT: &[&str] = &[
     "symbol", "topic", "last_id", "bids", "asks", "ts_ms", "ts", "checksum",
@@ -189,6 +190,7 @@ impl Check<'_> {
             ("replay.subscribed", &replay.subscribed, SUBSCRIBED),
             ("replay.unsubscribed", &replay.unsubscribed, SUBSCRIBED),
             ("replay.unknown", &replay.unknown, SUBSCRIBED),
+            ("replay.pong", &replay.pong, &["id"]),
             ("replay.snapshot", &replay.snapshot, SNAPSHOT),
         ] {
             if let Some(template) = template {
@@ -201,6 +203,17 @@ impl Check<'_> {
         ] {
             if let Some(frame) = frame {
                 self.matching(key, &frame.r#match, NONE)?;
+            }
+        }
+        if let Some(ping) = &replay.ping {
+            self.matching("replay.ping.match", &ping.r#match, NONE)?;
+        }
+        for (alias, topic) in &replay.aliases {
+            let channels = &self.feed.channels;
+            if !channels.values().any(|c| c.topic.source() == topic) {
+                let key = format!("replay.aliases.{alias}");
+                let message = format!("names the topic '{topic}', which no channel has");
+                return Err(fault(&key, &message));
             }
         }
         for (name, history) in &replay.history {
@@ -330,6 +343,14 @@ mod tests {
             (
                 "[rest]\nurl = \"https://h\"\n[rest.requests.t]\npath = \"/t?s={{ symbol }}&from={{ from_ms }}\"\ntable = \"trades\"\nwhole = true",
                 "rest.requests.t.whole cannot be: its path needs `from_ms`",
+            ),
+            (
+                "[replay.aliases]\nother = \"none\"",
+                "replay.aliases.other names the topic 'none'",
+            ),
+            (
+                "[replay]\npong = \"{{ topic }}\"",
+                "replay.pong uses the unknown name 'topic'; known are id and",
             ),
         ] {
             let error = error(text);

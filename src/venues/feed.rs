@@ -351,12 +351,17 @@ pub struct Replay {
     pub unknown: Option<Template>,
     /// Template: the acknowledgement of an end of a subscription.
     pub unsubscribed: Option<Template>,
-    /// The answer to a client's ping, where `websocket.ping.pong` does not say it.
-    pub pong: Option<String>,
+    /// How a client's ping is read, where it is more than `websocket.ping.send` says.
+    pub ping: Option<PingFrame>,
+    /// Template: the answer to a client's ping, where `websocket.ping.pong` does not say it.
+    pub pong: Option<Template>,
     /// How a client's frame is read.
     pub subscribe: Option<ClientFrame>,
     /// The same, to end a subscription.
     pub unsubscribe: Option<ClientFrame>,
+    /// Other names that clients have for channels → the channels' topics.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
     /// Template: the whole book.
     pub snapshot: Option<Template>,
     /// How requests for what was are answered, by the request's name.
@@ -389,9 +394,34 @@ pub struct ClientFrame {
     pub symbols: Option<Pointer>,
     /// Pointer to the channels.
     pub channels: Option<Pointer>,
+    /// How a channel is read that is an object.
+    pub object: Option<ChannelObject>,
+    /// Stands before the names of channels; a frame whose channels lack it is another one.
+    #[serde(default)]
+    pub prefix: String,
     /// The frame's keys are channels, their values symbols.
     #[serde(default)]
     pub keyed: bool,
+    /// Pointer to the id.
+    pub id: Option<Pointer>,
+}
+
+/// `object` of `[replay.subscribe]`: a channel with symbols of its own, beside those of the whole frame.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelObject {
+    /// Pointer to the channel's name.
+    pub channel: Pointer,
+    /// Pointer to its symbols.
+    pub symbols: Pointer,
+}
+
+/// `[replay.ping]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PingFrame {
+    /// The frame.
+    pub r#match: Match,
     /// Pointer to the id.
     pub id: Option<Pointer>,
 }

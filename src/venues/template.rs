@@ -90,6 +90,23 @@ impl Template {
         &self.secrets
     }
 
+    /// Fills the names in only to see that it can be done, and that what begins like JSON is JSON.
+    pub fn rehearse(&self, names: &Names) -> Result<(), Error> {
+        let text = self.render(names)?;
+        if !text.starts_with(['{', '[']) {
+            return Ok(());
+        }
+        match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error {
+                message: names
+                    .secrets
+                    .redact(format!("makes no JSON: {error}: {text}")),
+                source_text: self.source.clone(),
+            }),
+        }
+    }
+
     /// Fills the names in. What comes out may hold secrets; the error never does.
     pub fn render(&self, names: &Names) -> Result<String, Error> {
         if self.plain {
@@ -213,6 +230,28 @@ mod tests {
             let error = render(source).unwrap_err();
             assert!(error.contains("template"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_begins_like_json_is_rehearsed_as_json() {
+        let rehearsed = |source: &str| {
+            let template = Template::parse(source).unwrap();
+            template.rehearse(&names()).map_err(|e| e.to_string())
+        };
+        for source in [
+            "{\"id\":{{ none|tojson }}}",
+            "[{{ id }}]",
+            "pong {{ none }}",
+        ] {
+            assert_eq!(rehearsed(source), Ok(()), "{source}");
+        }
+        let error = rehearsed("{\"id\":{{ none }}}").unwrap_err();
+        assert!(
+            error.contains("makes no JSON") && error.contains("template"),
+            "{error}"
+        );
+        let error = rehearsed("{\"key\":{{ secret.key }}}").unwrap_err();
+        assert!(!error.contains("abc-def-ghi"), "{error}");
     }
 
     #[test]

@@ -491,6 +491,10 @@ fn help_tells_of_commands_and_of_macros() {
     assert!(one.contains("\nExample: FROM vwap('BTCUSDT'"), "{one}");
     db.run(["help", "nothing"])
         .fails_naming(&["nothing", "mdb help macros"]);
+    for (topic, meant) in [("ohlvc", "ohlcv"), ("stats", "status")] {
+        db.run(["help", topic])
+            .fails_naming(&[format!("did you mean {meant}?").as_str()]);
+    }
     assert!(!db.dir().exists(), "it needs no database");
 }
 

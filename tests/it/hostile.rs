@@ -436,3 +436,50 @@ fn what_is_no_file_is_named() {
     load(&db, &good).ok();
     assert_eq!(keyed_rows(&db), capture.rows());
 }
+
+#[test]
+fn an_update_that_cannot_be_read_is_a_gap_where_nothing_is_numbered() {
+    let update = |n: u64, changes: &str| {
+        format!(
+            r#"176400000000000000{n} {{"type":"l2update","product_id":"BTC-USD","changes":{changes},"time":"2019-08-14T20:42:28.{n}65Z"}}"#
+        )
+    };
+    let snapshot = |n: u64| {
+        format!(
+            r#"176400000000000000{n} {{"type":"snapshot","product_id":"BTC-USD","bids":[["101.1","4"]],"asks":[["102.5","5"]]}}"#
+        )
+    };
+    let good = |n: u64| update(n, r#"[["buy","100.5","1"]]"#);
+    for (bad, gaps) in [
+        (update(3, "null"), 1),
+        ("1764000000000000003 {\"type\":\"l2up".to_owned(), 1),
+        // Of no book, by its words.
+        ("1764000000000000003 {\"type\":\"news\"}".to_owned(), 0),
+    ] {
+        let db = Db::new();
+        let lines = [
+            snapshot(1),
+            good(2),
+            bad.clone(),
+            good(4),
+            snapshot(5),
+            good(6),
+        ];
+        let file = db.write("capture.txt", &join_lines(lines));
+        db.load("coinbase", "BTC-USD", [file])
+            .ok()
+            .shows(&["dead letters"]);
+        let tops = db.sql("SELECT seq FROM book_tops ORDER BY seq");
+        let want: &[&str] = if gaps == 1 {
+            &["1", "2", "5", "6"]
+        } else {
+            &["1", "2", "4", "5", "6"]
+        };
+        assert_eq!(tops.concat(), want, "{bad}");
+        let told = "SELECT count(*) FROM feed_events WHERE kind = 'gap'";
+        assert_eq!(db.count(told), gaps, "{bad}");
+        let before = db.checksums();
+        db.run(["rebuild"]).ok();
+        assert_eq!(db.checksums(), before, "{bad}");
+    }
+}

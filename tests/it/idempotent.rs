@@ -353,3 +353,39 @@ fn lost_messages_of_a_capture_are_loaded_again_and_make_no_row_twice() {
     }
     assert_eq!(db.count("SELECT count(*) FROM raw_messages"), 48);
 }
+
+#[test]
+fn a_late_copy_of_a_running_bar_is_none_of_its_final_one() {
+    let bar = |recv_ms: u64, close: &str, is_final: bool| {
+        format!(
+            r#"{recv_ms}000000 {{"e":"kline","E":{recv_ms},"s":"BTCUSDT","k":{{"t":1723161240000,"T":1723161299999,"s":"BTCUSDT","i":"1m","o":"1","h":"9","l":"1","c":"{close}","v":"10","q":"20","n":3,"x":{is_final}}}}}"#
+        )
+    };
+    let (running, last) = (
+        bar(1_723_161_299_000, "2", false),
+        bar(1_723_161_300_100, "5", true),
+    );
+    let late = bar(1_723_161_300_400, "4", false);
+    let corrected = bar(1_723_161_300_900, "6", true);
+    let now = "SELECT close, is_final FROM bars";
+    for parts in [
+        vec![vec![&running, &last, &late]],
+        vec![vec![&running], vec![&last], vec![&late]],
+        vec![vec![&late], vec![&last]],
+    ] {
+        let db = Db::new();
+        for (i, part) in parts.iter().enumerate() {
+            let file = db.write(&format!("{i}.txt"), &join_lines(part));
+            db.load("binance_usdm", "BTCUSDT", [file]).ok();
+            if i == 0 {
+                db.run(["seal", "--all"]).ok();
+            }
+        }
+        assert_eq!(db.row(now), ["5.0", "true"], "{parts:?}");
+        let file = db.write("corrected.txt", &join_lines([&corrected]));
+        db.load("binance_usdm", "BTCUSDT", [file]).ok();
+        assert_eq!(db.row(now), ["6.0", "true"]);
+        db.run(["rebuild"]).ok();
+        assert_eq!(db.row(now), ["6.0", "true"]);
+    }
+}

@@ -11,6 +11,7 @@ const COUNTS: &str = "-- Trades of each second.\n-- @materialize incremental\n--
                       SELECT symbol, bucket_start(ts, '1 second') AS ts, count(*) AS n FROM trades GROUP BY ALL\n";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one capture, edited again and again")]
 fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
     let btc = sample("BTCUSDT");
     let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "8"]);
@@ -118,4 +119,20 @@ fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
             "{mart}"
         );
     }
+
+    // A start with a faulty file goes by what was good, and says so.
+    fs::write(&file, "-- Half an edit.\n-- @materialise full\nSELECT 1").unwrap();
+    let mut command = db.command();
+    command.arg("run");
+    let live = Live::spawn(command);
+    wait("the capture to begin", || {
+        db.dir().join("mdb.sock").exists().then_some(())
+    });
+    wait("what is wrong to be told", || {
+        let status = crate::live_run::status(&db);
+        let problem = status["capture"]["configuration"].as_str()?;
+        problem.contains("counts.sql:2").then_some(())
+    });
+    assert!(db.count("SELECT count(*) FROM counts") > 0);
+    end(&db, live, Signal::INT).says(&["counts.sql:2"]);
 }

@@ -70,9 +70,9 @@ table = "trades"
 next_url = "/next"
 records = "/results"
 [replay]
-subscribed = '{"result":null,"id":{{ id }}}'
-unknown = '{"error":"unknown","topic":"{{ topic }}","id":{{ id }}}'
-unsubscribed = '{"result":null,"id":{{ id }}}'
+subscribed = '{"result":null,"id":{{ id | tojson }}}'
+unknown = '{"error":"unknown","topic":"{{ topic }}","id":{{ id | tojson }}}'
+unsubscribed = '{"result":null,"id":{{ id | tojson }}}'
 snapshot = '{"lastUpdateId":{{ last_id }},"bids":{{ bids|tojson }},"asks":{{ asks|tojson }}}'
 #ANSWERS
 [replay.subscribe]
@@ -543,6 +543,116 @@ async fn unsubscribing_ends_a_topic() {
         .unwrap();
     assert!(rest[at..].iter().all(|text| !text.contains("bookTicker")));
     assert!(rest[at..].iter().any(|text| text.contains("@trade")));
+}
+
+/// A replay of a built-in folder's venue: messages a second apart.
+async fn built_in(venue: &str, symbol: &str, messages: &[&str]) -> (Db, Replay) {
+    let db = Db::none();
+    let lines: Vec<String> = (0..)
+        .zip(messages)
+        .map(|(at, message)| format!("{} {message}\n", FIRST_NS + at * 1_000_000_000))
+        .collect();
+    let file = db.write("capture", lines.concat().as_bytes());
+    db.load(venue, symbol, [file]).ok();
+    let options = Options {
+        speed: Speed::Max,
+        start: Start::Subscriptions(1),
+        ..Options::new(venue)
+    };
+    let replay = start(&db, options).await;
+    (db, replay)
+}
+
+/// When the first of them was received.
+const FIRST_NS: i64 = 1_700_000_000_000_000_000;
+
+/// What a venue's own folder says.
+fn built_in_feed(venue: &str) -> String {
+    let file = format!("sql/venues/{venue}/feed.toml");
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_the_venues_with_an_id_or_without_one() {
+    let trade = r#"{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":4136.4,"qty":0.23374249,"ord_type":"market","trade_id":4665906,"timestamp":"2023-11-14T22:13:20.123456Z"}]}"#;
+    let (_db, mut replay) = built_in("kraken", "BTC/USD", &[trade]).await;
+    let mut client = Listener::connect(replay.address()).await;
+    assert!(client.next().await.unwrap().contains("status"));
+    for (said, answer) in [
+        (
+            r#"{"method":"ping","req_id":101}"#,
+            r#"{"method":"pong","req_id":101}"#,
+        ),
+        (r#"{"method":"ping"}"#, r#"{"method":"pong"}"#),
+        (
+            r#"{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"]}}"#,
+            r#"{"method":"subscribe","result":{"channel":"trade","snapshot":true,"symbol":"BTC/USD"},"success":true}"#,
+        ),
+    ] {
+        client.say(said).await;
+        assert_eq!(client.next().await.as_deref(), Some(answer));
+    }
+    assert_eq!(client.next().await.as_deref(), Some(trade));
+    client
+        .say(r#"{"method":"unsubscribe","params":{"channel":"trade","symbol":["BTC/USD"]},"req_id":3}"#)
+        .await;
+    assert_eq!(
+        client.next().await.as_deref(),
+        Some(
+            r#"{"method":"unsubscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true,"req_id":3}"#
+        )
+    );
+
+    replay.finished().await.unwrap();
+    let rest = rest_client(replay.address(), &built_in_feed("kraken"));
+    let since = Query {
+        from_ns: Some(FIRST_NS),
+        ..of("BTC/USD")
+    };
+    let pages = request(&rest, "trades", &since).await.unwrap();
+    assert_eq!(
+        pages[0],
+        r#"{"error":[],"result":{"BTCUSD":[["4136.4","0.23374249",1700000000.123456,"s","","",4665906]],"last":"1700000000123456000"}}"#
+    );
+    replay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_with_products_of_their_own_are_served_and_listed() {
+    let message = r#"{"type":"match","trade_id":10,"sequence":50,"time":"2023-11-14T22:13:20.028459Z","product_id":"BTC-USD","size":"5.23","price":"400.23","side":"sell"}"#;
+    let (_db, mut replay) = built_in("coinbase", "BTC-USD", &[message]).await;
+    let mut client = Listener::connect(replay.address()).await;
+    let held = r#"{"type":"subscriptions","channels":[{"name":"heartbeat","product_ids":["BTC-USD"]},{"name":"matches","product_ids":["BTC-USD"]}]}"#;
+    client
+        .say(r#"{"type":"subscribe","channels":[{"name":"heartbeat","product_ids":["BTC-USD"]},{"name":"matches","product_ids":["BTC-USD"]}]}"#)
+        .await;
+    assert_eq!(client.take(2).await, [held, message]);
+    client
+        .say(r#"{"type":"unsubscribe","channels":["heartbeat"]}"#)
+        .await;
+    client
+        .say(r#"{"type":"unsubscribe","product_ids":["BTC-USD"],"channels":["matches"]}"#)
+        .await;
+    assert_eq!(
+        client.take(2).await,
+        [
+            r#"{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"]}]}"#,
+            r#"{"type":"subscriptions","channels":[]}"#
+        ]
+    );
+
+    replay.finished().await.unwrap();
+    let rest = rest_client(replay.address(), &built_in_feed("coinbase"));
+    let from = Query {
+        from_id: Some(10),
+        ..of("BTC-USD")
+    };
+    let pages = request(&rest, "trades", &from).await.unwrap();
+    assert_eq!(
+        pages[0],
+        r#"[{"trade_id":10,"side":"sell","size":"5.23","price":"400.23","time":"2023-11-14T22:13:20.028459Z"}]"#
+    );
+    replay.shutdown().await;
 }
 
 /// The venue with a login, and the book on subscribing.

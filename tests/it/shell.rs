@@ -288,6 +288,24 @@ fn a_range_and_a_symbol_are_what_commands_and_queries_are_of() {
 }
 
 #[test]
+fn a_symbol_without_rows_is_doubted() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    // What symbols there are has been found out.
+    terminal.completes("from trades where symbol = 'TES", "'TESTUSDT'");
+    terminal.keys("\x03");
+    terminal.awaits_screen("an empty prompt", |text| text.ends_with('>'));
+    terminal.clear();
+    terminal.keys(".symbol TESTUSD\r");
+    terminal.awaits("note: no recent row is of TESTUSD; did you mean TESTUSDT?");
+    terminal.awaits("mdb db TESTUSD>");
+    terminal.keys(&format!(".symbol {SYMBOL}\r"));
+    terminal.awaits(&format!("mdb db {SYMBOL}>"));
+    assert_eq!(terminal.text().matches("note:").count(), 1);
+    terminal.leave();
+}
+
+#[test]
 fn candles_and_tables_are_drawn_in_the_range() {
     let db = filled();
     for columns in WIDTHS {

@@ -160,16 +160,19 @@ fn what_clients_send_is_understood_and_answered() {
                 assert_eq!(id, ["7"], "{venue}");
             }
             for (topic, symbol) in topics.iter().zip(symbols) {
+                let held = BTreeMap::from([(topic.clone(), vec![*symbol])]);
                 let names = BTreeMap::from([
                     ("id", Filled::from(7)),
                     ("topic", Filled::from(topic.clone())),
                     ("topics", Filled::from(topics.clone())),
                     ("symbol", Filled::from(*symbol)),
                     ("channel", Filled::from(topic.clone())),
+                    ("held", Filled::from(held)),
                 ]);
                 let answer = feed.json(&["replay", "subscribed"], &names);
                 feed.assert_matches(&["websocket", "subscribe", "ack"], &names, &answer);
                 answers.push(answer.to_string());
+                answers.push(feed.json(&["replay", "unsubscribed"], &names).to_string());
             }
         }
         if feed.at(&["websocket", "greeting"]).is_some() {

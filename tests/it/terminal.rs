@@ -308,6 +308,51 @@ fn the_book_of_a_moment_is_stepped_through() {
 }
 
 #[test]
+fn a_book_has_the_time_of_the_last_message_in_it_and_not_of_its_snapshots_receipt() {
+    let db = Db::new();
+    let file = db.write("capture.txt", &synthetic::capture(7, 60).bytes());
+    load(&db, &file).ok();
+    // As where what was recorded is played back: updates have the venue's times, a snapshot that of its receipt.
+    let later = "UPDATE hot.book_deltas SET ts = ts + INTERVAL 1 hour WHERE is_snapshot";
+    db.run(["sql", "--write", later]).ok();
+    let book = format!("FROM book_at('{SYMBOL}', '2262-01-01', NULL)");
+    let last = db.value(&format!("SELECT arg_max(ts, seq)::VARCHAR {book}"));
+    assert_ne!(
+        db.value(&format!("SELECT max(ts)::VARCHAR {book}")),
+        last,
+        "the snapshot has the latest time"
+    );
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys(&format!(".book {SYMBOL}\r"));
+    terminal.awaits("q ends");
+    let header = format!("{SYMBOL} · {VENUE} · {last} UTC");
+    assert!(terminal.text().contains(&header), "{}", terminal.text());
+    terminal.keys("q");
+    terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
+    terminal.leave();
+}
+
+#[test]
+fn an_error_is_underlined_in_a_narrow_window() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 60);
+    terminal.line(&format!("select '{}', nope;", "x".repeat(90)));
+    let text = terminal.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let under = lines.iter().position(|line| line.trim() == "^^^^").unwrap();
+    // What goes past the edge would be one longer line here.
+    let (shown, carets) = (lines[under - 1], lines[under]);
+    assert!(
+        shown.chars().count() <= 60 && carets.chars().count() <= 60,
+        "{text}"
+    );
+    let place = carets.chars().take_while(|c| *c == ' ').count();
+    let marked: String = shown.chars().skip(place).collect();
+    assert_eq!(marked, "nope;", "{text}");
+    terminal.leave();
+}
+
+#[test]
 fn an_editor_changes_the_last_query_and_a_pager_shows_the_last_result() {
     use std::os::unix::fs::PermissionsExt;
     let db = filled();
@@ -373,9 +418,9 @@ fn parameters_are_given_on_the_command_line() {
         "sym=TESTUSDT",
         "--param",
         "n=2",
-        "SELECT DISTINCT symbol, $n + 1 AS n FROM trades WHERE symbol = $sym",
+        "SELECT DISTINCT symbol, $n + 1 FROM trades WHERE symbol = $sym",
     ]);
-    assert_eq!(run.ok().stdout, "symbol,n\nTESTUSDT,3\n");
+    assert_eq!(run.ok().stdout, "symbol,($n + 1)\nTESTUSDT,3\n");
     // Words of SQL, and values that would be SQL without quotes.
     let run = db.run([
         "sql",

@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::model::sql::{identifier, literal};
 use crate::output::Format;
 use crate::query::{self, Session, Source, Types, statements};
+use crate::shell::report_width;
 
 /// What an export is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -179,7 +180,7 @@ fn failed(text: &str, error: &query::Error) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let report = match statements(text).next() {
-        Some(statement) => error.report(Source { name: None, text }, statement),
+        Some(statement) => error.report(Source { name: None, text }, statement, report_width()),
         None => format!("error: {error}\n"),
     };
     write!(io::stderr(), "{report}")?;

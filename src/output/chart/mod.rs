@@ -70,11 +70,31 @@ const LINES: usize = 6;
 /// Lines whose ranges are further apart than so many times are not drawn over one scale.
 const SCALE: f64 = 8.0;
 
+/// What takes up less than this part of an axis is flat.
+const FLAT: f64 = 1.0 / 20.0;
+
 /// A named sequence of points, from left to right; a value that is no number breaks it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
     name: String,
     points: Vec<(f64, f64)>,
+}
+
+impl Line {
+    fn values(&self) -> impl Iterator<Item = f64> {
+        let values = self.points.iter().map(|point| point.1);
+        values.filter(|value| value.is_finite())
+    }
+
+    /// How far its values go apart.
+    fn height(&self) -> f64 {
+        let ends = self
+            .values()
+            .fold((f64::MAX, f64::MIN), |(low, high), value| {
+                (low.min(value), high.max(value))
+            });
+        ends.1 - ends.0
+    }
 }
 
 /// One bar of prices.
@@ -215,6 +235,30 @@ fn horizontal(columns: &[Column]) -> Option<&Column> {
     })
 }
 
+/// Makes of lines that would all be flat on one axis, as the prices of several symbols are, their changes from the first
+/// value, in percent. False where they stay as they are.
+fn as_changes(lines: &mut [Line]) -> bool {
+    let Some((low, high)) = range(lines.iter().flat_map(Line::values)) else {
+        return false;
+    };
+    let highest = lines.iter().map(Line::height).fold(0.0, f64::max);
+    let has_changes = lines
+        .iter()
+        .all(|line| line.values().next().is_none_or(|first| first > 0.0));
+    if highest <= 0.0 || highest >= (high - low) * FLAT || !has_changes {
+        return false;
+    }
+    for line in lines {
+        let Some(first) = line.values().next() else {
+            continue;
+        };
+        for point in &mut line.points {
+            point.1 = (point.1 / first - 1.0) * 100.0;
+        }
+    }
+    true
+}
+
 fn lines(columns: &[Column]) -> Result<Chart, Error> {
     let needs = "a column of times and one of numbers, or two of numbers";
     let x = horizontal(columns).ok_or_else(|| lacking("line", needs, columns))?;
@@ -276,13 +320,14 @@ fn lines(columns: &[Column]) -> Result<Chart, Error> {
         line.points.retain(|(x, _)| x.is_finite());
         line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
+    let title = match group {
+        Some(_) if as_changes(&mut found) => format!("{}, change in %", first.name),
+        Some(_) => first.name.clone(),
+        None => String::new(),
+    };
     let points = || found.iter().flat_map(|line| line.points.iter());
     Ok(Chart {
-        title: if group.is_some() {
-            first.name.clone()
-        } else {
-            String::new()
-        },
+        title,
         time: x.role == Role::Time,
         x: range(points().map(|point| point.0)).ok_or(Error::Empty)?,
         y: range(points().map(|point| point.1)).ok_or(Error::Empty)?,

@@ -158,6 +158,40 @@ fn the_columns_decide_what_is_drawn() {
 }
 
 #[test]
+fn series_that_are_flat_on_one_axis_are_drawn_as_their_changes() {
+    let drawn = |ratio: f64| {
+        let symbols = (0..40).map(|i| if i % 2 == 0 { "BTC" } else { "ETH" });
+        let prices = wave(40).enumerate();
+        let prices = prices.map(|(i, price)| if i % 2 == 0 { price } else { price / ratio });
+        let symbols: ArrayRef = Arc::new(StringArray::from_iter_values(symbols));
+        chart(
+            None,
+            &batch(vec![
+                ("symbol", symbols),
+                ("ts", times(40, 1)),
+                ("price", floats(prices)),
+            ]),
+        )
+    };
+    let far = drawn(20.0);
+    assert_eq!(far.title, "price, change in %");
+    let Marks::Lines(lines) = &far.marks else {
+        panic!("no lines: {far:?}")
+    };
+    for line in lines {
+        assert!(line.points[0].1.abs() < 1e-9, "{line:?}");
+        assert!(
+            line.points.iter().any(|point| point.1.abs() > 0.01),
+            "{line:?}"
+        );
+    }
+    assert!(far.y.1 - far.y.0 < 1.0, "{:?}", far.y);
+    let near = drawn(1.001);
+    assert_eq!(near.title, "price");
+    assert!(near.y.0 > 60_000.0, "{:?}", near.y);
+}
+
+#[test]
 fn what_cannot_be_drawn_is_explained() {
     let text = batch(vec![("name", Arc::new(StringArray::from(vec!["x"])))]);
     let error = Chart::new(

@@ -200,17 +200,16 @@ impl Listener<'_> {
                 Ok(self.stage.subscribe(self.number, &asked, place)?)
             }
             Said::Unsubscribe(asked) => {
-                let frames = self.stage.protocol.unsubscribed(&asked)?;
                 let place = self.outbox.place().await?;
-                self.stage.unsubscribe(self.number, &asked);
-                place.put(Out::Answers(frames));
+                Ok(self.stage.unsubscribe(self.number, asked, place)?)
+            }
+            Said::Ping { id } => {
+                if let Some(pong) = self.stage.protocol.pong(&id)? {
+                    self.outbox.place().await?.put(Out::Answers(vec![pong]));
+                }
                 Ok(())
             }
-            Said::Ping(Some(pong)) => {
-                self.outbox.place().await?.put(Out::Answers(vec![pong]));
-                Ok(())
-            }
-            Said::Ping(None) | Said::Other => Ok(()),
+            Said::Other => Ok(()),
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) enum Kind {
         table: String,
         history: History,
         rows: usize,
+        /// Of bars: how long they are.
+        interval: Option<String>,
     },
 }
 
@@ -53,6 +55,7 @@ pub(super) struct Wanted<'r> {
     pub(super) table: &'r str,
     pub(super) history: &'r History,
     pub(super) rows: usize,
+    pub(super) interval: Option<&'r str>,
     pub(super) symbol: &'r str,
     pub(super) filled: &'r Filled,
     /// Nothing after this receive time has happened yet, ns.
@@ -70,7 +73,7 @@ pub(super) struct Rows {
 
 impl Answers {
     /// # Errors
-    /// If a request's template calculates with its names, so that it cannot be read back.
+    /// If a request's template calculates with its names in a way that cannot be read back.
     pub(super) fn new(session: Session, sql: Sql, venue: &Venue) -> Result<Self, Error> {
         let feed = &venue.feed;
         let replay = feed.replay.as_ref();
@@ -89,16 +92,21 @@ impl Answers {
                         .rows
                         .or(page.and_then(|page| page.full))
                         .unwrap_or(PAGE_ROWS),
+                    interval: name.strip_prefix("bars_").map(str::to_owned),
                 },
                 None if book == Some(name) && replay.is_some_and(|r| r.snapshot.is_some()) => {
                     Kind::Book
                 }
                 None => continue,
             };
-            let address = Address::new(&request.path).map_err(|source| Error::Template {
-                venue: venue.name.clone(),
-                source,
-            })?;
+            // A venue's own tokens, such as the time of the last row, are answered like the beginning of a range.
+            let history = histories.get(name);
+            let tokens = history.is_none_or(|h| h.page.names().contains("next_token"));
+            let address =
+                Address::new(&request.path, tokens).map_err(|source| Error::Template {
+                    venue: venue.name.clone(),
+                    source,
+                })?;
             known.push(Request { address, kind });
         }
         Ok(Self {
@@ -188,7 +196,10 @@ impl Answers {
         if let Some(to) = time("to", 999_999) {
             conditions.push(format!("ts <= make_timestamp_ns({to})"));
         }
-        if let Some(interval) = wanted.filled.get("interval") {
+        let interval = wanted.filled.get("interval").map(String::as_str);
+        if wanted.table == "bars"
+            && let Some(interval) = interval.or(wanted.interval)
+        {
             conditions.push(format!("\"interval\" = {}", literal(interval)));
         }
         let from_id = number("from_id");
@@ -227,18 +238,16 @@ fn spelled(row: Value) -> Value {
     Value::Object(row)
 }
 
-/// A page as the venue writes it.
-pub(super) fn render(
-    history: &History,
+/// The names that a page may use.
+pub(super) fn names(
     symbol: &str,
     rows: &Rows,
     next_token: Option<String>,
     next_url: Option<String>,
-) -> Result<String, template::Error> {
-    let names = no_secrets()
+) -> template::Names {
+    no_secrets()
         .with("symbol", symbol)
         .with("rows", template::Value::from(Serde(&rows.rows)))
         .with("next_token", next_token)
-        .with("next_url", next_url);
-    history.page.render(&names)
+        .with("next_url", next_url)
 }

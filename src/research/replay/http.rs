@@ -83,10 +83,11 @@ fn answer(stage: &Stage, uri: &Uri, base: &str) -> Response {
             "this is no request that [replay] in the venue's feed.toml can answer",
         );
     };
-    let Some(symbol) = filled
-        .get("symbol")
-        .and_then(|name| stage.protocol.symbol(name))
-    else {
+    let Some(symbol) = filled.get("symbol").and_then(|name| {
+        let protocol = &stage.protocol;
+        let exact = protocol.symbol(name);
+        exact.or_else(|| protocol.symbol_without_punctuation(name))
+    }) else {
         return said(StatusCode::BAD_REQUEST, "the recording has no such symbol");
     };
     let answered = match &request.kind {
@@ -143,6 +144,7 @@ fn page(
         table,
         history,
         rows,
+        interval,
     } = &request.kind
     else {
         return Ok(None);
@@ -158,6 +160,7 @@ fn page(
             table,
             history,
             rows: *rows,
+            interval: interval.as_deref(),
             symbol,
             filled,
             until_ns,
@@ -178,7 +181,8 @@ fn page(
         }
         format!("{url}{PAGE}={token}")
     });
-    let rendered = history::render(history, symbol, &found, token, url);
+    let names = history::names(symbol, &found, token, url);
+    let rendered = history.page.render(&names);
     rendered
         .map(Some)
         .map_err(|source| stage.template_error(source))

@@ -19,8 +19,12 @@ fn mark(name: &str) -> String {
     format!("zqx{letters}xqz")
 }
 
-/// Fills a template with marks in place of all secrets and of `names`, or numbers in place of those.
-fn marks_for(template: &Template, names: &[&'static str], numbers: bool) -> Result<Marked, Error> {
+/// Fills a template with marks in place of all secrets and of `names`, or with the number that `number` has for one.
+fn marks_for(
+    template: &Template,
+    names: &[&'static str],
+    number: impl Fn(&str) -> Option<i64>,
+) -> Result<Marked, Error> {
     let mut marks: Vec<(String, String)> = Vec::new();
     let secrets = Secrets::new(template.secrets().iter().map(|name| {
         marks.push((format!("{SECRET}{name}"), mark(&format!("secret{name}"))));
@@ -29,10 +33,9 @@ fn marks_for(template: &Template, names: &[&'static str], numbers: bool) -> Resu
     let mut given = Names::new(&secrets);
     for name in names {
         marks.push(((*name).to_owned(), mark(name)));
-        given = if numbers {
-            given.with(name, 0u64)
-        } else {
-            given.with(name, mark(name))
+        given = match number(name) {
+            Some(number) => given.with(name, number),
+            None => given.with(name, mark(name)),
         };
     }
     Ok(Marked {
@@ -115,12 +118,12 @@ impl Shape {
             }
             _ => None,
         };
-        let marked = marks_for(template, names, false)?;
+        let marked = marks_for(template, names, |_| None)?;
         if let Some(shape) = whole(&marked) {
             return Ok(shape);
         }
         // A name without quotes around it, such as a counter, is a number.
-        let numbers = marks_for(template, names, true).ok();
+        let numbers = marks_for(template, names, |_| Some(0)).ok();
         Ok(numbers
             .and_then(|numbers| whole(&numbers))
             .unwrap_or_else(|| Self::Text(Pattern::new(&marked.text, &marked.marks))))
@@ -179,11 +182,46 @@ fn read_value(
 #[derive(Debug, Clone)]
 pub(super) struct Address {
     path: Pattern,
-    query: Vec<(String, Pattern)>,
+    query: Vec<(String, Parameter)>,
 }
 
-/// The names that a request's path may use.
-const REQUEST_NAMES: [&str; 10] = [
+/// What stands in a parameter of a request.
+#[derive(Debug, Clone)]
+enum Parameter {
+    Text(Pattern),
+    Number(Line),
+}
+
+/// A number that a template calculates from one of its names: multiplied, divided, shifted.
+#[derive(Debug, Clone)]
+struct Line {
+    name: &'static str,
+    /// What it is where the name is 0.
+    start: i128,
+    /// By how much it is more where the name is [`FAR`].
+    rise: i128,
+}
+
+/// Far enough for what is lost in a division not to matter.
+const FAR: i64 = 1_000_000_000_000;
+
+impl Line {
+    fn new(name: &'static str, at_zero: &str, far: &str) -> Option<Self> {
+        let start: i128 = at_zero.parse().ok()?;
+        let rise = far.parse::<i128>().ok()?.checked_sub(start)?;
+        (rise != 0).then_some(Self { name, start, rise })
+    }
+
+    /// What the name is where the number is this one.
+    fn read(&self, number: &str) -> Option<String> {
+        let above = number.parse::<i128>().ok()?.checked_sub(self.start)?;
+        let name = above.checked_mul(i128::from(FAR))?.checked_div(self.rise)?;
+        Some(name.max(0).to_string())
+    }
+}
+
+/// The names that a request's path may use, but `token`.
+const REQUEST_NAMES: [&str; 9] = [
     "symbol",
     "from_id",
     "from_ms",
@@ -193,26 +231,67 @@ const REQUEST_NAMES: [&str; 10] = [
     "to_ns",
     "to_time",
     "interval",
-    "token",
 ];
+/// Those of them that are numbers, with which parameters may be calculated.
+const NUMBERS: [&str; 5] = ["from_id", "from_ms", "from_ns", "to_ms", "to_ns"];
+
+/// The path and the parameters of a request.
+fn path_and_query(request: &str) -> (&str, Vec<(&str, &str)>) {
+    let (path, query) = request.split_once('?').unwrap_or((request, ""));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    (path, pairs.collect())
+}
 
 impl Address {
+    /// With `tokens`, of a page that is not the first.
+    ///
     /// # Errors
-    /// If the template wants other names, or calculates with them.
-    pub(super) fn new(template: &Template) -> Result<Self, Error> {
-        let Marked { text, marks } = marks_for(template, &REQUEST_NAMES, false)?;
-        let (path, query) = text.split_once('?').unwrap_or((&text, ""));
-        let query = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (key.to_owned(), Pattern::new(value, &marks))
+    /// If the template wants other names, or calculates with them otherwise than in a parameter of their own.
+    pub(super) fn new(template: &Template, tokens: bool) -> Result<Self, Error> {
+        let mut names = REQUEST_NAMES.to_vec();
+        if tokens {
+            names.push("token");
+        }
+        let with_far = |far: &str| {
+            marks_for(template, &names, |name| {
+                let number = if name == far { FAR } else { 0 };
+                NUMBERS.contains(&name).then_some(number)
             })
-            .collect();
+        };
+        let at_zero = with_far("")?;
+        let (path, query) = path_and_query(&at_zero.text);
+        let mut calculated: Vec<Option<Line>> = vec![None; query.len()];
+        let mut in_texts = Vec::new();
+        for name in NUMBERS {
+            let far = with_far(name)?;
+            let (far_path, far_query) = path_and_query(&far.text);
+            let mut in_text = far_path != path;
+            let values = query.iter().zip(&far_query);
+            for (line, ((_, value), (_, far))) in calculated.iter_mut().zip(values) {
+                if value != far {
+                    *line = Line::new(name, value, far);
+                    in_text |= line.is_none();
+                }
+            }
+            if in_text {
+                in_texts.push(name);
+            }
+        }
+        // What is not calculated with can be anywhere.
+        let texts = marks_for(template, &names, |name| {
+            (NUMBERS.contains(&name) && !in_texts.contains(&name)).then_some(0)
+        })?;
+        let (path, query) = path_and_query(&texts.text);
+        let query = query.into_iter().zip(calculated);
         Ok(Self {
-            path: Pattern::new(path, &marks),
-            query,
+            path: Pattern::new(path, &texts.marks),
+            query: query
+                .map(|((key, value), line)| {
+                    let text = || Parameter::Text(Pattern::new(value, &texts.marks));
+                    (key.to_owned(), line.map_or_else(text, Parameter::Number))
+                })
+                .collect(),
         })
     }
 
@@ -226,13 +305,18 @@ impl Address {
         for value in filled.values_mut() {
             *value = percent_decoded(value);
         }
-        for (key, pattern) in &self.query {
+        for (key, parameter) in &self.query {
             let given = query.iter().find(|(k, _)| k == key);
-            match (given, pattern.rest.is_empty()) {
-                (Some((_, value)), _) => filled.extend(pattern.read(value)?),
+            match (given, parameter) {
+                (Some((_, value)), Parameter::Text(pattern)) => {
+                    filled.extend(pattern.read(value)?);
+                }
+                (Some((_, value)), Parameter::Number(line)) => {
+                    filled.insert(line.name.to_owned(), line.read(value)?);
+                }
                 // What tells this request from others of the same path has to be there.
-                (None, true) => return None,
-                (None, false) => {}
+                (None, Parameter::Text(pattern)) if pattern.rest.is_empty() => return None,
+                (None, _) => {}
             }
         }
         Some(filled)
@@ -243,7 +327,9 @@ impl Address {
         let secret = |pattern: &Pattern| pattern.rest.iter().any(|(n, _)| n.starts_with(SECRET));
         self.query
             .iter()
-            .filter(move |(_, pattern)| secret(pattern))
+            .filter(
+                move |(_, parameter)| matches!(parameter, Parameter::Text(text) if secret(text)),
+            )
             .map(|(name, _)| name.as_str())
     }
 }
@@ -281,7 +367,7 @@ mod tests {
             .filter_map(|pair| pair.split_once('='))
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect();
-        let filled = Address::new(&template(source))
+        let filled = Address::new(&template(source), true)
             .unwrap()
             .read(path, &query)?;
         let words: Vec<String> = filled.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -323,7 +409,44 @@ mod tests {
         ] {
             assert_eq!(address(source, uri).as_deref(), expected, "{source} {uri}");
         }
-        assert!(Address::new(&template("/a?t={{ from_ms // 1000 }}")).is_err());
+        let calculated = template("/a/{{ from_ms // 1000 }}");
+        assert!(Address::new(&calculated, true).is_err());
+    }
+
+    #[test]
+    fn what_a_parameter_was_calculated_from_is_read_back() {
+        for (source, uri, expected) in [
+            ("/a?t={{ from_ms // 1000 }}", "/a?t=17", "from_ms=17000"),
+            ("/a?t={{ from_ms * 1000 }}", "/a?t=17000", "from_ms=17"),
+            (
+                "/a?s={{ symbol }}&before={{ from_ms - 1 }}&after={{ from_ms + 300 * 60000 }}",
+                "/a?s=X&before=16&after=18000017",
+                "from_ms=17 symbol=X",
+            ),
+            (
+                "/a?n=5{% if from_id is defined %}&after={{ from_id + 100 }}{% endif %}",
+                "/a?n=5",
+                "",
+            ),
+            ("/a?after={{ from_id + 100 }}", "/a?after=7", "from_id=0"),
+            (
+                "/a/{{ from_ms }}?to={{ to_ms // 1000 }}&at=s{{ to_ns }}",
+                "/a/5?to=7&at=s9",
+                "from_ms=5 to_ms=7000 to_ns=9",
+            ),
+        ] {
+            assert_eq!(address(source, uri).as_deref(), Some(expected), "{source}");
+        }
+        assert_eq!(address("/a?t={{ from_ms // 1000 }}", "/a?t=x"), None);
+    }
+
+    #[test]
+    fn without_tokens_a_page_is_asked_for_as_the_first_is() {
+        let path = template("/a?since={{ token if token is defined else from_ns }}");
+        let query = [("since".to_owned(), "17".to_owned())];
+        let read = |tokens| Address::new(&path, tokens).unwrap().read("/a", &query);
+        assert_eq!(read(true).unwrap()["token"], "17");
+        assert_eq!(read(false).unwrap()["from_ns"], "17");
     }
 
     #[test]

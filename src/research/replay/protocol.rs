@@ -1,22 +1,23 @@
 //! What clients say to a venue and what it answers, as `feed.toml` describes both. Pure: no I/O, no clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use minijinja::value::Serde;
 use serde_json::Value;
 
 use super::books::Snapshot;
+use super::history;
 use super::pattern::Shape;
 use crate::config::secrets::Secrets;
 use crate::model::BOOK_DELTAS;
-use crate::venues::feed::{ClientFrame, Feed, Replay};
-use crate::venues::matching::{Inbound, Matcher, text_of};
+use crate::venues::feed::{ChannelObject, ClientFrame, Feed, Replay};
+use crate::venues::matching::{Inbound, Matcher, Pointer, text_of};
 use crate::venues::template::{self, Error, Names, Template};
 
 /// All instruments.
 const ALL: &str = "*";
-/// Subscriptions in one frame of a client; what goes beyond is not heard.
+/// Subscriptions in one frame of a client, and those that are listed of a connection; what goes beyond is not heard.
 const MOST_WANTED: usize = 100_000;
 
 /// An instrument of the recording, by its place in the list of them.
@@ -44,8 +45,11 @@ pub(super) enum Said {
     Subscribe(Asked),
     /// What it does not want any more.
     Unsubscribe(Asked),
-    /// A ping of the venue's own kind, and the answer, if there is one.
-    Ping(Option<String>),
+    /// A ping of the venue's own kind.
+    Ping {
+        /// What it calls itself; null if it does not.
+        id: Value,
+    },
     /// Nothing that is known here.
     Other,
 }
@@ -55,10 +59,15 @@ pub(super) enum Said {
 pub(super) struct Asked {
     id: Value,
     pub(super) wanted: Vec<Wanted>,
+    /// Channels that it names without a symbol.
+    whole: Vec<String>,
 }
 
+/// What a connection has subscribed, as the client called it: topic (or channel) and symbol.
+pub(super) type Held = BTreeSet<(String, String)>;
+
 /// One topic as the client called it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Wanted {
     name: String,
     symbol: String,
@@ -78,7 +87,9 @@ pub(super) struct Protocol {
     unsubscribe: Option<Heard>,
     login: Option<Shape>,
     key: Option<String>,
-    ping: Option<(Shape, Option<String>)>,
+    ping: Option<Ping>,
+    /// The answer to it, where `[replay]` does not say it.
+    pong: Option<String>,
     /// The book comes when its channel is subscribed.
     book_on_subscribe: bool,
 }
@@ -87,6 +98,16 @@ pub(super) struct Protocol {
 struct Known {
     table: String,
     topics: Vec<String>,
+    /// The topic of all instruments.
+    all: String,
+}
+
+/// How a client's ping is told.
+enum Ping {
+    /// It looks like the one that mdb sends.
+    Like(Shape),
+    /// It matches; and where its id stands.
+    Match(Matcher, Option<Pointer>),
 }
 
 /// How a client's frame is read.
@@ -117,6 +138,7 @@ impl Protocol {
             login: None,
             key,
             ping: None,
+            pong: None,
             book_on_subscribe: feed
                 .book
                 .as_ref()
@@ -129,44 +151,76 @@ impl Protocol {
         for (at, channel) in (0..).zip(feed.channels.values()) {
             protocol.add_channel(Channel(at), &channel.table, &channel.topic)?;
         }
+        if let Some(ping) = &protocol.replay.ping {
+            let matcher = ping.r#match.compile(&no_secrets())?;
+            protocol.ping = Some(Ping::Match(matcher, ping.id.clone()));
+        }
         if let Some(websocket) = &feed.websocket {
             if let Some(auth) = &websocket.auth {
                 protocol.login = Some(Shape::new(&auth.send, &[])?);
             }
-            if let Some(ping) = &websocket.ping
-                && let Some(send) = &ping.send
-            {
-                let pong = protocol.replay.pong.clone().or_else(|| ping.pong.clone());
-                protocol.ping = Some((Shape::new(send, &["id"])?, pong));
+            if let Some(ping) = &websocket.ping {
+                protocol.pong.clone_from(&ping.pong);
+                if let Some(send) = &ping.send
+                    && protocol.ping.is_none()
+                {
+                    protocol.ping = Some(Ping::Like(Shape::new(send, &["id"])?));
+                }
             }
         }
         Ok(protocol)
     }
 
-    /// Fills every template in once, so that a faulty one is an error before anybody listens.
+    /// Fills every template in, with an id and without one, so that a faulty one is an error before anybody listens.
     pub(super) fn rehearse(&self) -> Result<(), Error> {
-        let wanted = Wanted {
-            name: "topic".to_owned(),
-            symbol: "symbol".to_owned(),
-            topic: None,
-        };
         let replay = &self.replay;
-        for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown]
+        for id in [Value::Null, Value::from(1)] {
+            for known in &self.channels {
+                let wanted = Wanted {
+                    name: known.all.clone(),
+                    symbol: ALL.to_owned(),
+                    topic: None,
+                };
+                let held = Held::from([(wanted.name.clone(), wanted.symbol.clone())]);
+                for template in [&replay.subscribed, &replay.unsubscribed, &replay.unknown]
+                    .into_iter()
+                    .flatten()
+                {
+                    let held = listed(template, &held);
+                    template.rehearse(&about(&id, &wanted, &[&wanted], &held))?;
+                }
+            }
+            if let Some(pong) = &replay.pong {
+                pong.rehearse(&about_ping(&id))?;
+            }
+        }
+        for answer in [&replay.authenticated, &replay.refused]
             .into_iter()
             .flatten()
         {
-            template.render(&about(&Value::from(1), &wanted, &[&wanted]))?;
+            answer.rehearse(&no_secrets())?;
         }
-        self.answer_to_login(true)?;
-        self.answer_to_login(false)?;
-        let level = || vec![["1".to_owned(), "2".to_owned()]];
-        let book = Snapshot {
-            last_id: Some(1),
-            bids: level(),
-            asks: level(),
-            ..Snapshot::default()
-        };
-        self.snapshot(Symbol(0), None, book).map(|_| ())
+        if let Some(snapshot) = &replay.snapshot {
+            let level = || vec![["1".to_owned(), "2".to_owned()]];
+            let book = Snapshot {
+                last_id: Some(1),
+                bids: level(),
+                asks: level(),
+                ..Snapshot::default()
+            };
+            snapshot.rehearse(&about_book(ALL, "", book))?;
+        }
+        for history in replay.history.values() {
+            let nothing = history::Rows::default();
+            let next = || Some("1".to_owned());
+            for names in [
+                history::names(ALL, &nothing, None, None),
+                history::names(ALL, &nothing, next(), next()),
+            ] {
+                history.page.rehearse(&names)?;
+            }
+        }
+        Ok(())
     }
 
     fn add_channel(
@@ -187,11 +241,12 @@ impl Protocol {
             self.by_name.insert(canonical(&called), topic);
             topics.push(called);
         }
-        let all = Topic {
+        let all = call(ALL)?;
+        let topic = Topic {
             channel,
             symbol: None,
         };
-        self.by_name.insert(canonical(&call(ALL)?), all);
+        self.by_name.insert(canonical(&all), topic);
         self.by_table
             .entry(table.to_owned())
             .or_default()
@@ -199,6 +254,7 @@ impl Protocol {
         self.channels.push(Known {
             table: table.to_owned(),
             topics,
+            all,
         });
         Ok(())
     }
@@ -223,6 +279,23 @@ impl Protocol {
             let mut alike = self.symbols.iter().filter(|s| s.eq_ignore_ascii_case(name));
             self.by_symbol.get(alike.next()?).copied()
         })
+    }
+
+    /// The only instrument that has this name once its punctuation is left out, as some requests do.
+    pub(super) fn symbol_without_punctuation(&self, name: &str) -> Option<Symbol> {
+        let bare = |name: &str| -> String {
+            name.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|c| c.to_ascii_uppercase())
+                .collect()
+        };
+        let wanted = bare(name);
+        let mut alike = self.symbols.iter().filter(|s| bare(s) == wanted);
+        let found = alike.next()?;
+        if alike.next().is_some() {
+            return None;
+        }
+        self.by_symbol.get(found).copied()
     }
 
     pub(super) fn symbol_name(&self, symbol: Symbol) -> &str {
@@ -274,35 +347,48 @@ impl Protocol {
             };
             return Said::Login { good };
         }
-        if let Some((shape, pong)) = &self.ping
-            && shape.read(text, value.as_ref()).is_some()
-        {
-            return Said::Ping(pong.clone());
+        let frame = Inbound::new(text);
+        if let Some(id) = self.pinged(text, value.as_ref(), &frame) {
+            return Said::Ping { id };
         }
         let Some(value) = value else {
             return Said::Other;
         };
-        let frame = Inbound::new(text);
-        if let Some(heard) = self
-            .unsubscribe
-            .as_ref()
-            .filter(|h| h.matcher.matches(&frame))
-        {
-            return Said::Unsubscribe(self.asked(&heard.frame, &value));
+        let asked = |heard: Option<&Heard>| {
+            let heard = heard.filter(|heard| heard.matcher.matches(&frame))?;
+            self.asked(&heard.frame, &value)
+        };
+        if let Some(asked) = asked(self.unsubscribe.as_ref()) {
+            return Said::Unsubscribe(asked);
         }
-        if let Some(heard) = self
-            .subscribe
-            .as_ref()
-            .filter(|h| h.matcher.matches(&frame))
-        {
-            return Said::Subscribe(self.asked(&heard.frame, &value));
-        }
-        Said::Other
+        asked(self.subscribe.as_ref()).map_or(Said::Other, Said::Subscribe)
     }
 
-    fn asked(&self, frame: &ClientFrame, value: &Value) -> Asked {
+    /// The id of a ping, null if it has none; `None` if the frame is no ping.
+    fn pinged(&self, text: &str, value: Option<&Value>, frame: &Inbound<'_>) -> Option<Value> {
+        match self.ping.as_ref()? {
+            Ping::Like(shape) => shape.read(text, value).map(|_| Value::Null),
+            Ping::Match(matcher, id) => matcher.matches(frame).then(|| {
+                let id = id.as_deref().zip(value);
+                id.and_then(|(pointer, value)| value.pointer(pointer).cloned())
+                    .unwrap_or_default()
+            }),
+        }
+    }
+
+    /// The answer to a ping, if there is one.
+    pub(super) fn pong(&self, id: &Value) -> Result<Option<String>, Error> {
+        match &self.replay.pong {
+            Some(pong) => pong.render(&about_ping(id)).map(Some),
+            None => Ok(self.pong.clone()),
+        }
+    }
+
+    /// What a frame asks for; `None` if its channels lack what stands before their names.
+    fn asked(&self, frame: &ClientFrame, value: &Value) -> Option<Asked> {
         let at = |pointer: &Option<_>| pointer.as_deref().and_then(|p: &str| value.pointer(p));
         let mut wanted = Vec::new();
+        let mut whole = Vec::new();
         if frame.topics.is_some() {
             for name in at(&frame.topics).map(list).unwrap_or_default() {
                 wanted.push(self.wanted_by_name(name));
@@ -315,17 +401,26 @@ impl Protocol {
             }
         } else {
             let symbols = at(&frame.symbols).map(list).unwrap_or_default();
-            for channel in at(&frame.channels).map(list).unwrap_or_default() {
-                for symbol in &symbols {
-                    wanted.push(self.wanted_in_channel(&channel, symbol.clone()));
+            let object = frame.object.as_ref();
+            let channels = at(&frame.channels).map(|value| channels_of(value, object));
+            for (channel, own) in channels.unwrap_or_default() {
+                let channel = channel.strip_prefix(frame.prefix.as_str())?;
+                let own = own.iter().filter(|symbol| !symbols.contains(symbol));
+                let before = wanted.len();
+                for symbol in symbols.iter().chain(own) {
+                    wanted.push(self.wanted_in_channel(channel, symbol.clone()));
+                }
+                if wanted.len() == before {
+                    whole.push(channel.to_owned());
                 }
             }
         }
         wanted.truncate(MOST_WANTED);
-        Asked {
+        Some(Asked {
             id: at(&frame.id).cloned().unwrap_or(Value::Null),
             wanted,
-        }
+            whole,
+        })
     }
 
     fn wanted_by_name(&self, name: String) -> Wanted {
@@ -342,7 +437,8 @@ impl Protocol {
 
     /// A topic of a channel's name on the wire and an instrument.
     fn wanted_in_channel(&self, channel: &str, symbol: String) -> Wanted {
-        let called = canonical(channel);
+        let called = self.replay.aliases.get(channel);
+        let called = canonical(called.map_or(channel, String::as_str));
         let at = self.by_symbol.get(symbol.as_str()).copied();
         let known = (0..).zip(&self.channels).find(|(_, known)| {
             let topics = &known.topics;
@@ -364,12 +460,37 @@ impl Protocol {
         }
     }
 
+    /// Adds what is acknowledged to what the connection holds.
+    pub(super) fn take_up(&self, asked: &Asked, held: &mut Held) {
+        for wanted in &asked.wanted {
+            if (wanted.topic.is_some() || self.replay.unknown.is_none()) && held.len() < MOST_WANTED
+            {
+                held.insert((wanted.name.clone(), wanted.symbol.clone()));
+            }
+        }
+    }
+
+    /// Takes it out of what the connection holds. Of a channel without a symbol that is all there is, and it is named in
+    /// `asked` then.
+    pub(super) fn give_up(&self, asked: &mut Asked, held: &mut Held) {
+        for channel in std::mem::take(&mut asked.whole) {
+            let of_channel = held.iter().filter(|(name, _)| *name == channel);
+            let wanted =
+                of_channel.map(|(name, symbol)| self.wanted_in_channel(name, symbol.clone()));
+            asked.wanted.extend(wanted);
+        }
+        for wanted in &asked.wanted {
+            held.remove(&(wanted.name.clone(), wanted.symbol.clone()));
+        }
+    }
+
     /// What a client hears of a subscription: the acknowledgements of what there is, the refusals of what there is
-    /// not.
-    pub(super) fn subscribed(&self, asked: &Asked) -> Result<Vec<String>, Error> {
+    /// not. `held` is what it has then.
+    pub(super) fn subscribed(&self, asked: &Asked, held: &Held) -> Result<Vec<String>, Error> {
+        let subscribed = self.replay.subscribed.as_ref();
         let Some(unknown) = &self.replay.unknown else {
             let all: Vec<&Wanted> = asked.wanted.iter().collect();
-            return self.acknowledged(self.replay.subscribed.as_ref(), &asked.id, &all);
+            return self.acknowledged(subscribed, &asked.id, &all, held);
         };
         let (known, others): (Vec<&Wanted>, Vec<&Wanted>) = asked
             .wanted
@@ -377,18 +498,19 @@ impl Protocol {
             .partition(|wanted| wanted.topic.is_some());
         let mut frames = Vec::new();
         if !known.is_empty() {
-            frames = self.acknowledged(self.replay.subscribed.as_ref(), &asked.id, &known)?;
+            frames = self.acknowledged(subscribed, &asked.id, &known, held)?;
         }
+        let held = listed(unknown, held);
         for wanted in others {
-            frames.push(unknown.render(&about(&asked.id, wanted, &[wanted]))?);
+            frames.push(unknown.render(&about(&asked.id, wanted, &[wanted], &held))?);
         }
         Ok(frames)
     }
 
-    /// What a client hears when it ends a subscription.
-    pub(super) fn unsubscribed(&self, asked: &Asked) -> Result<Vec<String>, Error> {
+    /// What a client hears when it ends a subscription. `held` is what it has left.
+    pub(super) fn unsubscribed(&self, asked: &Asked, held: &Held) -> Result<Vec<String>, Error> {
         let all: Vec<&Wanted> = asked.wanted.iter().collect();
-        self.acknowledged(self.replay.unsubscribed.as_ref(), &asked.id, &all)
+        self.acknowledged(self.replay.unsubscribed.as_ref(), &asked.id, &all, held)
     }
 
     fn acknowledged(
@@ -396,16 +518,20 @@ impl Protocol {
         template: Option<&Template>,
         id: &Value,
         wanted: &[&Wanted],
+        held: &Held,
     ) -> Result<Vec<String>, Error> {
-        let (Some(template), Some(first)) = (template, wanted.first()) else {
+        let Some(template) = template else {
             return Ok(Vec::new());
         };
+        let held = listed(template, held);
         if !self.replay.per_topic {
-            return Ok(vec![template.render(&about(id, first, wanted))?]);
+            let nothing = Wanted::default();
+            let first = wanted.first().copied().unwrap_or(&nothing);
+            return Ok(vec![template.render(&about(id, first, wanted, &held))?]);
         }
         wanted
             .iter()
-            .map(|one| template.render(&about(id, one, &[one])))
+            .map(|one| template.render(&about(id, one, &[one], &held)))
             .collect()
     }
 
@@ -442,16 +568,7 @@ impl Protocol {
         let topic = topic.map_or("", |topic| {
             &self.channels[topic.channel.0 as usize].topics[symbol.0 as usize]
         });
-        let mut names = no_secrets();
-        names = names
-            .with("symbol", self.symbol_name(symbol))
-            .with("topic", topic)
-            .with("last_id", book.last_id)
-            .with("checksum", book.checksum)
-            .with("bids", levels(book.bids))
-            .with("asks", levels(book.asks))
-            .with("ts_ms", book.ts_ns.div_euclid(1_000_000))
-            .with("ts", rfc3339(book.ts_ns));
+        let names = about_book(self.symbol_name(symbol), topic, book);
         template.render(&names).map(Some)
     }
 }
@@ -470,8 +587,38 @@ pub(super) fn no_secrets() -> Names {
     Names::new(&Secrets::default())
 }
 
+/// What a connection holds, for a template that uses it: symbols by topic.
+fn listed(template: &Template, held: &Held) -> template::Value {
+    let mut by_topic: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if template.names().contains("held") {
+        for (name, symbol) in held {
+            let symbols = by_topic.entry(name.clone()).or_default();
+            symbols.push(symbol.clone());
+        }
+    }
+    template::Value::from(by_topic)
+}
+
+/// The names that the answer to a ping may use.
+fn about_ping(id: &Value) -> Names {
+    no_secrets().with("id", template::Value::from(Serde(id)))
+}
+
+/// The names that a whole book may use.
+fn about_book(symbol: &str, topic: &str, book: Snapshot) -> Names {
+    no_secrets()
+        .with("symbol", symbol)
+        .with("topic", topic)
+        .with("last_id", book.last_id)
+        .with("checksum", book.checksum)
+        .with("bids", levels(book.bids))
+        .with("asks", levels(book.asks))
+        .with("ts_ms", book.ts_ns.div_euclid(1_000_000))
+        .with("ts", rfc3339(book.ts_ns))
+}
+
 /// The names that an acknowledgement may use.
-fn about(id: &Value, first: &Wanted, wanted: &[&Wanted]) -> Names {
+fn about(id: &Value, first: &Wanted, wanted: &[&Wanted], held: &template::Value) -> Names {
     let texts = |of: fn(&Wanted) -> &String| -> Vec<String> {
         wanted.iter().map(|wanted| of(wanted).clone()).collect()
     };
@@ -488,6 +635,7 @@ fn about(id: &Value, first: &Wanted, wanted: &[&Wanted]) -> Names {
         .with("topics", texts(|wanted| &wanted.name))
         .with("symbols", texts(|wanted| &wanted.symbol))
         .with("by_channel", by_channel)
+        .with("held", held.clone())
 }
 
 fn levels(levels: Vec<[String; 2]>) -> template::Value {
@@ -504,6 +652,21 @@ fn list(value: &Value) -> Vec<String> {
         Value::String(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
         other => vec![text_of(other).into_owned()],
     }
+}
+
+/// The channels of a frame, and the symbols that a channel has for itself where it is an object.
+fn channels_of(value: &Value, object: Option<&ChannelObject>) -> Vec<(String, Vec<String>)> {
+    let (Some(object), Value::Array(entries)) = (object, value) else {
+        return list(value).into_iter().map(|n| (n, Vec::new())).collect();
+    };
+    let channel = |entry: &Value| match object.channel.text(entry) {
+        Some(name) => {
+            let own = entry.pointer(&object.symbols).map(list);
+            (name, own.unwrap_or_default())
+        }
+        None => (text_of(entry).into_owned(), Vec::new()),
+    };
+    entries.iter().map(channel).collect()
 }
 
 /// One way to write a topic that is a JSON object; others are as they are.
@@ -580,9 +743,12 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            protocol.subscribed(&asked).unwrap(),
+            protocol.subscribed(&asked, &Held::new()).unwrap(),
             [r#"{"done":9,"n":2}"#, r#"{"no":"e@trade"}"#]
         );
+        let mut held = Held::new();
+        protocol.take_up(&asked, &mut held);
+        assert_eq!(held.len(), 2, "{held:?}");
         let said = protocol.read(r#"{"op":"unsub","args":"d@book, *@trade"}"#);
         assert_eq!(
             wanted(&said),
@@ -655,7 +821,7 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            by_key.subscribed(&asked).unwrap(),
+            by_key.subscribed(&asked, &Held::new()).unwrap(),
             [r#"{"T":["D","*","E"]}"#]
         );
         let by_both = protocol(&format!("{toml}{both}"));
@@ -668,6 +834,177 @@ mod tests {
         let login = |key: &str| by_both.read(&format!(r#"{{"op":"login","key":"{key}"}}"#));
         assert_eq!(login("x"), Said::Login { good: true });
         assert_eq!(login(""), Said::Login { good: false });
-        assert_eq!(by_both.read("ping"), Said::Ping(Some("pong".to_owned())));
+        assert_eq!(by_both.read("ping"), Said::Ping { id: Value::Null });
+        assert_eq!(by_both.pong(&Value::Null).unwrap().as_deref(), Some("pong"));
+    }
+
+    /// Says a frame and gives the answers to it.
+    fn answers(protocol: &Protocol, held: &mut Held, text: &str) -> Vec<String> {
+        match protocol.read(text) {
+            Said::Subscribe(asked) => {
+                protocol.take_up(&asked, held);
+                protocol.subscribed(&asked, held).unwrap()
+            }
+            Said::Unsubscribe(mut asked) => {
+                protocol.give_up(&mut asked, held);
+                protocol.unsubscribed(&asked, held).unwrap()
+            }
+            Said::Ping { id } => protocol.pong(&id).unwrap().into_iter().collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_has_the_clients_id_if_there_is_one() {
+        let with_id = "{% if id is not none %},\"id\":{{ id|tojson }}{% endif %}";
+        let toml = BY_NAME
+            .replace("{{ id }}", "{{ id|tojson }}")
+            .replace(
+                "unknown = ",
+                &format!(
+                    "pong = '{{\"m\":\"pong\"{with_id}}}'\n\
+                     unsubscribed = '{{\"left\":{{{{ topic|tojson }}}}{with_id}}}'\nunknown = "
+                ),
+            )
+            .replace(
+                "[replay.subscribe]",
+                "[replay.ping]\nmatch = { \"/m\" = \"ping\" }\nid = \"/id\"\n[replay.subscribe]",
+            );
+        let protocol = protocol(&format!("{toml}\nid = \"/id\""));
+        protocol.rehearse().unwrap();
+        for (said, expected) in [
+            (r#"{"m":"ping","id":5}"#, r#"{"m":"pong","id":5}"#),
+            (r#"{"id":"a","m":"ping"}"#, r#"{"m":"pong","id":"a"}"#),
+            (r#"{"m":"ping"}"#, r#"{"m":"pong"}"#),
+            (
+                r#"{"op":"sub","args":["d@book"],"id":"x"}"#,
+                r#"{"done":"x","n":1}"#,
+            ),
+            (
+                r#"{"op":"sub","args":["d@book"]}"#,
+                r#"{"done":null,"n":1}"#,
+            ),
+            (
+                r#"{"op":"unsub","args":["d@book"],"id":3}"#,
+                r#"{"left":"d@book","id":3}"#,
+            ),
+            (
+                r#"{"op":"unsub","args":["d@book"]}"#,
+                r#"{"left":"d@book"}"#,
+            ),
+        ] {
+            assert_eq!(answers(&protocol, &mut Held::new(), said), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_json_without_an_id_is_found_beforehand() {
+        let error = protocol(BY_NAME).rehearse().unwrap_err().to_string();
+        assert!(error.contains("makes no JSON"), "{error}");
+    }
+
+    #[test]
+    fn channels_may_be_objects_and_what_is_held_is_listed() {
+        let protocol = protocol(
+            r#"
+            [channels.trades]
+            table = "trades"
+            topic = "matches"
+            [channels.book]
+            table = "book_deltas"
+            topic = "book_batch"
+            [replay]
+            subscribed = '{{ held|tojson }}'
+            unsubscribed = '{{ held|tojson }}'
+            [replay.aliases]
+            book = "book_batch"
+            [replay.subscribe]
+            match = { "/op" = "sub" }
+            symbols = "/symbols"
+            channels = "/channels"
+            object = { channel = "/name", symbols = "/symbols" }
+            [replay.unsubscribe]
+            match = { "/op" = "unsub" }
+            symbols = "/symbols"
+            channels = "/channels"
+            object = { channel = "/name", symbols = "/symbols" }
+        "#,
+        );
+        protocol.rehearse().unwrap();
+        let own = r#"{"op":"sub","channels":[{"name":"matches","symbols":["D"]},"other"]}"#;
+        let both = r#"{"op":"sub","symbols":["AB-C"],"channels":["book",{"name":"matches","symbols":["D","AB-C"]}]}"#;
+        assert_eq!(wanted(&protocol.read(own)), [Some(topic(1, Some(1)))]);
+        assert_eq!(
+            wanted(&protocol.read(both)),
+            [
+                Some(topic(0, Some(0))),
+                Some(topic(1, Some(0))),
+                Some(topic(1, Some(1)))
+            ]
+        );
+        let mut held = Held::new();
+        for (said, expected) in [
+            (own, r#"{"matches":["D"]}"#),
+            (both, r#"{"book":["AB-C"],"matches":["AB-C","D"]}"#),
+            (
+                r#"{"op":"unsub","channels":[{"name":"matches","symbols":["D"]}]}"#,
+                r#"{"book":["AB-C"],"matches":["AB-C"]}"#,
+            ),
+            (
+                r#"{"op":"unsub","channels":["matches"]}"#,
+                r#"{"book":["AB-C"]}"#,
+            ),
+            (
+                r#"{"op":"unsub","channels":["matches"]}"#,
+                r#"{"book":["AB-C"]}"#,
+            ),
+        ] {
+            assert_eq!(answers(&protocol, &mut held, said), [expected], "{said}");
+        }
+        let Said::Unsubscribe(mut asked) = protocol.read(r#"{"op":"unsub","channels":["book"]}"#)
+        else {
+            panic!()
+        };
+        protocol.give_up(&mut asked, &mut held);
+        assert_eq!(asked.wanted[0].topic, Some(topic(0, Some(0))));
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn a_prefix_tells_the_end_of_a_subscription() {
+        let protocol = protocol(
+            r#"
+            [channels.trades]
+            table = "trades"
+            topic = "subTrades"
+            [replay]
+            subscribed = "on {{ channel }}"
+            unsubscribed = "off {{ channel }}"
+            [replay.subscribe]
+            match = { "/method" = "*" }
+            symbols = "/symbol"
+            channels = "/method"
+            [replay.unsubscribe]
+            match = { "/method" = "*" }
+            symbols = "/symbol"
+            channels = "/method"
+            prefix = "un"
+        "#,
+        );
+        let mut held = Held::new();
+        let mut say = |method: &str| {
+            let text = format!(r#"{{"method":"{method}","symbol":"D"}}"#);
+            answers(&protocol, &mut held, &text)
+        };
+        assert_eq!(say("subTrades"), ["on subTrades"]);
+        assert_eq!(say("unsubTrades"), ["off subTrades"]);
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn a_symbol_is_known_without_its_punctuation() {
+        let protocol = protocol(BY_NAME);
+        assert_eq!(protocol.symbol_without_punctuation("abc"), Some(Symbol(0)));
+        assert_eq!(protocol.symbol_without_punctuation("ABD"), None);
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::books::{Books, Snapshot};
 use super::faults::{Dice, Faults, Kind};
 use super::history::Answers;
-use super::protocol::{Asked, Protocol, Symbol, Topic};
+use super::protocol::{Asked, Held, Protocol, Symbol, Topic};
 use super::queue::{Inbox, Out, Outbox, Place, queue};
 use super::recording::Item;
 use super::{Error, Options, Progress, Start};
@@ -53,6 +53,8 @@ struct Client {
     outbox: Outbox,
     kick: Arc<Notify>,
     topics: HashSet<Topic>,
+    /// What it has subscribed by frames, in its own words.
+    subscribed: Held,
     /// Topics that a fault keeps from it.
     silent: HashSet<Topic>,
     dice: Option<Dice>,
@@ -129,6 +131,7 @@ impl Stage {
             outbox: outbox.clone(),
             kick: Arc::clone(&kick),
             topics: HashSet::new(),
+            subscribed: Held::new(),
             silent: HashSet::new(),
             dice: Dice::new(&self.options.faults, number, state.frames),
             held: None,
@@ -182,9 +185,13 @@ impl Stage {
         asked: &Asked,
         place: Place<'_>,
     ) -> Result<(), template::Error> {
-        let mut frames = self.protocol.subscribed(asked)?;
         let topics: Vec<Topic> = asked.wanted.iter().filter_map(|w| w.topic).collect();
         let mut state = self.state();
+        let Some(client) = state.clients.get_mut(&number) else {
+            return Ok(());
+        };
+        self.protocol.take_up(asked, &mut client.subscribed);
+        let mut frames = self.protocol.subscribed(asked, &client.subscribed)?;
         for topic in &topics {
             if self.protocol.begins_with_book(*topic) {
                 self.add_books(&state.books, *topic, &mut frames)?;
@@ -203,13 +210,24 @@ impl Stage {
         self.say_changed(&mut state);
     }
 
-    pub(super) fn unsubscribe(&self, number: u64, asked: &Asked) {
+    /// Ends subscriptions of a client and puts the answer in its queue: after it nothing of them comes.
+    pub(super) fn unsubscribe(
+        &self,
+        number: u64,
+        mut asked: Asked,
+        place: Place<'_>,
+    ) -> Result<(), template::Error> {
         let mut state = self.state();
-        if let Some(client) = state.clients.get_mut(&number) {
-            for topic in asked.wanted.iter().filter_map(|w| w.topic) {
-                client.topics.remove(&topic);
-            }
+        let Some(client) = state.clients.get_mut(&number) else {
+            return Ok(());
+        };
+        self.protocol.give_up(&mut asked, &mut client.subscribed);
+        for topic in asked.wanted.iter().filter_map(|w| w.topic) {
+            client.topics.remove(&topic);
         }
+        let frames = self.protocol.unsubscribed(&asked, &client.subscribed)?;
+        place.put(Out::Answers(frames));
+        Ok(())
     }
 
     /// The books of a topic, where they are known, as the venue sends them.

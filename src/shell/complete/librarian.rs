@@ -86,11 +86,7 @@ impl Librarian {
         };
         librarian.ask(Question::Names);
         for column in ["symbol", "venue"] {
-            let of = ValuesOf {
-                relation: None,
-                column: column.to_owned(),
-            };
-            librarian.values(&of, Duration::ZERO);
+            librarian.values(&shared_by_all(column), Duration::ZERO);
         }
         librarian
     }
@@ -157,6 +153,15 @@ impl Librarian {
         while self.catalog.values(of).is_none() && self.take(wait.saturating_sub(now.elapsed())) {}
     }
 
+    /// The symbols that the newest rows have, without waiting: if they are known already, and all of them.
+    pub(in crate::shell) fn symbols(&mut self) -> Option<&[String]> {
+        let of = shared_by_all("symbol");
+        self.listen();
+        self.values(&of, Duration::ZERO);
+        let known = self.catalog.values(&of);
+        known.filter(|known| (1..VALUES).contains(&known.len()))
+    }
+
     fn ask(&mut self, question: Question) {
         let sent = self
             .questions
@@ -206,6 +211,14 @@ impl Drop for Librarian {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// A column that canonical tables share.
+fn shared_by_all(column: &str) -> ValuesOf {
+    ValuesOf {
+        relation: None,
+        column: column.to_owned(),
     }
 }
 

@@ -70,6 +70,7 @@ fn batch(rows: &[Row]) -> (Table, RecordBatch) {
         schema: batch.schema(),
         key: Vec::new(),
         latest: false,
+        final_by: None,
         voided_by: None,
     };
     (table, batch)
@@ -158,6 +159,14 @@ fn without_numbers_a_message_that_could_not_be_read_loses_the_books() {
     let lost = "A needs one: an update could not be read; B needs one: an update could not be read";
     assert_eq!(run(Sequencing::None, &[letter(4, BOOK_DELTAS)]), lost);
     assert_eq!(run(Sequencing::None, &[letter(4, "trades")]), "B in sync");
+    // What is no JSON may have been one; what is some, and nobody knows, is none.
+    let unknown = |reason: &str| DeadLetter {
+        target: None,
+        reason: reason.to_owned(),
+        ..letter(4, "")
+    };
+    assert_eq!(run(Sequencing::None, &[unknown(MALFORMED)]), lost);
+    assert_eq!(run(Sequencing::None, &[unknown("no file")]), "B in sync");
     assert_eq!(
         run(Sequencing::None, &[letter(6, BOOK_DELTAS)]),
         "B in sync"
