@@ -8,11 +8,18 @@
 -- Example: SELECT bucket_start(ts, '1 hour') AS ts, sum(size) AS volume FROM trades GROUP BY ALL;
 CREATE OR REPLACE MACRO bucket_start(ts, bucket) AS
     -- Of a constant bucket only two divisions are left for each row.
-    CASE WHEN datepart('year', bucket::INTERVAL) = 0 AND datepart('month', bucket::INTERVAL) = 0
-              AND epoch_us(bucket::INTERVAL) > 0
+    CASE WHEN datepart('year', try_cast(bucket AS INTERVAL)) = 0 AND datepart('month', try_cast(bucket AS INTERVAL)) = 0
+              AND epoch_us(try_cast(bucket AS INTERVAL)) > 0
          THEN make_timestamp_ns(epoch_ns(ts)
-                  - (epoch_ns(ts) % (1000 * epoch_us(bucket::INTERVAL))
-                     + (2000 * epoch_us(bucket::INTERVAL)
-                        - IF(epoch_us(bucket::INTERVAL) % 604800000000 = 0, 345600000000000, 0)))
-                    % (1000 * epoch_us(bucket::INTERVAL)))
-         ELSE time_bucket(bucket::INTERVAL, make_timestamp(epoch_ns(ts) // 1000))::TIMESTAMP_NS END;
+                  - (epoch_ns(ts) % (1000 * epoch_us(try_cast(bucket AS INTERVAL)))
+                     + (2000 * epoch_us(try_cast(bucket AS INTERVAL))
+                        - IF(epoch_us(try_cast(bucket AS INTERVAL)) % 604800000000 = 0, 345600000000000, 0)))
+                    % (1000 * epoch_us(try_cast(bucket AS INTERVAL))))
+         ELSE time_bucket(coalesce(
+             try_cast(bucket AS INTERVAL),
+             -- Not by `error`: see `asked_symbol`.
+             to_days((
+                 'mdb: ''' || bucket::VARCHAR
+                 || ''' is no length of time: it is written ''5 minutes'', ''1 hour'', ''1 day'', ''1 week''…'
+             )::INTEGER)
+         ), make_timestamp(epoch_ns(ts) // 1000))::TIMESTAMP_NS END;

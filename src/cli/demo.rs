@@ -52,7 +52,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     fill(&samples, &settings, &mut out)?;
 
     let session = Session::new(crate::store::open_reader(&settings, false)?, false);
-    show(session, &settings)?;
+    if let Some(code) = show(session, &settings)? {
+        return Ok(code);
+    }
     writeln!(
         out,
         "\nAll this took {:.1} s. The database is {}: `mdb --db {} sql \"…\"` asks it, `mdb doctor` verifies it.",
@@ -214,8 +216,8 @@ impl Sample {
     }
 }
 
-/// Runs the demo's queries, each under its heading.
-fn show(mut session: Session, settings: &Settings) -> anyhow::Result<()> {
+/// Runs the demo's queries, each under its heading. Returns the exit code of one that fails, which has been told.
+fn show(mut session: Session, settings: &Settings) -> anyhow::Result<Option<ExitCode>> {
     let tree = SqlTree::load(&settings.db)?;
     let file = tree.folder("demo").next().context("sql/demo is empty")?;
     let mut out = shell::stdout().context("cannot use standard output")?;
@@ -225,15 +227,16 @@ fn show(mut session: Session, settings: &Settings) -> anyhow::Result<()> {
             .context("a demo query has a heading")?;
         writeln!(out, "\n{heading}")?;
         let mut printer = Printer::new(Format::Table, shell::layout(), &mut out);
-        printer
-            .script(
-                &mut session,
-                Source {
-                    name: Some(&file.origin),
-                    text: query,
-                },
-            )
-            .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let shown = printer.script(
+            &mut session,
+            Source {
+                name: Some(&file.origin),
+                text: query,
+            },
+        );
+        if shown.is_err() {
+            return sql::exit_code(shown, session.is_lost()).map(Some);
+        }
     }
-    Ok(())
+    Ok(None)
 }

@@ -209,11 +209,7 @@ pub(super) fn run(
     drop(serving);
     let closed = store.close();
     // What went wrong first is what to tell; what follows from it is not.
-    let last = failures.pop();
-    failures.iter().for_each(super::report);
-    if let Some(failure) = last {
-        return Err(failure);
-    }
+    super::all_told(failures)?;
     closed?;
     summed?;
     Ok(outcome(&stop))

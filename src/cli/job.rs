@@ -127,12 +127,8 @@ pub(super) fn run(args: &load::Args, settings: &Settings) -> anyhow::Result<Outc
             Err(failure) => failures.push(failure),
         }
     }
-    let last = failures.pop();
-    failures.iter().for_each(super::report);
-    match last {
-        Some(failure) => Err(failure),
-        None => Ok(done),
-    }
+    super::all_told(failures)?;
+    Ok(done)
 }
 
 /// The jobs of a file, each with its place.

@@ -85,11 +85,7 @@ fn captures(args: &Args, venue: &str, settings: &Settings) -> anyhow::Result<Out
     drop(serving);
     let closed = store.close();
     // What went wrong first is what to tell; what follows from it is not.
-    let last = failures.pop();
-    failures.iter().for_each(super::report);
-    if let Some(failure) = last {
-        return Err(failure);
-    }
+    super::all_told(failures)?;
     closed?;
     summed?;
     Ok(outcome(&stop))

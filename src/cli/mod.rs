@@ -29,7 +29,7 @@ mod tables;
 mod test;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,6 +135,7 @@ pub(crate) enum Outcome {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
+    let beside_run = cli.command.as_ref().and_then(beside_run);
     let result = match &cli.command {
         // They need no database, and no settings.
         Some(Command::Completions(args)) => {
@@ -154,9 +155,40 @@ pub fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             report(&error);
+            if let Some(hint) = beside_run.filter(|_| is_taken_by_run(&error, &cli.db)) {
+                // Nobody may be left to read it.
+                let _ = writeln!(std::io::stderr(), "  hint: {hint}");
+            }
             ExitCode::from(if unavailable { UNAVAILABLE } else { FAILED })
         }
     }
+}
+
+/// What to do about a command that needs the database alone, beside `mdb run`.
+fn beside_run(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Seal(_) => "`mdb run` seals finished dates by itself",
+        Command::Compact(_) => "`mdb run` merges small files by itself",
+        Command::Retain(_) => {
+            "`mdb run` drops by itself what is older than [retain] in mdb.toml says; it follows edits of the file"
+        }
+        Command::Load(_) => {
+            "`mdb run` loads the files that are put into the database's inbox/ by itself"
+        }
+        Command::Doctor(_) | Command::Rebuild(_) => "run it again once `mdb run` has ended",
+        _ => return None,
+    })
+}
+
+/// Whether `mdb run` is what kept a command out of the database.
+fn is_taken_by_run(error: &anyhow::Error, db: &Path) -> bool {
+    let in_use = error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref::<store::Error>(),
+            Some(store::Error::InUse { .. })
+        )
+    });
+    in_use && matches!(query::status(db), Ok(Some(status)) if status["process"]["command"] == "run")
 }
 
 /// A faulty mdb.toml keeps nobody from asking a process that goes on by the last good one: what is wrong stands in its
@@ -204,7 +236,7 @@ fn run(command: Option<Command>, settings: &Settings) -> anyhow::Result<ExitCode
         Some(Command::Compact(args)) => compact::run(&args, settings),
         Some(Command::Retain(args)) => retain::run(&args, settings),
         Some(Command::Rebuild(args)) => rebuild::run(args, settings),
-        Some(Command::Status(args)) => status::run(&args, settings),
+        Some(Command::Status(args)) => return status::run(&args, settings),
         Some(Command::Doctor(args)) => doctor::run(&args, settings),
         Some(Command::Replay(args)) => replay::run(*args, settings),
         Some(Command::Demo(args)) => return demo::run(&args, settings),
@@ -252,6 +284,15 @@ fn report(error: &anyhow::Error) {
     }
     // Nobody may be left to read it.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What came of the parts of a command that go on without one another: all failures are reported but the last, which is
+/// returned. That nobody reads what was done is none.
+fn all_told(mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    failures.retain(|failure| !is_broken_pipe(failure));
+    let last = failures.pop();
+    failures.iter().for_each(report);
+    last.map_or(Ok(()), Err)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

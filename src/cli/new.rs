@@ -2,20 +2,23 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::Outcome;
 use crate::config::Settings;
 use crate::transform::scaffold::{self, Sort};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: mdb new mart turnover_5m")]
+#[command(after_help = "Examples:\n  mdb new mart turnover_5m\n  mdb new mart ohlcv_1m --replace")]
 pub(super) struct Args {
     /// What to begin
     #[arg(value_enum)]
     sort: What,
     /// Its name: small letters, digits and _
     name: String,
+    /// In place of a built-in one of this name: begins with its text
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -44,7 +47,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         What::Test => Sort::Test,
         What::Venue => Sort::Venue,
     };
-    let written = scaffold::write(&settings.db, sort, &args.name).context("cannot begin it")?;
+    let written = scaffold::write(&settings.db, sort, &args.name, args.replace)?;
     for path in written {
         writeln!(std::io::stdout(), "wrote {}", path.display())?;
     }

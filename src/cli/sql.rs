@@ -91,17 +91,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         Some(path) => to_file(path, format, session, &scripts),
         None => to_stdout(format, session, &scripts),
     };
-    let (mut result, said) = ask(&mut session)?;
-    if session.is_lost() && !said && !args.write {
+    let mut said = ask(&mut session)?;
+    if session.is_lost() && !said.any && !args.write {
         // The process has ended, and nobody has seen a part of the answer: the file gives it as well.
         session.move_to(open(args, settings)?);
-        (result, _) = ask(&mut session)?;
+        said = ask(&mut session)?;
     }
     let lost = session.is_lost();
-    if result.is_ok() && !store::has_spilled(&settings.db) {
+    if said.result.is_ok() && !store::has_spilled(&settings.db) {
         session.leave();
     }
-    exit_code(result, lost)
+    exit_code(said.result, lost)
 }
 
 /// Shows what a mart's last build ran.
@@ -147,15 +147,17 @@ fn param(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Writes the answer to a query to a file.
+/// Writes the answer to a query to a file. Returns its rows and bytes too, if it has become a regular file.
 pub(super) fn write_file(
     session: &mut Session,
     path: &Path,
     format: Format,
     query: String,
-) -> anyhow::Result<ExitCode> {
-    let (result, _) = to_file(path, format, session, &[(None, query)])?;
-    exit_code(result, session.is_lost())
+) -> anyhow::Result<(ExitCode, Option<(u64, u64)>)> {
+    let said = to_file(path, format, session, &[(None, query)])?;
+    let wrote = said.bytes.filter(|_| said.result.is_ok());
+    let wrote = wrote.map(|bytes| (said.rows, bytes));
+    Ok((exit_code(said.result, session.is_lost())?, wrote))
 }
 
 /// Writes the answer to a query to standard output.
@@ -164,12 +166,20 @@ pub(super) fn print(
     format: Format,
     query: String,
 ) -> anyhow::Result<ExitCode> {
-    let (result, _) = to_stdout(format, session, &[(None, query)])?;
-    exit_code(result, session.is_lost())
+    let said = to_stdout(format, session, &[(None, query)])?;
+    exit_code(said.result, session.is_lost())
 }
 
-/// What came of a script, and whether anything of its answer was written.
-type Said = (Result<(), Failure>, bool);
+/// What came of a script.
+struct Said {
+    result: Result<(), Failure>,
+    /// Whether anything of its answer was written.
+    any: bool,
+    /// Rows of its answers.
+    rows: u64,
+    /// Bytes of the regular file that holds them.
+    bytes: Option<u64>,
+}
 
 /// Knows whether anything was written.
 struct Watched<W> {
@@ -201,17 +211,18 @@ fn to_stream(
         written: false,
     };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, watched);
-    let result = run_all(
-        &mut Printer::new(format, layout, &mut out),
-        session,
-        scripts,
-    );
-    let said = out.get_ref().written;
-    if session.is_lost() && !said {
+    let (result, rows) = run_all(Printer::new(format, layout, &mut out), session, scripts);
+    let any = out.get_ref().written;
+    if session.is_lost() && !any {
         // What waits in the buffer would be said twice.
         let _ = out.into_parts();
     }
-    (result, said)
+    Said {
+        result,
+        any,
+        rows,
+        bytes: None,
+    }
 }
 
 /// Runs the shell on the database.
@@ -260,7 +271,7 @@ fn venues(settings: &Settings) -> shell::Venues {
 }
 
 /// Says what ended a script, and with which code; `lost` if the way into the database was.
-fn exit_code(result: Result<(), Failure>, lost: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn exit_code(result: Result<(), Failure>, lost: bool) -> anyhow::Result<ExitCode> {
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Failure::Output(error)) if error.is_broken_pipe() => Ok(ExitCode::SUCCESS),
@@ -306,12 +317,13 @@ fn scripts(args: &Args) -> anyhow::Result<Option<Vec<Script>>> {
         .map(Some)
 }
 
+/// Runs them, and counts the rows that were written.
 fn run_all(
-    printer: &mut Printer<'_>,
+    mut printer: Printer<'_>,
     session: &mut Session,
     scripts: &[Script],
-) -> Result<(), Failure> {
-    scripts.iter().try_for_each(|(name, text)| {
+) -> (Result<(), Failure>, u64) {
+    let result = scripts.iter().try_for_each(|(name, text)| {
         printer.script(
             session,
             Source {
@@ -319,7 +331,8 @@ fn run_all(
                 text,
             },
         )
-    })
+    });
+    (result, printer.rows())
 }
 
 fn to_stdout(format: Format, session: &mut Session, scripts: &[Script]) -> anyhow::Result<Said> {
@@ -351,8 +364,8 @@ fn to_file(
         written: false,
     };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, watched);
-    let result = run_all(
-        &mut Printer::new(format, layout, &mut out),
+    let (result, rows) = run_all(
+        Printer::new(format, layout, &mut out).of_one_file(),
         session,
         scripts,
     );
@@ -360,8 +373,14 @@ fn to_file(
         out.flush().with_context(cannot)?;
         out.get_mut().inner.keep().with_context(cannot)?;
     }
-    let said = out.get_ref().written;
+    let Watched { inner, written } = out.get_ref();
+    let (any, bytes) = (*written, inner.bytes());
     // What waits in the buffer of an answer that broke off would be said twice.
     let _ = out.into_parts();
-    Ok((result, said))
+    Ok(Said {
+        result,
+        any,
+        rows,
+        bytes,
+    })
 }

@@ -1,11 +1,12 @@
 //! `mdb status`: what the process that has the database open is doing; without one, what is in the database.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::{Outcome, session};
+use super::{session, sql};
 use crate::config::Settings;
 use crate::output::{self, Format};
 use crate::query::{self, Session, Source};
@@ -28,7 +29,11 @@ pub(super) struct Args {
     format: Form,
 }
 
-pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
+/// Runs `mdb status`.
+///
+/// # Errors
+/// If there is no database, it cannot be asked, or the answer not be written.
+pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut out = shell::stdout().context("cannot use standard output")?;
     let Some(status) = query::status(&settings.db)? else {
         let session = session::open_existing(settings)?;
@@ -36,19 +41,22 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     };
     match args.format {
         Form::Json => {
-            serde_json::to_writer_pretty(&mut out, &status).context("cannot write the status")?;
+            serde_json::to_writer_pretty(&mut out, &status)
+                // Its own error would hide that nobody reads any more.
+                .map_err(io::Error::from)
+                .context("cannot write the status")?;
             writeln!(out)?;
         }
         Form::Table => shell::show_status(&status, shell::layout(), &mut out)?,
     }
-    Ok(Outcome::Done)
+    Ok(ExitCode::SUCCESS)
 }
 
 fn without_process(
     form: Form,
     mut session: Session,
     out: output::Out<'_>,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<ExitCode> {
     let format = match form {
         Form::Json => Format::Json,
         Form::Table => Format::Table,
@@ -63,11 +71,12 @@ fn without_process(
         name: None,
         text: shell::VENUES,
     };
-    printer
-        .script(&mut session, source)
-        .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    let told = printer.script(&mut session, source);
+    if told.is_err() {
+        return sql::exit_code(told, session.is_lost());
+    }
     if form == Form::Json {
         out.write_all(b"}\n")?;
     }
-    Ok(Outcome::Done)
+    Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::progress::bar;
 use super::{session, sql};
 use crate::config::Settings;
-use crate::engine::testing::Verdict;
+use crate::engine::testing::{self, Verdict};
 use crate::model::sql::literal;
 use crate::output::Format;
 use crate::query::Session;
@@ -25,7 +25,8 @@ const THREADS: usize = 4;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Tests stand in comment blocks of sql/tables, views and marts (`-- @test not_null price`) and in files of sql/tests, \
-                  whose every row is a failure.\nExit code 1 if one fails that is no warning, or cannot be run.\nExample: mdb test ohlcv_1m trades"
+                  whose every row is a failure.\nOne that reads a mart which was never built is `not built`, and no failure: \
+                  `mdb build`.\nExit code 1 if one fails that is no warning, or cannot be run.\nExample: mdb test ohlcv_1m trades"
 )]
 pub(super) struct Args {
     /// Only tests of these relations, and files that read them
@@ -46,10 +47,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     if tests.is_empty() {
         bail!("no test is declared of {}", args.models.join(", "));
     }
-    let verdicts = run_all(&session, &tests)?;
+    let unbuilt = testing::unbuilt(&mut session)?;
+    let verdicts = run_all(&session, &tests, &unbuilt)?;
     let bad = |(test, verdict): &(&Test, &Verdict)| {
         // One that cannot be run has found nothing out.
-        verdict.state == "broken" || verdict.state != "ok" && test.severity == Severity::Error
+        verdict.state == "broken" || verdict.is_bad() && test.severity == Severity::Error
     };
     let failed = tests.iter().zip(&verdicts).filter(bad).count();
     sql::print(&mut session, args.format, table(&tests, &verdicts))?;
@@ -84,7 +86,12 @@ fn wanted(session: &mut Session, tests: Vec<Test>, names: &[String]) -> anyhow::
         .collect())
 }
 
-fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
+/// Runs the tests, but those of what is `unbuilt`.
+fn run_all(
+    session: &Session,
+    tests: &[Test],
+    unbuilt: &BTreeSet<String>,
+) -> anyhow::Result<Vec<Verdict>> {
     let bar = bar(
         Some(tests.len() as u64),
         "testing",
@@ -113,7 +120,12 @@ fn run_all(session: &Session, tests: &[Test]) -> anyhow::Result<Vec<Verdict>> {
                             Some((at, tests.get(at)?))
                         })
                     {
-                        done.push((at, Verdict::of(test, &mut session)));
+                        let verdict = if unbuilt.contains(&test.of.to_lowercase()) {
+                            Verdict::not_built()
+                        } else {
+                            Verdict::of(test, &mut session)
+                        };
+                        done.push((at, verdict));
                         bar.inc(1);
                     }
                     done

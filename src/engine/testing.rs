@@ -27,7 +27,7 @@ const BY_CLOCK: Duration = Duration::from_secs(30);
 /// What came of a test.
 #[derive(Debug)]
 pub struct Verdict {
-    /// `ok`, `failed`, or `broken` if it cannot be run.
+    /// `ok`, `failed`, `broken` if it cannot be run, or `not built` if a mart that it reads never was.
     pub state: &'static str,
     /// How many rows fail.
     pub rows: Option<u64>,
@@ -60,6 +60,32 @@ impl Verdict {
             took: start.elapsed(),
         }
     }
+
+    /// Of a test that is not run, as what it is of is in [`unbuilt`].
+    pub fn not_built() -> Self {
+        Self {
+            state: "not built",
+            rows: None,
+            example: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Whether there is something to be mended.
+    pub fn is_bad(&self) -> bool {
+        !matches!(self.state, "ok" | "not built")
+    }
+}
+
+/// Marts that were never built, and the relations and tests, in lower case, that read them. They are empty, which is no
+/// failure: the first build is a change.
+///
+/// # Errors
+/// If the session cannot tell.
+pub fn unbuilt(session: &mut Session) -> Result<BTreeSet<String>, query::Error> {
+    let marts = session.strings("SELECT name FROM ops.models WHERE built IS NULL")?;
+    let marts: BTreeSet<String> = marts.into_iter().flatten().flatten().collect();
+    readers_of(session, &marts)
 }
 
 /// What the builder of marts tells the one who tests. Cheap to share between threads.
@@ -187,11 +213,8 @@ impl Tests {
             let concerned = readers_of(&mut session, changed)?;
             tests.retain(|test| test.by_clock || concerned.contains(&test.of.to_lowercase()));
         }
-        // A mart that is not built yet is empty, which is no failure: its first build is a change.
-        let unbuilt = session.strings("SELECT name FROM ops.models WHERE built IS NULL")?;
-        let unbuilt = unbuilt.into_iter().flatten().flatten().collect();
-        let waiting = readers_of(&mut session, &unbuilt)?;
-        tests.retain(|test| !waiting.contains(&test.of.to_lowercase()));
+        let unbuilt = unbuilt(&mut session)?;
+        tests.retain(|test| !unbuilt.contains(&test.of.to_lowercase()));
         self.state().interrupter = Some(session.interrupter());
         let mut verdicts = Vec::new();
         for test in tests {

@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
@@ -107,6 +107,16 @@ impl Format {
     pub fn is_binary(self) -> bool {
         matches!(self, Self::Arrow | Self::Parquet)
     }
+
+    /// Whether a file of it holds one result only: with another one behind it, programs read it wrong or not at all.
+    #[must_use]
+    pub fn is_of_one_result(self) -> bool {
+        self.is_binary()
+            || matches!(
+                self,
+                Self::Csv | Self::Tsv | Self::Json | Self::Markdown | Self::Html | Self::Latex
+            )
+    }
 }
 
 /// Where a result will stand.
@@ -128,19 +138,23 @@ pub struct Layout {
 pub enum Error {
     /// The output failed.
     #[error("cannot write the result: {0}")]
-    Io(io::Error),
+    Io(#[source] io::Error),
     /// A column's type has no place in the format.
-    #[error(
-        "column \"{column}\" is of type {type_name}, which cannot be written; cast it, for example to VARCHAR"
-    )]
+    #[error("column \"{column}\" is of type {type_name}, which cannot be written; {instead}")]
     Unsupported {
         /// The column.
         column: String,
         /// Its type.
         type_name: String,
+        /// What to do.
+        instead: &'static str,
     },
     /// A format that holds one result was given another.
-    #[error("the {} format holds one result, and the script gives more; choose another format, or give one query", .0.name())]
+    #[error(
+        "a file of the {} format holds one result, and the script gives more; choose another format (ndjson, table), or \
+         give one query",
+        .0.name()
+    )]
     OneResult(Format),
     /// Arrow refuses the result.
     #[error("cannot write the result as Arrow: {0}")]
@@ -155,6 +169,11 @@ impl Error {
         Self::Unsupported {
             column: field.name().clone(),
             type_name: type_name(field).to_uppercase(),
+            instead: if matches!(field.data_type(), DataType::Interval(_)) {
+                "cast it to VARCHAR, or write its seconds: epoch(…)"
+            } else {
+                "cast it, for example to VARCHAR"
+            },
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::sql::literal;
 use crate::query::{Error, Session, meant};
 
 /// The error with a hint, or a better one than DuckDB's, if there is one to give.
-pub(super) fn improved(error: Error, sql: &str, session: &mut Session) -> Error {
+pub fn improved(error: Error, sql: &str, session: &mut Session) -> Error {
     let Error::Sql(mut error) = error else {
         return error;
     };

@@ -52,6 +52,7 @@ use usage::Usage;
 
 pub use color::Detection;
 pub use command::is_plain_name;
+pub use hint::improved;
 pub use inspect::tables_query;
 pub use overview::models_query;
 pub use queries::set_parameter;

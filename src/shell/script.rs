@@ -55,6 +55,10 @@ pub struct Printer<'w> {
     pub layout: Layout,
     out: Out<'w>,
     results: usize,
+    /// Rows of all results.
+    rows: u64,
+    /// Whether all results are to stand in one file.
+    one_file: bool,
     /// The last result, if results are to be kept.
     kept: Option<Kept>,
 }
@@ -70,8 +74,22 @@ impl<'w> Printer<'w> {
             layout,
             out,
             results: 0,
+            rows: 0,
+            one_file: false,
             kept: None,
         }
+    }
+
+    /// All results stand in one file: a second one is refused where a file of the format holds one.
+    #[must_use]
+    pub fn of_one_file(mut self) -> Self {
+        self.one_file = true;
+        self
+    }
+
+    /// Rows that were written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Keeps results from now on, up to a limit.
@@ -191,6 +209,7 @@ impl<'w> Printer<'w> {
         if last.is_some() {
             self.kept = Some(last);
         }
+        self.rows += count;
         self.out.flush().map_err(output::Error::from)?;
         Ok(Outcome::Rows(count))
     }
@@ -200,7 +219,7 @@ impl<'w> Printer<'w> {
         if self.results == 1 {
             return Ok(());
         }
-        if self.format.is_binary() {
+        if self.format.is_binary() || (self.one_file && self.format.is_of_one_result()) {
             return Err(output::Error::OneResult(self.format));
         }
         if self.layout.width.is_none()

@@ -172,6 +172,20 @@ impl SqlTree {
     }
 }
 
+/// Built-in files, by their path below `sql/`, and their texts: the one of that path, or those directly in that folder.
+pub fn built_in(path: &str) -> Vec<(&'static str, &'static str)> {
+    let mut files = Vec::new();
+    if let Some(file) = BUILT_IN.get_file(path) {
+        files.push(file);
+    } else if let Some(folder) = BUILT_IN.get_dir(path) {
+        files.extend(folder.files());
+    }
+    let texts = files.into_iter();
+    texts
+        .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
+        .collect()
+}
+
 /// Origin and text of files, by their path below `sql/`.
 pub(crate) type Texts = BTreeMap<String, (String, String)>;
 
@@ -242,5 +256,17 @@ mod tests {
         );
         let ticks = own.folder("views").find(|f| f.name == "ticks").unwrap();
         assert!(ticks.text.contains("SELECT 1") && ticks.origin.ends_with("sql/views/ticks.sql"));
+    }
+
+    #[test]
+    fn built_in_files_are_found_alone_and_by_folder() {
+        let one = built_in("views/ticks.sql");
+        assert_eq!(
+            one,
+            [("views/ticks.sql", include_str!("../../sql/views/ticks.sql"))]
+        );
+        let names: Vec<&str> = built_in("views").iter().map(|(path, _)| *path).collect();
+        assert!(names.contains(&"views/ticks.sql") && names.contains(&"views/latest.sql"));
+        assert!(built_in("views/nothing.sql").is_empty() && built_in("nothing").is_empty());
     }
 }

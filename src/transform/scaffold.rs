@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sqltree::built_in;
+
 /// What can be begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
@@ -17,38 +19,133 @@ pub enum Sort {
     Venue,
 }
 
-/// Writes the files of a new object into a database's `sql/`. Returns their paths.
+/// Why nothing was begun.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of that name would take the place of a built-in one.
+    #[error(
+        "{name} is built in ({place}), and your own would take its place: give another name, or --replace, which begins \
+         with its text"
+    )]
+    BuiltIn {
+        /// The name.
+        name: String,
+        /// The built-in file or folder.
+        place: String,
+    },
+    /// Queries know something else that is built in by that name.
+    #[error("{name} is built in, and something else ({place}): give another name")]
+    Taken {
+        /// The name.
+        name: String,
+        /// The built-in file.
+        place: String,
+    },
+    /// What is to be replaced is not there.
+    #[error("{place} is not built in, so there is nothing to replace: leave --replace out")]
+    NothingToReplace {
+        /// The file or folder.
+        place: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Sort {
+    /// The file, or a venue's folder, below `sql/`.
+    fn place(self, name: &str) -> String {
+        match self {
+            Self::View => format!("views/{name}.sql"),
+            Self::Mart => format!("marts/{name}.sql"),
+            Self::Test => format!("tests/{name}.sql"),
+            Self::Venue => format!("venues/{name}"),
+        }
+    }
+
+    /// A built-in file that queries know by this name, and that is of another sort.
+    fn other(self, name: &str) -> Option<String> {
+        if matches!(self, Self::Test | Self::Venue) {
+            return None;
+        }
+        let own = self.place(name);
+        let folders = ["tables", "views", "marts"].into_iter();
+        folders
+            .map(|folder| format!("{folder}/{name}.sql"))
+            .find(|place| *place != own && !built_in(place).is_empty())
+    }
+
+    /// Paths below `sql/` and texts of a first version.
+    fn first_version(self, name: &str) -> Vec<(String, String)> {
+        let place = self.place(name);
+        let files = match self {
+            Self::View => vec![(place, VIEW)],
+            Self::Mart => vec![(place, MART)],
+            Self::Test => vec![(place, TEST)],
+            Self::Venue => vec![
+                (format!("{place}/feed.toml"), FEED),
+                (format!("{place}/trades.sql"), VENUE_TRADES),
+                (format!("{place}/control.sql"), VENUE_CONTROL),
+            ],
+        };
+        let named = files.into_iter();
+        named
+            .map(|(path, text)| (path, text.replace("NAME", name)))
+            .collect()
+    }
+}
+
+/// Writes the files of a new object into a database's `sql/`; with `replace` those of a built-in one, as they are.
+/// Returns their paths.
 ///
 /// # Errors
-/// If one is there already, or cannot be written; the files before it stay.
-pub fn write(db: &Path, sort: Sort, name: &str) -> io::Result<Vec<PathBuf>> {
-    let sql = db.join("sql");
-    let files: Vec<(PathBuf, &str)> = match sort {
-        Sort::View => vec![(sql.join("views").join(format!("{name}.sql")), VIEW)],
-        Sort::Mart => vec![(sql.join("marts").join(format!("{name}.sql")), MART)],
-        Sort::Test => vec![(sql.join("tests").join(format!("{name}.sql")), TEST)],
-        Sort::Venue => {
-            let folder = sql.join("venues").join(name);
-            vec![
-                (folder.join("feed.toml"), FEED),
-                (folder.join("trades.sql"), VENUE_TRADES),
-                (folder.join("control.sql"), VENUE_CONTROL),
-            ]
+/// If the name is a built-in one and it is not to be replaced, or the other way round; if a file is there already, or
+/// cannot be written: the files before it stay.
+pub fn write(db: &Path, sort: Sort, name: &str, replace: bool) -> Result<Vec<PathBuf>, Error> {
+    let place = sort.place(name);
+    if let Some(other) = sort.other(name) {
+        return Err(Error::Taken {
+            name: name.to_owned(),
+            place: format!("sql/{other}"),
+        });
+    }
+    let known = built_in(&place);
+    let place = format!("sql/{place}");
+    let files: Vec<(String, String)> = match (known.is_empty(), replace) {
+        (true, false) => sort.first_version(name),
+        (true, true) => return Err(Error::NothingToReplace { place }),
+        (false, false) => {
+            let name = name.to_owned();
+            return Err(Error::BuiltIn { name, place });
         }
+        (false, true) => known
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+            .collect(),
     };
     let mut written = Vec::new();
     for (path, text) in files {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let in_words =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut file = File::create_new(&path).map_err(in_words)?;
-        file.write_all(text.replace("NAME", name).as_bytes())
-            .map_err(in_words)?;
+        let path = db.join("sql").join(path);
+        write_new(&path, &text).map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
         written.push(path);
     }
     Ok(written)
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    File::create_new(path)?.write_all(text.as_bytes())
 }
 
 const VIEW: &str = "\

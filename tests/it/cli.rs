@@ -375,6 +375,116 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_no_error_of_any_command() {
+    let db = Db::new();
+    let file = db.write("capture.txt", &synthetic::capture(11, 500).bytes());
+    let assert_quiet = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = db.command();
+        command.args(args).stdin(Stdio::null()).stdout(writer);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+    };
+    let twice = file.to_str().unwrap();
+    let (venue, symbol) = (synthetic::VENUE, synthetic::SYMBOL);
+    let load = [
+        "load", "--as", "capture", "--venue", venue, "--symbol", symbol, twice, twice,
+    ];
+    for args in [
+        &load[..],
+        // Now each of the files has something to say.
+        &load,
+        &["build"],
+        &["status"],
+        &["status", "--format", "json"],
+        &["tables"],
+        &["models"],
+        &["lineage"],
+        &["history"],
+        &["test"],
+        &["sql", "--explain-model", "ohlcv_1m"],
+        &["help"],
+        &["help", "macros"],
+        &["help", "ohlcv"],
+        &["completions", "bash"],
+        &["new", "view", "mine"],
+        &["seal", "--all"],
+        &["compact", "--all"],
+        &["retain", "--table", "trades", "--keep", "30 days"],
+        &["rebuild"],
+        &["doctor"],
+    ] {
+        assert_quiet(args);
+    }
+
+    // One that goes after the first line, as `head -1` does.
+    let mut command = db.command();
+    let mut child = command
+        .arg("status")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.contains("no process"), "{first:?}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+
+    // What a process says of itself.
+    let (live, stdin) = Live::spawn_fed(db.load_command(venue, symbol, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    assert_quiet(&["status"]);
+    assert_quiet(&["status", "--format", "json"]);
+    drop(stdin);
+    live.finish().ok();
+}
+
+#[test]
+fn a_file_holds_one_result_where_its_format_does() {
+    let db = Db::new();
+    let two = "SELECT 1 AS a; SELECT 2 AS b";
+    let ask = |query: &str, name: &str| {
+        let path = db.beside(name);
+        db.run(["sql", query, "-o", path.to_str().unwrap()])
+    };
+    for ending in [
+        "csv", "tsv", "json", "md", "html", "tex", "arrow", "parquet",
+    ] {
+        let name = format!("out.{ending}");
+        ask(two, &name).fails_naming(&["one result"]);
+        assert!(!db.beside(&name).exists(), "{name}");
+        // What answers nothing is no result.
+        ask("SET VARIABLE a = 1; SELECT 2 AS b", &name).ok();
+    }
+    for name in ["out.ndjson", "out.sql", "out.txt"] {
+        ask(two, name).ok();
+        let text = fs::read_to_string(db.beside(name)).unwrap();
+        assert!(text.contains('1') && text.contains('2'), "{name}: {text}");
+    }
+    let run = db.run(["sql", "--format", "csv", two]).ok();
+    assert_eq!(run.stdout, "a\n1\nb\n2\n");
+}
+
+#[test]
+fn an_interval_in_parquet_says_what_to_make_of_it() {
+    let db = Db::new();
+    let path = db.beside("out.parquet");
+    let ask = |query: &str| db.run(["sql", query, "-o", path.to_str().unwrap()]);
+    ask("SELECT INTERVAL 1 HOUR AS i").fails_naming(&["\"i\"", "INTERVAL", "VARCHAR", "epoch("]);
+    assert!(!path.exists());
+    ask("SELECT epoch(INTERVAL 1 HOUR) AS i").ok();
+    let read = format!("FROM '{}'", path.display());
+    assert_eq!(db.value(&read), "3600.0");
+}
+
+#[test]
 fn an_interrupt_ends_a_query_soon() {
     let db = Db::new();
     db.sql("SELECT 1");

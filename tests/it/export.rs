@@ -42,7 +42,9 @@ fn a_table_comes_back_equal_from_every_format() {
         ("t.json", "read_json"),
     ] {
         let path = db.beside(name);
-        db.run(["export", "trades", path.to_str().unwrap()]).ok();
+        db.run(["export", "trades", path.to_str().unwrap()])
+            .ok()
+            .says(&[" rows, ", " in 1 file"]);
         let read = format!("{reader}('{}')", path.display());
         let same_types = if name == "t.parquet" {
             read
@@ -72,6 +74,8 @@ fn a_table_comes_back_equal_from_every_format() {
     let reader = arrow::ipc::reader::FileReader::try_new(fs::File::open(&path).unwrap(), None);
     let rows: usize = reader.unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows as u64, db.count("SELECT count(*) FROM trades"));
+    let run = db.run(["export", "SELECT 1 AS a", "/dev/stdout", "--format", "csv"]);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("a\n1\n", ""));
     assert_tidy(&db);
 }
 
@@ -174,8 +178,12 @@ fn what_cannot_be_exported_leaves_what_was_there() {
     db.run(["export", "trades", to, "--sort", "tss"])
         .fails_naming(&["no column 'tss'", "price"]);
     db.run(["export", "nosuch", to]).fails_naming(&["nosuch"]);
+    let run = db
+        .run(["export", "trads", to])
+        .fails_naming(&["  FROM trads\n       ^^^^^\n", "did you mean \"trades\"?"]);
+    assert!(!run.stderr.contains("DESCRIBE"), "{run}");
     db.run(["export", "SELECT nosuch FROM trades", to])
-        .fails_naming(&["nosuch"]);
+        .fails_naming(&["  SELECT nosuch FROM trades\n         ^^^^^^\n"]);
     db.run(["export", "SELECT 1; SELECT 2", to])
         .fails_naming(&["one table, view or query"]);
     db.run(["export", "trades", db.beside("t.x").to_str().unwrap()])

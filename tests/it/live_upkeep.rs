@@ -98,6 +98,49 @@ fn upkeep_goes_on_beside_the_capture_and_loses_no_row() {
     assert_all_is_well(&db);
 }
 
+#[test]
+fn a_command_that_a_run_keeps_out_is_told_what_to_do() {
+    let btc = sample("BTCUSDT");
+    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "8"]);
+    let db = Db::new();
+    hurry(&db, SPOT);
+    let live = run(&db, &market.feed(&["BTCUSDT"]));
+    let file = db.write("late.txt", &synthetic::capture(98, 100).bytes());
+    let load = [
+        "load",
+        "--as",
+        "capture",
+        "--venue",
+        SPOT,
+        file.to_str().unwrap(),
+    ];
+    let kept_out = [
+        (&load[..], "inbox/ by itself"),
+        (&["seal"][..], "seals finished dates by itself"),
+        (&["compact"][..], "merges small files by itself"),
+        (
+            &["retain", "--table", "trades", "--keep", "9 days"][..],
+            "drops by itself",
+        ),
+        (&["rebuild"][..], "once `mdb run` has ended"),
+        (&["doctor"][..], "once `mdb run` has ended"),
+    ];
+    // All at once: each waits a while for the database.
+    let kept_out = kept_out.map(|(args, hint)| {
+        let mut command = db.command();
+        command.args(args);
+        (Live::spawn(command), hint)
+    });
+    for (command, hint) in kept_out {
+        command
+            .finish()
+            .exits(3)
+            .says(&["is in use", "hint: ", hint]);
+    }
+    end(&db, live, Signal::INT);
+    market.close();
+}
+
 /// Hundreds of files, so that upkeep takes a while.
 fn shattered() -> (Db, Checksums) {
     let db = Db::new();

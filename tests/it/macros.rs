@@ -203,6 +203,35 @@ fn a_range_holds_its_first_moment_and_not_its_last() {
     );
 }
 
+#[test]
+fn a_wrong_argument_is_told_with_how_it_is_written() {
+    let db = six_trades();
+    for (call, wrong) in [
+        (
+            "ohlcv('TESTUSDT', '1 minute', 'yesterday')",
+            "'yesterday' is no moment",
+        ),
+        (
+            "ohlcv('TESTUSDT', \"to\" := '08/09/2024')",
+            "'08/09/2024' is no moment",
+        ),
+        ("vwap('TESTUSDT', 'soon')", "'soon' is no moment"),
+    ] {
+        db.try_sql(&format!("FROM {call}"))
+            .fails_naming(&[wrong, "'2024-08-08 14:30:00'"]);
+    }
+    for macro_name in ["ohlcv", "sample_by", "volatility"] {
+        db.try_sql(&format!("FROM {macro_name}('TESTUSDT', '1 fortnight')"))
+            .fails_naming(&["'1 fortnight' is no length of time", "'5 minutes'"]);
+    }
+    db.run(["sql", "--param", "from=soon", "FROM vwap('TESTUSDT')"])
+        .fails_naming(&["'soon' is no moment"]);
+    let moments = "SELECT to_moment(NULL) IS NULL
+            AND to_moment(DATE '2024-08-08') = TIMESTAMP_NS '2024-08-08'
+            AND epoch_ns(to_moment('2024-08-08 00:00:00.123456789')) % 1000 = 789";
+    assert_eq!(db.value(moments), "true");
+}
+
 /// What `mdb sql` answers, as CSV without its head, where the session's parameters are set.
 fn with_parameters(db: &Db, parameters: &[&str], query: &str) -> String {
     let given = parameters.iter().flat_map(|given| ["--param", *given]);

@@ -845,6 +845,28 @@ fn each_kind_of_test_fails_on_data_that_breaks_it_and_passes_on_data_that_does_n
 }
 
 #[test]
+fn tests_of_marts_that_were_never_built_are_no_failure() {
+    let db = Db::new();
+    let file = db.write("capture", &synthetic::capture(7, 5_000).bytes());
+    synthetic::load(&db, &file).ok();
+    let run = db.run(["test", "--format", "csv"]).ok();
+    let rows = parse_csv(&run.stdout);
+    // The last is a file of its own, which reads marts.
+    for (of, unbuilt) in [("trades", false), ("dim_date", true), ("ohlcv_nests", true)] {
+        let mut tests = rows.iter().filter(|row| row[0] == of).peekable();
+        assert!(tests.peek().is_some(), "{of}");
+        assert!(
+            tests.all(|row| (row[2] == "not built") == unbuilt),
+            "{of}: {rows:?}"
+        );
+    }
+    db.run(["build", "dim_date"]).ok();
+    let run = db.run(["test", "dim_date", "--format", "csv"]).ok();
+    let rows = parse_csv(&run.stdout);
+    assert!(rows[1..].iter().all(|row| row[2] == "ok"), "{rows:?}");
+}
+
+#[test]
 fn the_built_in_tests_pass_on_what_mdb_makes() {
     let db = Db::new();
     let file = db.write("capture", &synthetic::capture(7, 5_000).bytes());
@@ -1060,4 +1082,48 @@ fn what_mdb_new_begins_runs_as_it_is() {
     db.run(["new", "view", "../up"])
         .exits(1)
         .says(&["is no name"]);
+}
+
+#[test]
+fn a_built_in_is_replaced_only_if_asked() {
+    let db = Db::new();
+    let built_in = [
+        ("view", "latest"),
+        ("mart", "ohlcv_1m"),
+        ("test", "ohlcv_nests"),
+        ("venue", VENUE),
+    ];
+    for (sort, name) in built_in {
+        db.run(["new", sort, name])
+            .fails_naming(&[name, "--replace"]);
+    }
+    // Queries would know both by one name.
+    for (sort, name) in [("view", "ohlcv_1m"), ("mart", "latest"), ("mart", "trades")] {
+        for more in [&[] as &[&str], &["--replace"]] {
+            db.run(["new", sort, name].iter().chain(more))
+                .fails_naming(&[name, "give another name"]);
+        }
+    }
+    db.run(["new", "mart", "mine", "--replace"])
+        .fails_naming(&["mine", "nothing to replace"]);
+    assert!(!db.dir().join("sql").exists());
+
+    for (sort, name) in built_in {
+        db.run(["new", sort, name, "--replace"])
+            .ok()
+            .shows(&["wrote ", name]);
+    }
+    let read = |path: &str| fs::read_to_string(db.dir().join("sql").join(path)).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    for path in ["marts/ohlcv_1m.sql", "views/latest.sql"] {
+        assert_eq!(read(path), fs::read_to_string(root.join(path)).unwrap());
+    }
+    let venue = format!("venues/{VENUE}");
+    let files = |root: &Path| fs::read_dir(root.join(&venue)).unwrap().count();
+    assert_eq!(files(&db.dir().join("sql")), files(&root));
+    db.run(["new", "mart", "ohlcv_1m", "--replace"])
+        .fails_naming(&["ohlcv_1m.sql", "exists"]);
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2")]));
+    db.run(["build"]).ok();
+    assert_eq!(db.value("SELECT sum(trades) FROM ohlcv_1m"), "2");
 }

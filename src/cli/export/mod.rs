@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::model::sql::{identifier, literal};
 use crate::output::Format;
 use crate::query::{self, Session, Source, Types, statements};
-use crate::shell::report_width;
+use crate::shell::{self, report_width};
 
 /// What an export is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,7 +139,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
             As::Ndjson => Format::Ndjson,
             As::Arrow | As::Parquet => Format::Arrow,
         };
-        return sql::write_file(&mut session, &args.path, format, query);
+        let (code, wrote) = sql::write_file(&mut session, &args.path, format, query)?;
+        if let Some((rows, bytes)) = wrote {
+            told(rows, (1, bytes), start)?;
+        }
+        return Ok(code);
     }
     let target = Target::new(args, partitioned)?;
     let text = copy(args, format, &query, &target.temporary);
@@ -227,9 +231,16 @@ fn relation(source: &str) -> anyhow::Result<String> {
 /// Names and types.
 type Columns = Vec<(String, String)>;
 
+/// The columns of a relation; or a text that speaks of it as it was given, and what is wrong with that.
 fn columns(session: &mut Session, relation: &str) -> Result<Columns, (String, query::Error)> {
-    let text = format!("SELECT column_name, column_type FROM (DESCRIBE FROM {relation})");
-    let rows = session.strings(&text).map_err(|error| (text, error))?;
+    const ASK: &str = "SELECT column_name, column_type FROM (DESCRIBE FROM ";
+    let rows = match session.strings(&format!("{ASK}{relation})")) {
+        Ok(rows) => rows,
+        Err(error) => {
+            let error = shell::improved(error, relation, session);
+            return Err(as_given(error, relation, ASK.len()));
+        }
+    };
     let pairs = rows.into_iter().map(|row| {
         let mut cells = row.into_iter().flatten();
         (
@@ -238,6 +249,29 @@ fn columns(session: &mut Session, relation: &str) -> Result<Columns, (String, qu
         )
     });
     Ok(pairs.collect())
+}
+
+/// An error of a text of mdb's own in which a relation stands behind `before` bytes, as one of what was given.
+fn as_given(error: query::Error, relation: &str, before: usize) -> (String, query::Error) {
+    let inside = relation
+        .strip_prefix("(\n")
+        .and_then(|rest| rest.strip_suffix("\n)"));
+    let (given, hidden) = match inside {
+        Some(query) => (query.to_owned(), before + "(\n".len()),
+        None => (format!("FROM {relation}"), before - "FROM ".len()),
+    };
+    let error = match error {
+        query::Error::Sql(mut sql) => {
+            let at = sql.at.take();
+            sql.at = at.and_then(|at| {
+                let (start, end) = (at.start.checked_sub(hidden)?, at.end.checked_sub(hidden)?);
+                Some(start..end)
+            });
+            query::Error::Sql(sql)
+        }
+        other => other,
+    };
+    (given, error)
 }
 
 fn query(args: &Args, relation: &str, columns: &Columns) -> anyhow::Result<String> {
