@@ -29,16 +29,17 @@ WITH reached AS (
            (SELECT coalesce(max(seq), 0) FROM feed_events AS e
             WHERE e.venue = states.venue AND e.symbol = asked_symbol(sym) AND e.channel = 'book' AND e.kind = 'gap'
               AND e.seq <= start_seq) AS waiting_seq,
-           (SELECT max(last_id) FROM book_deltas AS d
+           (SELECT {id: max(last_id), ts: max(ts)} FROM book_deltas AS d
             WHERE d.venue = states.venue AND d.symbol = asked_symbol(sym) AND d.seq = start_seq
-              AND d.is_snapshot) AS start_id
+              AND d.is_snapshot) AS start
     FROM states
     WHERE start_seq IS NOT NULL AND (gap_seq IS NULL OR gap_seq <= start_seq)
 ), updates AS (
-    SELECT DISTINCT d.venue, d.seq, d.last_id, d.prev_id, start_seq, start_id
+    SELECT DISTINCT d.venue, d.seq, d.last_id, d.prev_id, start_seq, start.id AS start_id
     FROM book_deltas AS d JOIN starts ON d.venue = starts.venue AND d.seq >= waiting_seq
     WHERE d.symbol = asked_symbol(sym) AND NOT d.is_snapshot AND d.ts <= coalesce(asked_to(t), 'infinity')
-      AND (d.seq > start_seq OR d.last_id > start_id)
+      -- A snapshot without an id may have updates behind it in its own message.
+      AND (d.seq > start_seq OR d.last_id > start.id OR start.id IS NULL AND d.seq = start_seq AND d.ts >= start.ts)
 ), runs AS (
     -- A venue that begins to count anew names a predecessor with a higher id.
     SELECT *, count(*) FILTER (seq > start_seq AND prev_id > last_id) OVER (

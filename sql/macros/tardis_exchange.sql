@@ -1,4 +1,4 @@
--- What Tardis calls a venue: the inverse of what `mdb load --as tardis` makes of it.
+-- What Tardis calls a venue: the inverse of tardis_venue.
 -- Arguments: venue, symbol (OKX is four exchanges there, told by the symbol).
 -- Result: VARCHAR; the venue itself where Tardis has no other name.
 -- Example: SELECT tardis_exchange('binance_usdm', 'BTCUSDT') AS exchange;

@@ -89,10 +89,18 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Marks the messages whose seq stands in the first column as read.
+    /// Marks the messages whose seq stands in the first column as read; those that the second has a reason for are
+    /// refused.
     pub(super) fn take_control(&mut self, batch: &RecordBatch) -> Result<()> {
         let seqs = cast(batch.column(0), &DataType::UInt64)?;
-        self.settle(seqs.as_primitive::<UInt64Type>().values());
+        let seqs = seqs.as_primitive::<UInt64Type>();
+        self.settle(seqs.values());
+        let reasons = batch.column(1).as_string::<i32>();
+        for row in 0..reasons.len() {
+            if reasons.is_valid(row) && seqs.is_valid(row) {
+                self.refuse(seqs.value(row), None, reasons.value(row).to_owned());
+            }
+        }
         Ok(())
     }
 
@@ -162,5 +170,47 @@ impl<'a> Account<'a> {
             }
         }
         dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray, UInt64Array};
+
+    use super::*;
+    use crate::model::frame::Frame;
+
+    #[test]
+    fn what_control_has_a_reason_for_is_refused_and_all_else_it_names_is_read() {
+        let frame = Frame {
+            venue: "v".into(),
+            channel: "ws/1".into(),
+            symbol: None,
+            recv_ns: 1,
+            payload: "{}".to_owned(),
+        };
+        let raw = RawBatch::of_frames(7, "v", &[frame.clone(), frame.clone(), frame]).unwrap();
+        let columns: [(&str, ArrayRef); 2] = [
+            ("seq", Arc::new(UInt64Array::from(vec![7, 8]))),
+            (
+                "refused",
+                Arc::new(StringArray::from(vec![None, Some("why")])),
+            ),
+        ];
+        let control = RecordBatch::try_from_iter_with_nullable(
+            columns.map(|(name, array)| (name, array, true)),
+        )
+        .unwrap();
+        let mut account = Account::new(&raw);
+        account.take_control(&control).unwrap();
+        let letters = account.dead_letters();
+        let said: Vec<(Option<u64>, &str)> = letters
+            .iter()
+            .map(|letter| (letter.seq, letter.reason.as_str()))
+            .collect();
+        let unread = "no file of sql/venues/v reads this message";
+        assert_eq!(said, [(Some(8), "why"), (Some(9), unread)]);
     }
 }

@@ -380,7 +380,7 @@ impl Books {
     ) -> Result<()> {
         let sql = format!(
             "SELECT {} FROM main.{BOOK_DELTAS} WHERE venue = ? AND symbol = ? AND seq > ?
-             ORDER BY seq, last_id",
+             ORDER BY seq, ts, last_id NULLS FIRST",
             table.carried_list()
         );
         let mut statement = conn.prepare(&sql).doing("reading book deltas")?;

@@ -119,7 +119,7 @@ pub(super) struct Normalizers {
 
 /// A file of a venue, ready to run.
 struct Normalizer {
-    /// `None` for control.sql, whose rows are only counted as read.
+    /// `None` for control.sql, whose rows say what is read or refused.
     table: Option<Arc<Table>>,
     origin: String,
     /// Reads the messages from the slot.
@@ -133,6 +133,8 @@ struct Normalizer {
 const MIN_ROWS_FOR_THREADS: usize = 1024;
 /// Why a message that is no JSON at all is refused.
 pub(super) const MALFORMED: &str = "malformed JSON";
+/// Column of control.sql: why a message is a dead letter, whatever other files make of it.
+const REFUSED: &str = "refused";
 /// Lines that [`RAW`] puts before the file's own text.
 const WRAPPER_LINES: usize = 3;
 
@@ -165,8 +167,16 @@ impl Normalizers {
             }
         }
         if let Some(file) = &venue.control {
-            columns_of(conn, file, &raw)?;
-            let sql = format!("{raw}\nSELECT seq FROM (\n{}\n)", inner(file));
+            let given = columns_of(conn, file, &raw)?;
+            let refused = if given.iter().any(|name| name == REFUSED) {
+                REFUSED
+            } else {
+                "NULL"
+            };
+            let sql = format!(
+                "{raw}\nSELECT seq, {refused}::VARCHAR FROM (\n{}\n)",
+                inner(file)
+            );
             files.push(Normalizer::new(None, file, sql));
         }
         // The longest work first, so that the threads end together.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::harness::Db;
 use crate::normalized::{columns, empty, made};
 use crate::venues::Compared;
 
@@ -610,4 +611,118 @@ fn made_up_ids_tell_copies_from_other_quotes() {
         assert_eq!(ids[0], ids[2], "{venue}");
         assert_ne!(ids[0], ids[1], "{venue}");
     }
+}
+
+/// Of a message, a record that cannot be read is refused, and the other one is stored.
+#[test]
+fn a_bad_record_goes_alone() {
+    let cases = [
+        (
+            "okx",
+            r#"{"arg":{"channel":"trades-all","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"1","px":"?","sz":"1","side":"sell","ts":"1654161646974"},{"instId":"BTC-USDT","tradeId":"2","px":"3.5","sz":"1","side":"sell","ts":"1654161646974"}]}"#,
+            "SELECT price FROM trades",
+            ["trades", "'price' is missing"],
+        ),
+        (
+            "okx",
+            r#"{"code":"0","msg":"","data":[{"instId":"BTC-USDT","tradeId":"2","px":"3.5","sz":"1","side":"sell","ts":"1654161646974"},{"instId":"BTC-USDT","tradeId":"1","px":"3","sz":"1","side":"sell","ts":"9999999999999999"}]}"#,
+            "SELECT price FROM trades",
+            ["trades", "'ts' is missing"],
+        ),
+        (
+            "okx",
+            r#"{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"asks":[["9","1","0","2"]],"bids":[["?","1","0","2"]],"ts":"1670324386802","seqId":1},{"asks":[["9","1","0","2"]],"bids":[["3.5","1","0","2"]],"ts":"1670324386803","seqId":2}]}"#,
+            "SELECT bid_price FROM quotes",
+            ["quotes", "'bid_price' is out of range"],
+        ),
+        (
+            "okx",
+            r#"{"arg":{"channel":"candle1m","instId":"BTC-USDT"},"data":[["1597017600000","3.5","4","3","4","45","52","55","0"],["1597017660000","3","4","3","4","?","52","55","0"]]}"#,
+            "SELECT open FROM bars",
+            ["bars", "'volume' is out of range"],
+        ),
+        (
+            "kraken",
+            r#"{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":3.5,"qty":1,"trade_id":1,"timestamp":"2023-07-06T18:53:17.827736Z"},{"symbol":"BTC/USD","side":"buy","price":3,"qty":1,"trade_id":2,"timestamp":"2023-07-06T25:53:17Z"}]}"#,
+            "SELECT price FROM trades",
+            ["trades", "'ts' is missing"],
+        ),
+        (
+            "kraken",
+            r#"{"error":[],"result":{"XXBTZUSD":[["3.5","1",1688669597.8277369,"b","m","",1],["3","?",1688669598.2804112,"s","l","",2]],"last":"1688671969993150842"}}"#,
+            "SELECT price FROM trades",
+            ["trades", "'size' is missing"],
+        ),
+        (
+            "kraken",
+            r#"{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":3,"bid_qty":1,"ask":9,"ask_qty":1,"timestamp":"soon"},{"symbol":"BTC/USD","bid":3.5,"bid_qty":1,"ask":9,"ask_qty":1,"timestamp":"2026-01-26T12:31:08.210624Z"}]}"#,
+            "SELECT bid_price FROM quotes",
+            ["quotes", "'ts' is missing"],
+        ),
+        (
+            "coinbase",
+            r#"[{"trade_id":11,"side":"buy","size":"","price":"400.22","time":"2014-11-07T08:19:28Z"},{"trade_id":10,"side":"sell","size":"5.2","price":"3.5","time":"2014-11-07T08:19:27.028459Z"}]"#,
+            "SELECT price FROM trades",
+            ["trades", "'size' is missing"],
+        ),
+        (
+            "binance_spot",
+            r#"[{"id":1,"price":"3.5","qty":"12","time":1499865549590,"isBuyerMaker":true},{"id":2,"price":"4","qty":"12","time":"soon","isBuyerMaker":true}]"#,
+            "SELECT price FROM trades",
+            ["trades", "'ts' is missing"],
+        ),
+        (
+            "hitbtc",
+            r#"{"jsonrpc":"2.0","method":"updateTrades","params":{"data":[{"id":1,"price":"?","quantity":"1","side":"buy","timestamp":"2017-10-19T16:34:25.041Z"},{"id":2,"price":"3.5","quantity":"1","side":"buy","timestamp":"2017-10-19T16:34:25.041Z"}],"symbol":"ETHBTC"}}"#,
+            "SELECT price FROM trades",
+            ["trades", "'price' is missing"],
+        ),
+    ];
+    for (venue, message, stored, refused) in cases {
+        let db = Db::new();
+        let line = format!("1700000000000000000 {message}\n");
+        db.load(venue, "BTC-USD", [db.write("message", line.as_bytes())])
+            .ok();
+        assert_eq!(db.sql(stored), [["3.5"]], "{venue} {message}");
+        assert_eq!(
+            db.sql("SELECT target, reason FROM dead_letters"),
+            [refused],
+            "{venue} {message}"
+        );
+    }
+}
+
+/// A page of bars that lacks a price of one: its row lacks it, so that mdb refuses that row.
+#[test]
+fn a_bad_bar_of_a_page_is_a_row_without_its_price() {
+    let klines = r#"[[1591258320000,"?","9642.4","9640.6","9642.0","206",1591258379999,"2",48,"119","1","0"],[1591258380000,"1","3","0.5","2","10",1591258439999,"20",3,"4","5","0"]]"#;
+    let candles = "[[1415398768,0.32,4.2,0.35,4.1,12.3],[1415398708,0.32,null,0.35,4.1,12.3]]";
+    let page = |rows: &'static [&'static str]| answer("rest/bars_1m", "X", klines, "bars", rows);
+    assert_made(
+        "binance_usdm",
+        &[page(&[
+            "X|1m|1591258320000000000|true||9642.4|9640.6|9642.0|206.0|2.0",
+            "X|1m|1591258380000000000|true|1.0|3.0|0.5|2.0|10.0|20.0",
+        ])],
+    );
+    assert_made(
+        "binance_coinm",
+        &[page(&[
+            "X|1m|1591258320000000000|true||9642.4|9640.6|9642.0|206.0|",
+            "X|1m|1591258380000000000|true|1.0|3.0|0.5|2.0|10.0|",
+        ])],
+    );
+    assert_made(
+        "coinbase",
+        &[answer(
+            "rest/bars_1m",
+            "X",
+            candles,
+            "bars",
+            &[
+                "X|1m|1415398708000000000||0.35||0.32|4.1|12.3|",
+                "X|1m|1415398768000000000||0.35|4.2|0.32|4.1|12.3|",
+            ],
+        )],
+    );
 }

@@ -696,13 +696,97 @@ fn an_element_that_is_faulty_is_refused_alone() {
         "alpaca_stocks",
         "",
         &[
-            r#"[{"T":"t","i":1,"S":"AAPL","x":"D","s":1,"t":"2021-02-22T15:51:44.208Z"},{"T":"new in 2030"},{"T":"t","i":2,"S":"AAPL","x":"D","p":3,"s":1,"t":"2021-02-22T15:51:44.208Z"}]"#,
+            r#"[{"T":"t","i":1,"S":"AAPL","x":"D","s":1,"t":"2021-02-22T15:51:44.208Z"},{"T":"t","i":2,"S":"AAPL","x":"D","p":3,"s":1,"t":"2021-02-22T15:51:44.208Z"}]"#,
             r#"[{"T":"t","i":3,"S":"AAPL","x":"D","p":3,"s":1,"t":"2021-02-22T15:51:44"#,
-            r#"[{"T":"new in 2030"}]"#,
+            r#"[{"T":"q","S":"AMD","bp":"?","bs":1,"ap":87.68,"as":4,"t":"2021-02-22T15:51:45Z"},{"T":"q","S":"AMD","bp":0,"bs":1,"ap":87.68,"as":4,"t":"2021-02-22T15:51:46Z"}]"#,
         ],
     );
     assert_eq!(db.sql("SELECT trade_id FROM trades"), rows(&[["D:2"]]));
-    let dead = db.sql(DEAD);
-    assert_eq!(dead[0], ["1", "trades", "'price' is missing"]);
-    assert_eq!(dead.len(), 3, "{dead:?}");
+    assert_eq!(
+        db.sql("SELECT bid_price, ask_price FROM quotes"),
+        rows(&[["", "87.68"]])
+    );
+    assert_eq!(
+        db.sql(DEAD),
+        rows(&[
+            ["1", "trades", "'price' is missing"],
+            ["2", "", "malformed JSON"],
+            ["3", "quotes", "'bid_price' is out of range"],
+        ])
+    );
+}
+
+/// Of an array what nobody reads is told, and does not take along what somebody reads.
+#[test]
+fn an_element_of_a_kind_that_no_file_reads_is_a_dead_letter() {
+    let unread = |venue: &str, what: &str| {
+        format!("no file of sql/venues/{venue} reads its elements: {what}")
+    };
+    let db = captured(
+        "alpaca_stocks",
+        "",
+        &[
+            r#"[{"T":"t","i":1,"S":"AAPL","x":"D","p":3,"s":1,"t":"2021-02-22T15:51:44.208Z"},{"T":"zz"},{"other":1},{"T":"zz"}]"#,
+            r#"[{"T":"success","msg":"authenticated"},{"T":"error","code":405,"msg":"symbol limit exceeded"}]"#,
+            r#"[{"T":"t","i":2,"S":"AAPL","x":"D","p":3,"s":1,"t":"2021-02-22T15:51:44.208Z"}]"#,
+        ],
+    );
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 2);
+    let [kinds, error] = ["without T, zz", "error"].map(|what| unread("alpaca_stocks", what));
+    assert_eq!(db.sql(DEAD), rows(&[["1", "", &kinds], ["2", "", &error]]));
+    assert_kept(&db);
+
+    let trades = [
+        (
+            "massive_stocks",
+            r#"{"ev":"T","sym":"MSFT","x":4,"i":"12345","p":114.125,"s":100,"t":1536036818784}"#,
+        ),
+        (
+            "massive_options",
+            r#"{"ev":"T","sym":"O:AMC210827C00037000","x":65,"p":1.54,"s":1,"t":1629820676333,"q":651921857}"#,
+        ),
+        (
+            "massive_crypto",
+            r#"{"ev":"XT","pair":"BTC-USD","p":33021.9,"t":1610462007425,"s":0.5,"i":14272084,"x":3}"#,
+        ),
+    ];
+    for (venue, trade) in trades {
+        let frames = [
+            format!(r#"[{{"ev":"status","status":"max_connections"}},{trade}]"#),
+            r#"[{"ev":"status","status":"success"}]"#.to_owned(),
+        ];
+        let db = captured(venue, "", &frames.each_ref().map(String::as_str));
+        assert_eq!(db.count("SELECT count(*) FROM trades"), 1, "{venue}");
+        let refused = unread(venue, "status max_connections");
+        assert_eq!(db.sql(DEAD), rows(&[["1", "", &refused]]));
+    }
+}
+
+/// A whole book that the venue sends again, with the time it had before, is taken: what came since may have been lost.
+#[test]
+fn a_whole_book_that_comes_again_starts_the_book_anew() {
+    let whole = r#"{"T":"o","S":"BTC/USD","t":"2024-03-12T10:38:50.7Z","b":[{"p":71859.5,"s":1},{"p":71849.5,"s":2}],"a":[{"p":71939.5,"s":3}],"r":true}"#;
+    let better =
+        r#"{"T":"o","S":"BTC/USD","t":"2024-03-12T10:38:51.5Z","b":[{"p":71860,"s":4}],"a":[]}"#;
+    let frames = [
+        format!("[{whole},{better}]"),
+        format!("[{better}]"),
+        format!("[{whole}]"),
+    ];
+    let first = captured("alpaca_crypto", "", &[&frames[0]]);
+    let all = captured("alpaca_crypto", "", &frames.each_ref().map(String::as_str));
+    assert_eq!(
+        all.sql("SELECT seq, bid_price, epoch FROM book_tops ORDER BY seq, ts"),
+        rows(&[
+            ["1", "71859.5", "1"],
+            ["1", "71860.0", "1"],
+            ["3", "71859.5", "2"]
+        ])
+    );
+    // The update counts that stands behind the whole book in its message.
+    let best = "SELECT price FROM book_at('BTC/USD') WHERE side = 'bid' AND level = 1";
+    assert_eq!(first.value(best), "71860.0");
+    assert_eq!(all.value(best), "71859.5");
+    assert_no_dead_letters(&all);
+    assert_kept(&all);
 }

@@ -74,6 +74,69 @@ fn tardis_files_are_read_back_as_what_they_were() {
     assert_eq!(other.count("SELECT count(*) FROM dead_letters"), 0);
 }
 
+/// A message of Alpaca's holds several updates: each is written after the one before it, whatever its side and prices.
+#[test]
+fn several_updates_of_one_message_stay_apart_and_in_order() {
+    let frame = r#"[{"T":"o","S":"BTC/USD","t":"2024-03-12T10:38:50.7Z","b":[{"p":10,"s":1}],"a":[{"p":12,"s":1}],"r":true},{"T":"o","S":"BTC/USD","t":"2024-03-12T10:38:51.5Z","b":[{"p":11,"s":2}],"a":[{"p":12,"s":0}]},{"T":"o","S":"BTC/USD","t":"2024-03-12T10:38:51.6Z","b":[{"p":11,"s":0}],"a":[{"p":12,"s":3}]}]"#;
+    let db = Db::new();
+    let line = format!("1700000000000000000 {frame}\n");
+    db.load("alpaca_crypto", "", [db.write("frame", line.as_bytes())])
+        .ok();
+
+    let path = export(&db, "book_deltas", "tardis", "tardis", &[]);
+    let lines = format!(
+        "SELECT concat_ws(' ', side, price, amount) FROM read_csv('{path}/*.csv.gz', all_varchar = true)"
+    );
+    assert_eq!(
+        db.sql(&lines).concat(),
+        [
+            "ask 12 1", "bid 10 1", "ask 12 0", "bid 11 2", "ask 12 3", "bid 11 0"
+        ]
+    );
+
+    let path = export(&db, "book_deltas", "nautilus", "nautilus", &[]);
+    let rows = format!(
+        "SELECT concat_ws(' ', action, side, flags & 128, ts_event // 100000000 % 100)
+         FROM read_parquet('{path}/data/*/*/*.parquet')"
+    );
+    assert_eq!(
+        db.sql(&rows).concat(),
+        [
+            "4 0 0 7",
+            "1 2 0 7",
+            "1 1 128 7",
+            "3 2 0 15",
+            "2 1 128 15",
+            "2 2 0 16",
+            "3 1 128 16"
+        ]
+    );
+
+    // An argument must not begin with dashes.
+    let events = db.sql(concat!(
+        "\n",
+        include_str!("../../sql/exports/hftbacktest/book_deltas.sql")
+    ));
+    // Without what clears the book: time, price and quantity.
+    let depth = events
+        .iter()
+        .filter(|row| row[4] != "0.0" || row[1] != events[0][1]);
+    let depth: Vec<String> = depth
+        .map(|row| format!("{} {} {}", &row[1][9..11], row[3], row[4]))
+        .collect();
+    assert_eq!(
+        depth,
+        [
+            "07 10.0 1.0",
+            "07 12.0 1.0",
+            "15 11.0 2.0",
+            "15 12.0 0.0",
+            "16 11.0 0.0",
+            "16 12.0 3.0"
+        ]
+    );
+}
+
 #[test]
 fn lean_archives_of_crypto_are_read_back() {
     let (db, other) = (filled(603), Db::new());

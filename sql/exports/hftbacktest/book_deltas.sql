@@ -8,18 +8,19 @@
 -- @file venue || '_' || replace(symbol, '/', '-') || '_' || strftime(date, '%Y%m%d') || '.npz'
 WITH happened AS (
     SELECT 2 + CASE side WHEN 'buy' THEN 536870912 WHEN 'sell' THEN 268435456 ELSE 0 END AS ev,
-           epoch_ns(ts) AS exch_ts, epoch_ns(recv_ts) AS local_ts, price AS px, size AS qty, 0 AS turn, seq, 0 AS step
+           epoch_ns(ts) AS exch_ts, epoch_ns(recv_ts) AS local_ts, price AS px, size AS qty, 0 AS turn, seq,
+           NULL AS id, 0 AS step
     FROM trades
     UNION ALL
     -- What a snapshot says takes the place of all levels up to its last one.
-    SELECT 3 + IF(side = 'bid', 536870912, 268435456), epoch_ns(any_value(ts)), epoch_ns(any_value(recv_ts)),
-           IF(side = 'bid', min(price), max(price)), 0, 1, seq, 1
+    SELECT 3 + IF(side = 'bid', 536870912, 268435456), epoch_ns(ts), epoch_ns(any_value(recv_ts)),
+           IF(side = 'bid', min(price), max(price)), 0, 1, seq, last_id, 1
     FROM book_in_order()
     WHERE is_snapshot AND side IS NOT NULL
-    GROUP BY seq, side
+    GROUP BY seq, ts, last_id, side
     UNION ALL
     SELECT IF(is_snapshot, 4, 1) + IF(side = 'bid', 536870912, 268435456), epoch_ns(ts), epoch_ns(recv_ts),
-           price, size, 1, seq, 2
+           price, size, 1, seq, last_id, 2
     FROM book_in_order()
     WHERE side IS NOT NULL
 ),
@@ -28,7 +29,7 @@ received AS (
     SELECT *, row_number() OVER w AS place,
            coalesce(max(exch_ts) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), exch_ts) > exch_ts AS late
     FROM happened
-    WINDOW w AS (ORDER BY local_ts, turn, seq, step, px)
+    WINDOW w AS (ORDER BY local_ts, turn, seq, exch_ts, id NULLS FIRST, step, px)
 ),
 places AS (
     SELECT exch_ts, max(place) AS place

@@ -13,11 +13,7 @@
 -- @required last_id, side, price, size
 -- @name *book_snapshot_25*
 SELECT file_row,
-       coalesce(given_venue,
-                CASE exchange::VARCHAR WHEN 'binance' THEN 'binance_spot' WHEN 'binance-futures' THEN 'binance_usdm'
-                                       WHEN 'binance-delivery' THEN 'binance_coinm' WHEN 'okex' THEN 'okx'
-                                       WHEN 'okex-swap' THEN 'okx' WHEN 'okex-futures' THEN 'okx'
-                                       WHEN 'okex-options' THEN 'okx' ELSE exchange::VARCHAR END) AS venue,
+       coalesce(given_venue, tardis_venue(exchange)) AS venue,
        coalesce(given_symbol, symbol::VARCHAR) AS symbol,
        from_epoch(timestamp) AS ts, from_epoch(local_timestamp) AS recv_ts,
        TRY_CAST(local_timestamp AS UBIGINT) AS last_id, true AS is_snapshot,

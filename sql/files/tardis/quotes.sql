@@ -10,11 +10,7 @@
 -- @columns exchange, symbol, timestamp, local_timestamp, ask_amount, ask_price, bid_price, bid_amount
 -- @name *quotes*, *book_ticker*
 SELECT file_row,
-       coalesce(given_venue,
-                CASE exchange::VARCHAR WHEN 'binance' THEN 'binance_spot' WHEN 'binance-futures' THEN 'binance_usdm'
-                                       WHEN 'binance-delivery' THEN 'binance_coinm' WHEN 'okex' THEN 'okx'
-                                       WHEN 'okex-swap' THEN 'okx' WHEN 'okex-futures' THEN 'okx'
-                                       WHEN 'okex-options' THEN 'okx' ELSE exchange::VARCHAR END) AS venue,
+       coalesce(given_venue, tardis_venue(exchange)) AS venue,
        coalesce(given_symbol, symbol::VARCHAR) AS symbol,
        from_epoch(timestamp) AS ts, recv_ts, bid_price, bid_size, ask_price, ask_size,
        TRY_CAST(epoch_us(recv_ts)::HUGEINT * 4096

@@ -8,11 +8,7 @@
 -- @columns exchange, symbol, timestamp, local_timestamp, id, side, price, amount
 -- @name *trades*
 SELECT file_row,
-       coalesce(given_venue,
-                CASE exchange::VARCHAR WHEN 'binance' THEN 'binance_spot' WHEN 'binance-futures' THEN 'binance_usdm'
-                                       WHEN 'binance-delivery' THEN 'binance_coinm' WHEN 'okex' THEN 'okx'
-                                       WHEN 'okex-swap' THEN 'okx' WHEN 'okex-futures' THEN 'okx'
-                                       WHEN 'okex-options' THEN 'okx' ELSE exchange::VARCHAR END) AS venue,
+       coalesce(given_venue, tardis_venue(exchange)) AS venue,
        coalesce(given_symbol, symbol::VARCHAR) AS symbol,
        from_epoch(timestamp) AS ts, from_epoch(local_timestamp) AS recv_ts,
        id::VARCHAR AS trade_id, to_number(price) AS price, to_number(amount) AS size,

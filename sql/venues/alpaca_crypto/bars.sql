@@ -14,7 +14,8 @@
 -- @match bars"
 SELECT seq, recv_ts, venue, symbol, ts, "interval",
        TRY_CAST(f[4] AS DOUBLE) AS open, TRY_CAST(f[5] AS DOUBLE) AS high, TRY_CAST(f[6] AS DOUBLE) AS low,
-       TRY_CAST(f[7] AS DOUBLE) AS close, f[8]::DOUBLE AS volume, f[9]::UBIGINT AS trades, f[10]::DOUBLE AS vwap,
+       TRY_CAST(f[7] AS DOUBLE) AS close, checked_number(f[8]) AS volume, TRY_CAST(f[9] AS UBIGINT) AS trades,
+       checked_number(f[10]) AS vwap,
        IF(rest, epoch_ms(recv_ts) >= epoch_ms(ts) + CASE "interval" WHEN '1m' THEN 60000 WHEN '1h' THEN 3600000
                                                                     WHEN '1d' THEN 86400000 END,
           f[1] <> 'd') AS is_final

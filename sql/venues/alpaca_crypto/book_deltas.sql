@@ -1,6 +1,7 @@
 -- Book levels (`o`): the whole book (`r` true), sent when the channel is subscribed, then changes; size 0 removes a level.
--- The venue numbers nothing: its time in nanoseconds stands for the id, so that the same message received twice is there
--- once, and several of one array are told apart.
+-- The venue numbers nothing: an update's time in nanoseconds stands for its id, so that the same one received twice is
+-- there once, and several of one array are told apart. The whole book has no id: it may come again with the same time,
+-- and must count then, for what came in between may have been lost.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"o"
 -- @match : "o"
@@ -11,7 +12,8 @@ FROM (
     SELECT * EXCLUDE (levels), unnest(levels) AS l
     FROM (
         SELECT seq, recv_ts, venue, f[2] AS symbol, f[3]::TIMESTAMP_NS AS ts,
-               epoch_ns(f[3]::TIMESTAMP_NS)::UBIGINT AS last_id, coalesce(f[4] = 'true', false) AS is_snapshot,
+               IF(f[4] = 'true', NULL, epoch_ns(f[3]::TIMESTAMP_NS)::UBIGINT) AS last_id,
+               coalesce(f[4] = 'true', false) AS is_snapshot,
                -- an update without levels is still one row
                unnest(IF(len(bids) + len(asks) = 0, [NULL], ['bid', 'ask'])) AS side,
                unnest(IF(len(bids) + len(asks) = 0, [[NULL]], [bids, asks])) AS levels

@@ -8,8 +8,8 @@
 -- @match : "q"
 -- @match quotes"
 SELECT seq, recv_ts, venue, symbol, ts,
-       nullif(f[4]::DOUBLE, 0) AS bid_price, IF(f[4]::DOUBLE = 0, NULL, f[5]::DOUBLE) AS bid_size,
-       nullif(f[6]::DOUBLE, 0) AS ask_price, IF(f[6]::DOUBLE = 0, NULL, f[7]::DOUBLE) AS ask_size,
+       nullif(checked_number(f[4]), 0) AS bid_price, IF(TRY_CAST(f[4] AS DOUBLE) = 0, NULL, checked_number(f[5])) AS bid_size,
+       nullif(checked_number(f[6]), 0) AS ask_price, IF(TRY_CAST(f[6] AS DOUBLE) = 0, NULL, checked_number(f[7])) AS ask_size,
        md5_number_lower(epoch_ns(ts) || array_to_string([coalesce(v, '') FOR v IN f[4:7]], ',')) AS update_id
 FROM (
     SELECT seq, recv_ts, venue, f, coalesce(f[2], name, symbol) AS symbol, TRY_CAST(f[3] AS TIMESTAMP_NS) AS ts

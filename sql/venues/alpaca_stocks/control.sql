@@ -1,13 +1,16 @@
 -- Messages that are no market data: what the venue says of connection, authentication and subscriptions, if all of an
 -- array is that, and REST bodies without records. An error (`error`) stays a dead letter.
--- @match success"
--- @match subscription"
--- @match next_page_token"
-SELECT seq FROM raw
-WHERE IF(starts_with(payload, '['),
-         json_array_length(payload) > 0
-         AND len(list_filter(json_extract_string(payload, '$[*].T'), lambda kind: kind IN ('success', 'subscription')))
-             = json_array_length(payload),
-         json_exists(payload, '$.next_page_token')
-         AND coalesce(json_extract_string(payload, '$.trades'), json_extract_string(payload, '$.quotes'),
-                      json_extract_string(payload, '$.bars'), '{}') IN ('{}', '[]'))
+-- It is shown every message: an array in which there is an element of a kind that no file here reads is a dead letter,
+-- too, whatever is made of the others.
+SELECT seq, unread_kinds(venue, kinds, ['t', 'q', 'b', 'u', 'd', 'c', 'x', 'success', 'subscription']) AS refused
+FROM (
+    SELECT seq, venue, [coalesce(e.T, 'without T') FOR e IN from_json(payload, '[{"T": "VARCHAR"}]')] AS kinds
+    FROM raw WHERE starts_with(payload, '[')
+)
+WHERE refused IS NOT NULL OR len(kinds) > 0 AND list_has_all(['success', 'subscription'], kinds)
+UNION ALL
+SELECT seq, NULL AS refused
+FROM raw
+WHERE NOT starts_with(payload, '[') AND json_exists(payload, '$.next_page_token')
+  AND coalesce(json_extract_string(payload, '$.trades'), json_extract_string(payload, '$.quotes'),
+               json_extract_string(payload, '$.bars'), '{}') IN ('{}', '[]')

@@ -9,8 +9,10 @@
 -- @match : "q"
 -- @match quotes"
 SELECT seq, recv_ts, venue, symbol, ts,
-       nullif(f[5]::DOUBLE, 0) AS bid_price, IF(f[5]::DOUBLE = 0, NULL, f[6]::DOUBLE * lot) AS bid_size,
-       nullif(f[8]::DOUBLE, 0) AS ask_price, IF(f[8]::DOUBLE = 0, NULL, f[9]::DOUBLE * lot) AS ask_size,
+       nullif(checked_number(f[5]), 0) AS bid_price,
+       IF(TRY_CAST(f[5] AS DOUBLE) = 0, NULL, checked_number(f[6]) * lot) AS bid_size,
+       nullif(checked_number(f[8]), 0) AS ask_price,
+       IF(TRY_CAST(f[8] AS DOUBLE) = 0, NULL, checked_number(f[9]) * lot) AS ask_size,
        md5_number_lower(epoch_ns(ts) || array_to_string([coalesce(v, '') FOR v IN f[4:11]], ',')) AS update_id
 FROM (
     SELECT *, IF(ts < '2025-11-03'::TIMESTAMP_NS, 100, 1) AS lot

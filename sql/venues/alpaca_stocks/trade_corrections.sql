@@ -12,12 +12,13 @@
 SELECT seq, recv_ts, venue, symbol, ts, f[4] || ':' || IF(f[1] = 'c', f[9], f[5]) AS trade_id,
        IF(f[1] = 'c' OR f[17] = 'incorrect', 'correct', 'cancel') AS kind, coalesce(f[16], f[17]) AS reason,
        make_timestamp_ns(session) AS from_ts, make_timestamp_ns(session + 86400000000000 - 1) AS to_ts,
-       IF(f[1] = 'c', f[10], f[6])::DOUBLE AS price, IF(f[1] = 'c', f[11], f[7])::DOUBLE AS size,
+       checked_number(IF(f[1] = 'c', f[10], f[6])) AS price, checked_number(IF(f[1] = 'c', f[11], f[7])) AS size,
        from_json(IF(f[1] = 'c', f[12], f[8]), '["VARCHAR"]') AS conditions,
-       f[4] || ':' || f[13] || IF(f[13] = f[9], ':c', '') AS new_trade_id, f[14]::DOUBLE AS new_price, f[15]::DOUBLE AS new_size
+       f[4] || ':' || f[13] || IF(f[13] = f[9], ':c', '') AS new_trade_id,
+       checked_number(f[14]) AS new_price, checked_number(f[15]) AS new_size
 FROM (
-    SELECT seq, recv_ts, venue, f, coalesce(f[2], name, symbol) AS symbol, f[3]::TIMESTAMP_NS AS ts,
-           epoch_ns(f[3]::TIMESTAMP_NS) AS ns, ns - (ns - 18000000000000) % 86400000000000 AS session
+    SELECT seq, recv_ts, venue, f, coalesce(f[2], name, symbol) AS symbol, TRY_CAST(f[3] AS TIMESTAMP_NS) AS ts,
+           epoch_ns(TRY_CAST(f[3] AS TIMESTAMP_NS)) AS ns, ns - (ns - 18000000000000) % 86400000000000 AS session
     FROM (
         SELECT seq, recv_ts, venue, symbol, name, rest,
                unnest([json_extract_string(e, ['$.T', '$.S', '$.t', '$.x', '$.i', '$.p', '$.s', '$.c', '$.oi', '$.op', '$.os',

@@ -8,17 +8,17 @@
 -- @match kline"
 -- @match [[1
 SELECT seq, recv_ts, venue, f[2] AS symbol,
-       make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
+       TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
        f[4] AS "interval",
-       f[5]::DOUBLE AS open, f[6]::DOUBLE AS high, f[7]::DOUBLE AS low, f[8]::DOUBLE AS close,
-       f[9]::DOUBLE AS volume, f[10]::DOUBLE AS quote_volume, f[11]::UBIGINT AS trades, f[12]::BOOLEAN AS is_final
+       TRY_CAST(f[5] AS DOUBLE) AS open, TRY_CAST(f[6] AS DOUBLE) AS high, TRY_CAST(f[7] AS DOUBLE) AS low,
+       TRY_CAST(f[8] AS DOUBLE) AS close, checked_number(f[9]) AS volume, checked_number(f[10]) AS quote_volume,
+       TRY_CAST(f[11] AS UBIGINT) AS trades, TRY_CAST(f[12] AS BOOLEAN) AS is_final
 FROM (
     SELECT seq, recv_ts, venue,
            unnest(CASE
                WHEN starts_with(payload, '[')
                THEN [['kline', symbol, b[1], substr(channel, 11), b[2], b[3], b[4], b[5], b[6], b[8], b[9],
-                      (make_timestamp_ns(b[7]::BIGINT * 1000000)
-                       < recv_ts)::VARCHAR]
+                      TRY(make_timestamp_ns(TRY_CAST(b[7] AS BIGINT) * 1000000) < recv_ts)::VARCHAR]
                      FOR b IN from_json_strict(payload, '[["VARCHAR"]]')]
                WHEN contains(payload, 'stream"')
                THEN [json_extract_string(payload, ['$.data.e', '$.data.s', '$.data.k.t', '$.data.k.i', '$.data.k.o',

@@ -11,10 +11,10 @@
 -- @match isBuyerMaker"
 -- @match [{"a"
 SELECT seq, recv_ts, venue, f[2] AS symbol,
-       make_timestamp_ns(f[3]::BIGINT * 1000000) AS ts,
+       TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
        IF(f[1] = 'aggTrade', 'a' || f[5], f[4]) AS trade_id,
-       f[6]::DOUBLE AS price, f[7]::DOUBLE AS size,
-       CASE f[8]::BOOLEAN WHEN true THEN 'sell' WHEN false THEN 'buy' ELSE 'unknown' END AS side,
+       TRY_CAST(f[6] AS DOUBLE) AS price, TRY_CAST(f[7] AS DOUBLE) AS size,
+       CASE TRY_CAST(f[8] AS BOOLEAN) WHEN true THEN 'sell' WHEN false THEN 'buy' ELSE 'unknown' END AS side,
        CASE WHEN f[1] = 'aggTrade' THEN ['aggregate']
             WHEN f[9] <> 'MARKET' THEN [f[9]] END AS conditions
 FROM (

@@ -3,8 +3,8 @@
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- @match match"
 -- @match [{"
-SELECT seq, recv_ts, venue, f[2] AS symbol, f[3]::TIMESTAMP_NS AS ts, f[4] AS trade_id,
-       f[5]::DOUBLE AS price, f[6]::DOUBLE AS size,
+SELECT seq, recv_ts, venue, f[2] AS symbol, TRY_CAST(f[3] AS TIMESTAMP_NS) AS ts, f[4] AS trade_id,
+       TRY_CAST(f[5] AS DOUBLE) AS price, TRY_CAST(f[6] AS DOUBLE) AS size,
        CASE f[7] WHEN 'buy' THEN 'sell' WHEN 'sell' THEN 'buy' ELSE 'unknown' END AS side
 FROM (
     SELECT seq, recv_ts, venue,

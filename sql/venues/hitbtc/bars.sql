@@ -3,11 +3,12 @@
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
 -- @match min"
-SELECT seq, recv_ts, venue, symbol, b.timestamp::TIMESTAMP_NS AS ts,
+SELECT seq, recv_ts, venue, symbol, TRY_CAST(b.timestamp AS TIMESTAMP_NS) AS ts,
        CASE "interval" WHEN 'D7' THEN '1w' WHEN '1M' THEN '1M'
             ELSE IF("interval" ~ '^[MHD]', substr("interval", 2) || lower("interval"[1]), "interval") END AS "interval",
-       b.open::DOUBLE AS open, b.max::DOUBLE AS high, b.min::DOUBLE AS low, b.close::DOUBLE AS close,
-       b.volume::DOUBLE AS volume, b.volumeQuote::DOUBLE AS quote_volume
+       TRY_CAST(b.open AS DOUBLE) AS open, TRY_CAST(b.max AS DOUBLE) AS high, TRY_CAST(b.min AS DOUBLE) AS low,
+       TRY_CAST(b.close AS DOUBLE) AS close, checked_number(b.volume) AS volume,
+       checked_number(b.volumeQuote) AS quote_volume
 FROM (
     SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol, f[3] AS "interval",
            unnest(from_json(f[4], '[{"timestamp": "VARCHAR", "open": "VARCHAR", "close": "VARCHAR", "min": "VARCHAR",

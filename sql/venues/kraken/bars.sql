@@ -6,10 +6,11 @@
 SELECT seq, recv_ts, venue, symbol, ts,
        CASE "interval" WHEN '60' THEN '1h' WHEN '240' THEN '4h' WHEN '1440' THEN '1d' WHEN '10080' THEN '1w'
                        WHEN '21600' THEN '15d' ELSE regexp_replace("interval", '^\d+$', '\0m') END AS "interval",
-       open::DOUBLE AS open, high::DOUBLE AS high, low::DOUBLE AS low, close::DOUBLE AS close,
-       volume::DOUBLE AS volume, trades::UBIGINT AS trades, vwap::DOUBLE AS vwap
+       TRY_CAST(open AS DOUBLE) AS open, TRY_CAST(high AS DOUBLE) AS high, TRY_CAST(low AS DOUBLE) AS low,
+       TRY_CAST(close AS DOUBLE) AS close, checked_number(volume) AS volume, TRY_CAST(trades AS UBIGINT) AS trades,
+       checked_number(vwap) AS vwap
 FROM (
-    SELECT seq, recv_ts, venue, b.symbol, b.interval_begin::TIMESTAMP_NS AS ts, b.interval AS "interval",
+    SELECT seq, recv_ts, venue, b.symbol, TRY_CAST(b.interval_begin AS TIMESTAMP_NS) AS ts, b.interval AS "interval",
            b.open, b.high, b.low, b.close, b.volume, b.trades, b.vwap
     FROM (
         SELECT seq, recv_ts, venue, unnest(m.data) AS b
@@ -38,7 +39,7 @@ FROM (
         WHERE starts_with(f[9], 'ohlc-')
     )
     UNION ALL
-    SELECT seq, recv_ts, venue, symbol, make_timestamp_ns(b[1]::BIGINT * 1000000000) AS ts,
+    SELECT seq, recv_ts, venue, symbol, TRY(make_timestamp_ns(TRY_CAST(b[1] AS BIGINT) * 1000000000)) AS ts,
            substr(channel, 11) AS "interval",
            b[2] AS open, b[3] AS high, b[4] AS low, b[5] AS close, b[7] AS volume, b[8] AS trades, b[6] AS vwap
     FROM (

@@ -4,12 +4,14 @@
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- @match ticker"
 -- @match spread"
-SELECT seq, recv_ts, venue, symbol, coalesce(ts, recv_ts) AS ts, bid_price, bid_size, ask_price, ask_size,
-       (epoch_us(ts) * 4096)::UBIGINT
+SELECT seq, recv_ts, venue, symbol, IF(timed, ts, recv_ts) AS ts, bid_price, bid_size, ask_price, ask_size,
+       TRY((epoch_us(ts) * 4096)::UBIGINT)
        + md5_number_lower(concat_ws(' ', bid_price, bid_size, ask_price, ask_size)) % 4096 AS update_id
 FROM (
-    SELECT seq, recv_ts, venue, t.symbol, t.timestamp::TIMESTAMP_NS AS ts, t.bid::DOUBLE AS bid_price,
-           t.bid_qty::DOUBLE AS bid_size, t.ask::DOUBLE AS ask_price, t.ask_qty::DOUBLE AS ask_size
+    SELECT seq, recv_ts, venue, t.symbol, t.timestamp IS NOT NULL AS timed,
+           TRY_CAST(t.timestamp AS TIMESTAMP_NS) AS ts, checked_number(t.bid) AS bid_price,
+           checked_number(t.bid_qty) AS bid_size, checked_number(t.ask) AS ask_price,
+           checked_number(t.ask_qty) AS ask_size
     FROM (
         SELECT seq, recv_ts, venue, unnest(m.data) AS t
         FROM (
@@ -22,7 +24,7 @@ FROM (
         WHERE m.channel = 'ticker'
     )
     UNION ALL
-    SELECT seq, recv_ts, venue, f[7] AS symbol,
+    SELECT seq, recv_ts, venue, f[7] AS symbol, true AS timed,
            make_timestamp_ns(split_part(f[3], '.', 1)::BIGINT * 1000000000
                              + rpad(split_part(f[3], '.', 2), 9, '0')::BIGINT) AS ts,
            f[1]::DOUBLE AS bid_price, f[4]::DOUBLE AS bid_size, f[2]::DOUBLE AS ask_price, f[5]::DOUBLE AS ask_size

@@ -8,10 +8,10 @@
 -- @match trade"
 -- @match result"
 SELECT seq, recv_ts, venue, symbol,
-       CASE WHEN contains(time, 'T') THEN time::TIMESTAMP_NS
-            ELSE make_timestamp_ns(split_part(time, '.', 1)::BIGINT * 1000000000
-                                   + rpad(split_part(time, '.', 2), 9, '0')::BIGINT) END AS ts,
-       trade_id, price::DOUBLE AS price, size::DOUBLE AS size,
+       CASE WHEN contains(time, 'T') THEN TRY_CAST(time AS TIMESTAMP_NS)
+            ELSE TRY(make_timestamp_ns(TRY_CAST(split_part(time, '.', 1) AS BIGINT) * 1000000000
+                                       + TRY_CAST(rpad(split_part(time, '.', 2), 9, '0') AS BIGINT))) END AS ts,
+       trade_id, TRY_CAST(price AS DOUBLE) AS price, TRY_CAST(size AS DOUBLE) AS size,
        CASE side WHEN 'b' THEN 'buy' WHEN 's' THEN 'sell' ELSE side END AS side
 FROM (
     SELECT seq, recv_ts, venue, t.symbol, t.timestamp AS time, t.trade_id, t.price, t.qty AS size, t.side

@@ -9,11 +9,12 @@
 -- @match queryCount"
 SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol, ts, "interval",
        TRY_CAST(f[4] AS DOUBLE) AS open, TRY_CAST(f[5] AS DOUBLE) AS high, TRY_CAST(f[6] AS DOUBLE) AS low,
-       TRY_CAST(f[7] AS DOUBLE) AS close, f[8]::DOUBLE AS volume, f[10]::UBIGINT AS trades, f[9]::DOUBLE AS vwap,
+       TRY_CAST(f[7] AS DOUBLE) AS close, checked_number(f[8]) AS volume,
+       TRY_CAST(f[10] AS UBIGINT) AS trades, checked_number(f[9]) AS vwap,
        NOT rest OR epoch_ms(recv_ts) >= epoch_ms(ts) + CASE "interval" WHEN '1m' THEN 60000 WHEN '1h' THEN 3600000
                                                                        WHEN '1d' THEN 86400000 END AS is_final
 FROM (
-    SELECT *, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000) AS ts,
+    SELECT *, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
            IF(rest, nullif(regexp_extract(channel, '^rest/bars_(.+)$', 1), ''), IF(f[1] = 'XA', '1m', '1s')) AS "interval"
     FROM (
         SELECT seq, recv_ts, venue, channel, symbol, rest,

@@ -5,9 +5,11 @@
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"XQ"
 -- @match : "XQ"
-SELECT seq, recv_ts, venue, f[2] AS symbol, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000) AS ts,
-       nullif(f[5]::DOUBLE, 0) AS bid_price, IF(f[5]::DOUBLE = 0, NULL, f[6]::DOUBLE) AS bid_size,
-       nullif(f[7]::DOUBLE, 0) AS ask_price, IF(f[7]::DOUBLE = 0, NULL, f[8]::DOUBLE) AS ask_size,
+SELECT seq, recv_ts, venue, f[2] AS symbol, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
+       nullif(checked_number(f[5]), 0) AS bid_price,
+       IF(TRY_CAST(f[5] AS DOUBLE) = 0, NULL, checked_number(f[6])) AS bid_size,
+       nullif(checked_number(f[7]), 0) AS ask_price,
+       IF(TRY_CAST(f[7] AS DOUBLE) = 0, NULL, checked_number(f[8])) AS ask_size,
        md5_number_lower(array_to_string([coalesce(v, '') FOR v IN f[3:8]], ',')) AS update_id
 FROM (
     SELECT seq, recv_ts, venue,

@@ -9,7 +9,7 @@
 -- @match : "XT"
 -- @match participant_timestamp"
 SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol,
-       make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000)) AS ts,
+       TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000))) AS ts,
        f[5] || ':' || f[4] AS trade_id, TRY_CAST(f[6] AS DOUBLE) AS price, TRY_CAST(f[7] AS DOUBLE) AS size,
        CASE WHEN list_contains(codes, '1') THEN 'sell' WHEN list_contains(codes, '2') THEN 'buy' ELSE 'unknown' END AS side,
        nullif(list_filter(codes, lambda code: code NOT IN ('0', '1', '2')), []) AS conditions

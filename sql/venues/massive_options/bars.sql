@@ -11,12 +11,12 @@
 -- @match queryCount"
 SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol, ts, "interval",
        TRY_CAST(f[4] AS DOUBLE) AS open, TRY_CAST(f[5] AS DOUBLE) AS high, TRY_CAST(f[6] AS DOUBLE) AS low,
-       TRY_CAST(f[7] AS DOUBLE) AS close, f[8]::DOUBLE AS volume, f[10]::UBIGINT AS trades,
-       f[9]::DOUBLE AS vwap,
+       TRY_CAST(f[7] AS DOUBLE) AS close, checked_number(f[8]) AS volume,
+       TRY_CAST(f[10] AS UBIGINT) AS trades, checked_number(f[9]) AS vwap,
        NOT rest OR epoch_ms(recv_ts) >= epoch_ms(ts) + CASE "interval" WHEN '1m' THEN 60000 WHEN '1h' THEN 3600000
                                                                        WHEN '1d' THEN 86400000 END AS is_final
 FROM (
-    SELECT *, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000) AS ts,
+    SELECT *, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
            IF(rest, rest_interval, IF(f[1] = 'AM', '1m', '1s')) AS "interval"
     FROM (
         SELECT seq, recv_ts, venue, symbol, rest, rest_interval,
@@ -32,7 +32,7 @@ FROM (
                    unnest(elements) AS e
             FROM (
                 SELECT *, IF(rest, json_extract(payload, '$.results[*]'), json_extract(payload, '$[*]')) AS elements,
-                       IF(rest, json_extract_string(payload, '$.results[*].t')::BIGINT[], []) AS starts
+                       IF(rest, [TRY_CAST(t AS BIGINT) FOR t IN json_extract_string(payload, '$.results[*].t')], []) AS starts
                 FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
             )
         )

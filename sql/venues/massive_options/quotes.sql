@@ -7,11 +7,13 @@
 -- @match : "Q"
 -- @match sip_timestamp"
 SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol, ts,
-       nullif(f[5]::DOUBLE, 0) AS bid_price, IF(f[5]::DOUBLE = 0, NULL, f[6]::DOUBLE) AS bid_size,
-       nullif(f[7]::DOUBLE, 0) AS ask_price, IF(f[7]::DOUBLE = 0, NULL, f[8]::DOUBLE) AS ask_size,
-       f[4]::UBIGINT AS update_id
+       nullif(checked_number(f[5]), 0) AS bid_price,
+       IF(TRY_CAST(f[5] AS DOUBLE) = 0, NULL, checked_number(f[6])) AS bid_size,
+       nullif(checked_number(f[7]), 0) AS ask_price,
+       IF(TRY_CAST(f[7] AS DOUBLE) = 0, NULL, checked_number(f[8])) AS ask_size,
+       TRY_CAST(f[4] AS UBIGINT) AS update_id
 FROM (
-    SELECT *, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000)) AS ts
+    SELECT *, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000))) AS ts
     FROM (
         SELECT seq, recv_ts, venue, symbol, rest,
                unnest([IF(rest,

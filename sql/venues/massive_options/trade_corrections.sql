@@ -8,8 +8,8 @@
 SELECT seq, recv_ts, venue, symbol, ts, trade_id, 'cancel' AS kind, code AS reason, ts AS from_ts, ts AS to_ts,
        price, size, conditions
 FROM (
-    SELECT seq, recv_ts, venue, f[2] AS symbol, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000) AS ts,
-           'q' || f[4] AS trade_id, f[5]::DOUBLE AS price, f[6]::DOUBLE AS size,
+    SELECT seq, recv_ts, venue, f[2] AS symbol, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
+           'q' || f[4] AS trade_id, checked_number(f[5]) AS price, checked_number(f[6]) AS size,
            from_json(f[7], '["VARCHAR"]') AS conditions
     FROM (
         SELECT seq, recv_ts, venue,
@@ -21,7 +21,7 @@ FROM (
     SELECT seq, recv_ts, venue, symbol, make_timestamp_ns(TRY_CAST(f[1] AS BIGINT)) AS ts,
            concat_ws(':', f[2], f[1], f[3], f[4],
                      row_number() OVER (PARTITION BY seq, f[1], f[2], f[3], f[4] ORDER BY place) - 1) AS trade_id,
-           f[3]::DOUBLE AS price, f[4]::DOUBLE AS size, from_json(f[5], '["VARCHAR"]') AS conditions
+           checked_number(f[3]) AS price, checked_number(f[4]) AS size, from_json(f[5], '["VARCHAR"]') AS conditions
     FROM (
         SELECT seq, recv_ts, venue, symbol, place,
                unnest([json_extract_string(e, ['$.sip_timestamp', '$.exchange', '$.price', '$.size', '$.conditions'])]) AS f

@@ -10,7 +10,7 @@
 -- @match :"T"
 -- @match : "T"
 -- @match sip_timestamp"
-SELECT seq, recv_ts, venue, f[2] AS symbol, make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000) AS ts,
+SELECT seq, recv_ts, venue, f[2] AS symbol, TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * 1000000)) AS ts,
        'q' || f[4] AS trade_id, TRY_CAST(f[5] AS DOUBLE) AS price, TRY_CAST(f[6] AS DOUBLE) AS size,
        'unknown' AS side, from_json(f[7], '["VARCHAR"]') AS conditions
 FROM (

@@ -18,7 +18,7 @@ FROM (
     SELECT *, make_timestamp_ns(ns) AS ts, ns - (ns - 18000000000000) % 86400000000000 AS session,
            IF(f[3] IS NULL, NULL, concat_ws(':', f[4], nullif(f[5], '0'), f[3])) AS trade_id,
            f[1] IN ('1', '7', '8') AS own_time, IF(f[1] IN ('1', '12'), 'correct', 'cancel') AS kind,
-           f[6]::DOUBLE AS price, coalesce(f[9], f[7])::DOUBLE AS size
+           checked_number(f[6]) AS price, checked_number(coalesce(f[9], f[7])) AS size
     FROM (
         SELECT seq, recv_ts, venue, symbol, f, TRY_CAST(f[2] AS BIGINT) AS ns
         FROM (

@@ -13,7 +13,7 @@
 -- @match : "T"
 -- @match sip_timestamp"
 SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol,
-       make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000)) AS ts,
+       TRY(make_timestamp_ns(TRY_CAST(f[3] AS BIGINT) * IF(rest, 1, 1000000))) AS ts,
        IF(f[4] IS NULL, NULL, concat_ws(':', f[5], nullif(f[6], '0'), f[4], IF(f[10] = '1', 'c', NULL))) AS trade_id,
        TRY_CAST(f[7] AS DOUBLE) AS price, TRY_CAST(coalesce(f[11], f[8]) AS DOUBLE) AS size, 'unknown' AS side,
        IF(f[10] = '1', list_append(coalesce(codes, []), 'corrected'), codes) AS conditions

@@ -5,10 +5,11 @@
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
 -- @match candle
 -- @match data":[["
-SELECT seq, recv_ts, venue, symbol, make_timestamp_ns(b[1]::BIGINT * 1000000) AS ts,
+SELECT seq, recv_ts, venue, symbol, TRY(make_timestamp_ns(TRY_CAST(b[1] AS BIGINT) * 1000000)) AS ts,
        translate(replace("interval", 'utc', ''), 'HDW', 'hdw') AS "interval",
-       b[2]::DOUBLE AS open, b[3]::DOUBLE AS high, b[4]::DOUBLE AS low, b[5]::DOUBLE AS close,
-       b[6]::DOUBLE AS volume, b[8]::DOUBLE AS quote_volume, b[9] = '1' AS is_final
+       TRY_CAST(b[2] AS DOUBLE) AS open, TRY_CAST(b[3] AS DOUBLE) AS high, TRY_CAST(b[4] AS DOUBLE) AS low,
+       TRY_CAST(b[5] AS DOUBLE) AS close, checked_number(b[6]) AS volume, checked_number(b[8]) AS quote_volume,
+       b[9] = '1' AS is_final
 FROM (
     SELECT seq, recv_ts, venue, coalesce(f[2], symbol) AS symbol,
            IF(f[1] IS NULL, substr(channel, 11), substr(f[1], 7)) AS "interval",

@@ -5,14 +5,14 @@
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
 -- @match bbo-tbt"
 -- @match tickers"
-SELECT seq, recv_ts, venue, symbol, make_timestamp_ns(q.ts::BIGINT * 1000000) AS ts,
-       nullif(coalesce(q.bids[1][1], q.bidPx), '')::DOUBLE AS bid_price,
-       nullif(coalesce(q.bids[1][2], q.bidSz), '')::DOUBLE AS bid_size,
-       nullif(coalesce(q.asks[1][1], q.askPx), '')::DOUBLE AS ask_price,
-       nullif(coalesce(q.asks[1][2], q.askSz), '')::DOUBLE AS ask_size,
-       IF(q.bids IS NOT NULL, q.seqId::UBIGINT,
-          q.ts::UBIGINT * 1048576
-          + md5_number_lower(concat_ws(' ', q.bidPx, q.bidSz, q.askPx, q.askSz)) % 1048576) AS update_id
+SELECT seq, recv_ts, venue, symbol, TRY(make_timestamp_ns(TRY_CAST(q.ts AS BIGINT) * 1000000)) AS ts,
+       checked_number(nullif(coalesce(q.bids[1][1], q.bidPx), '')) AS bid_price,
+       checked_number(nullif(coalesce(q.bids[1][2], q.bidSz), '')) AS bid_size,
+       checked_number(nullif(coalesce(q.asks[1][1], q.askPx), '')) AS ask_price,
+       checked_number(nullif(coalesce(q.asks[1][2], q.askSz), '')) AS ask_size,
+       IF(q.bids IS NOT NULL, TRY_CAST(q.seqId AS UBIGINT),
+          TRY(TRY_CAST(q.ts AS UBIGINT) * 1048576
+              + md5_number_lower(concat_ws(' ', q.bidPx, q.bidSz, q.askPx, q.askSz)) % 1048576)) AS update_id
 FROM (
     SELECT seq, recv_ts, venue, f[2] AS symbol,
            unnest(from_json(f[3], '[{"ts": "VARCHAR", "seqId": "VARCHAR", "bids": [["VARCHAR"]], "asks": [["VARCHAR"]],

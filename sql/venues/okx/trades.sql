@@ -5,10 +5,10 @@
 -- The text filters begin with no quotation mark on purpose: a rare first character is found many times faster.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each message twice.
 -- @match tradeId"
-SELECT seq, recv_ts, venue, t.instId AS symbol, make_timestamp_ns(t.ts::BIGINT * 1000000) AS ts,
-       IF(t.count::UBIGINT > 1, 'a' || t.tradeId, t.tradeId) AS trade_id,
-       t.px::DOUBLE AS price, t.sz::DOUBLE AS size, t.side,
-       nullif([c FOR c IN [IF(t.count::UBIGINT > 1, 'aggregate', NULL), IF(t.source = '1', 'liquidity_program', NULL)]
+SELECT seq, recv_ts, venue, t.instId AS symbol, TRY(make_timestamp_ns(TRY_CAST(t.ts AS BIGINT) * 1000000)) AS ts,
+       IF(t.count <> '1', 'a' || t.tradeId, t.tradeId) AS trade_id,
+       TRY_CAST(t.px AS DOUBLE) AS price, TRY_CAST(t.sz AS DOUBLE) AS size, t.side,
+       nullif([c FOR c IN [IF(t.count <> '1', 'aggregate', NULL), IF(t.source = '1', 'liquidity_program', NULL)]
                IF c IS NOT NULL], []) AS conditions
 FROM (
     SELECT seq, recv_ts, venue,
