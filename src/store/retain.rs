@@ -347,13 +347,16 @@ pub(super) fn give_back(conn: &Connection, table: &str, whole: bool) -> Result<(
         "table_name = '{table}' AND NOT EXISTS (FROM ops.file_loads WHERE into_table IN ('{table}', '{origin}'))"
     );
     let raw = format!("ops.retained WHERE table_name = '{RAW_MESSAGES}'");
-    let mut sql = format!("DELETE FROM ops.retained WHERE {of_it} AND NOT EXISTS (FROM {raw});");
     // What is announced is received before the date that it is of.
-    if !matches!(table, BOOK_TOPS | INSTRUMENTS | CORPORATE_ACTIONS) {
-        sql += &format!(
-            "UPDATE ops.retained SET first_kept = least(first_kept, (SELECT max(first_kept) FROM {raw})) WHERE {of_it};"
-        );
-    }
+    let lowered = if matches!(table, BOOK_TOPS | INSTRUMENTS | CORPORATE_ACTIONS) {
+        "first_kept".to_owned()
+    } else {
+        format!("least(first_kept, (SELECT max(first_kept) FROM {raw}))")
+    };
+    let sql = format!(
+        "DELETE FROM ops.retained WHERE {of_it} AND NOT EXISTS (FROM {raw});
+         UPDATE ops.retained SET first_kept = {lowered} WHERE {of_it}"
+    );
     conn.execute_batch(&sql).doing("writing ops.retained")
 }
 
