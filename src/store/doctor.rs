@@ -71,6 +71,22 @@ pub fn doctor(
         }
         schema::apply(&mut conn, &SqlTree::load(dir)?)?;
     }
+    let gone = missing_views(&conn)?;
+    if repair && !gone.is_empty() {
+        schema::apply(&mut conn, &SqlTree::load(dir)?)?;
+    }
+    findings.extend(gone.into_iter().map(|name| {
+        let remedy = if repair {
+            "made again"
+        } else {
+            "`mdb doctor --repair` makes it again"
+        };
+        Finding {
+            what: format!("the view {name} is missing"),
+            remedy: remedy.to_owned(),
+            harmless: repair,
+        }
+    }));
     let entries = lake::entries_where(&conn, "true")?;
     let mut damaged = Vec::new();
     for (at, (table, file)) in entries.iter().enumerate() {
@@ -129,6 +145,16 @@ pub fn doctor(
         });
     }
     Ok(findings)
+}
+
+/// Views of the canonical tables that somebody has dropped.
+fn missing_views(conn: &Connection) -> Result<Vec<String>> {
+    conn.prepare(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'hot'
+         AND table_name NOT IN (SELECT view_name FROM duckdb_views() WHERE schema_name = 'main') ORDER BY 1",
+    )
+    .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+    .doing("reading the catalog")
 }
 
 /// What is wrong with a file of the lake.

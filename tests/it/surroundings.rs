@@ -347,3 +347,18 @@ fn the_lake_of_another_database_is_never_read() {
         .exits(3)
         .says(&["current directory", "lake"]);
 }
+
+#[test]
+fn a_view_that_somebody_dropped_is_missed_and_made_again() {
+    let db = Db::new();
+    let file = db.write("capture.txt", &synthetic::capture(5, 500).bytes());
+    synthetic::load(&db, &file).ok();
+    let before = db.checksums();
+    db.run(["sql", "--write", "DROP VIEW trades"]).ok();
+    db.run(["doctor"])
+        .exits(1)
+        .shows(&["the view trades is missing", "--repair"]);
+    db.run(["doctor", "--repair"]).ok().shows(&["made again"]);
+    assert_eq!(db.checksums(), before);
+    db.assert_sound();
+}
