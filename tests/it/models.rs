@@ -1127,3 +1127,51 @@ fn a_built_in_is_replaced_only_if_asked() {
     db.run(["build"]).ok();
     assert_eq!(db.value("SELECT sum(trades) FROM ohlcv_1m"), "2");
 }
+
+#[test]
+fn what_comes_into_a_table_of_ones_own_comes_into_the_marts_that_read_it() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
+    let weigh = |name: &str, rows: &str| {
+        let file = db.write(name, format!("symbol,weight\n{rows}").as_bytes());
+        db.run(["load", file.to_str().unwrap(), "--into", "Weights"])
+            .ok();
+    };
+    weigh("one.csv", &format!("{SYMBOL},2\n"));
+    write_sql(
+        &db,
+        "views/heavy.sql",
+        "-- A view.\nSELECT * FROM weights WHERE weight > 1\n",
+    );
+    write_sql(
+        &db,
+        "marts/total.sql",
+        "-- A mart.\n-- @materialize full\nSELECT sum(weight) AS total FROM heavy\n",
+    );
+    let weighted = mart(
+        "-- @whole weights\n",
+        "SELECT symbol, bucket_start(ts, '1 minute') AS ts, sum(size * weight) AS weighted FROM trades JOIN weights USING (symbol) GROUP BY ALL",
+    );
+    write_sql(&db, "marts/weighted.sql", &weighted);
+    db.run(["build"]).ok();
+    let both = "SELECT (SELECT total FROM total), (SELECT sum(weighted) FROM weighted)";
+    let of = |row: Vec<String>| -> Vec<f64> { row.iter().map(|n| n.parse().unwrap()).collect() };
+    assert_eq!(of(db.row(both)), [2.0, 4.0]);
+    weigh("two.csv", &format!("{SYMBOL},5\nOTHER,7\n"));
+    db.run(["build"]).ok();
+    assert_eq!(of(db.row(both)), [14.0, 14.0]);
+    db.run(["build", "total"]).ok().shows(&["up to date"]);
+    db.run(["lineage", "total"])
+        .ok()
+        .shows(&["heavy", "weights"]);
+    write_sql(
+        &db,
+        "marts/lost.sql",
+        &mart(
+            "",
+            "SELECT symbol, now()::TIMESTAMP_NS AS ts, weight FROM weights",
+        ),
+    );
+    db.run(["build"])
+        .fails_naming(&["marts/lost.sql", "@materialize full"]);
+}

@@ -8,7 +8,7 @@ use super::{IfExists, Import, Imported, Shape, refused};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
-use crate::store::schema;
+use crate::store::{models, schema};
 
 /// Loads a file into `main.<table>`, which is made if it is not there.
 pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<Imported> {
@@ -114,6 +114,7 @@ fn in_transaction(
         params![mark, input.label, input.bytes, table, imported.new],
     )
     .doing("writing ops.file_loads")?;
+    models::own_table_changed(conn, table)?;
     Ok(imported)
 }
 

@@ -192,6 +192,21 @@ fn drop_mart(conn: &Connection, name: &str, view: Option<&Model>) -> Result<()> 
     Ok(())
 }
 
+/// Rows have come into a table of the user's own: marts that read it, themselves or through views, are to be made anew.
+pub(in super::super) fn own_table_changed(conn: &Connection, table: &str) -> Result<()> {
+    conn.execute(
+        "INSERT INTO ops.model_pending
+         WITH RECURSIVE readers AS (
+             SELECT name, kind FROM ops.lineage WHERE lower(upstream) = lower($1)
+             UNION
+             SELECT l.name, l.kind FROM ops.lineage l JOIN readers r ON lower(l.upstream) = lower(r.name) WHERE r.kind = 'view')
+         SELECT DISTINCT m.name, NULL::BIGINT, NULL::BIGINT FROM readers JOIN ops.models m USING (name)",
+        [table],
+    )
+    .doing("writing ops.model_pending")
+    .map(|_| ())
+}
+
 /// Whether a mart was kept by windows when it was last built, and holds rows from before what was kept of the tables that it
 /// is made from, itself or through views. Its file may be gone: this is told by what was noted of it, or decided before.
 pub(in super::super) fn keeps_history(conn: &Connection, mart: &str) -> Result<bool> {
@@ -498,8 +513,11 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
             conn.execute("INSERT INTO ops.views VALUES (?)", [name])
         }
         .doing(doing)?;
-        if model.upstream.is_empty() {
+        if model.upstream.is_empty() && model.own_tables.is_empty() {
             edge(name, kind, None, &model.file.origin);
+        }
+        for own in &model.own_tables {
+            edge(name, kind, Some(own), &model.file.origin);
         }
         for upstream in &model.upstream {
             let upstream =

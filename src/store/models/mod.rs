@@ -11,7 +11,7 @@ use super::catalog::{Catalog, Table};
 use super::error::{Error, Result};
 use crate::model::window::Window;
 use crate::sqltree::{Materialize, SqlFile, SqlTree};
-pub(super) use define::{apply, columns, create_table, define, keeps_history};
+pub(super) use define::{apply, columns, create_table, define, keeps_history, own_table_changed};
 use reads::Reads;
 
 /// All models.
@@ -61,6 +61,8 @@ pub struct Model {
     pub kind: Kind,
     /// The models and canonical tables that it reads, itself or through macros.
     pub upstream: BTreeSet<String>,
+    /// What else it reads so: tables of the user's own.
+    pub own_tables: BTreeSet<String>,
     /// Changes whenever its file does, or that of a view or macro which it is made of.
     pub definition: String,
 }
@@ -138,11 +140,12 @@ impl Models {
             let definition = graph.definition(node, &definitions);
             definitions.insert(node, definition.clone());
             let Found { file, kind, .. } = &found[node];
-            let (file, upstream) = ((*file).clone(), graph.upstream_of(&found[node].reads));
+            let file = (*file).clone();
+            let (upstream, own_tables) = graph.read_by(&found[node].reads);
             match kind {
                 Some(kind) => {
                     if matches!(kind, Kind::Incremental { .. }) {
-                        check_whole(&file, &upstream)?;
+                        check_whole(&file, &upstream, &own_tables)?;
                         graph.check_qualified(&found[node])?;
                     }
                     models.steps.push(Step::Model(models.all.len()));
@@ -151,6 +154,7 @@ impl Models {
                         file,
                         kind: kind.clone(),
                         upstream,
+                        own_tables,
                         definition,
                     });
                 }
@@ -164,7 +168,7 @@ impl Models {
             let reads = Reads::of(conn, &file.origin, &file.text).unwrap_or_default();
             models.tests.push(TestFile {
                 file: file.clone(),
-                upstream: graph.upstream_of(&reads),
+                upstream: graph.read_by(&reads).0,
             });
         }
         Ok(models)
@@ -315,19 +319,28 @@ fn check_name(catalog: &Catalog, found: &BTreeMap<Node, Found<'_>>, file: &SqlFi
     }
 }
 
-/// What an incremental mart is to read as a whole it must read.
-fn check_whole(file: &SqlFile, upstream: &BTreeSet<String>) -> Result<()> {
+/// What an incremental mart is to read as a whole it must read, and something else by window.
+fn check_whole(
+    file: &SqlFile,
+    upstream: &BTreeSet<String>,
+    own_tables: &BTreeSet<String>,
+) -> Result<()> {
     let whole = &file.header.whole;
-    match whole.iter().find(|name| !upstream.contains(*name)) {
-        Some(name) => Err(refused(
+    let read: Vec<&str> = upstream.union(own_tables).map(String::as_str).collect();
+    if let Some(name) = whole.iter().find(|name| !read.contains(&name.as_str())) {
+        return Err(refused(
             file,
             format!(
                 "@whole names '{name}', which its SELECT does not read; it reads {}",
-                upstream.iter().cloned().collect::<Vec<_>>().join(", ")
+                read.join(", ")
             ),
-        )),
-        None => Ok(()),
+        ));
     }
+    if upstream.iter().all(|name| whole.contains(name)) {
+        let message = "nothing that its SELECT reads has windows: that are canonical tables, views of them and marts,                        and none that @whole names; say `@materialize full`";
+        return Err(refused(file, message.to_owned()));
+    }
+    Ok(())
 }
 
 /// DuckDB's function that takes a text for the name of a relation.
@@ -380,9 +393,10 @@ impl<'a> Graph<'a> {
         false
     }
 
-    /// The models and canonical tables that a file reads, itself or through macros.
-    fn upstream_of(&self, reads: &Reads) -> BTreeSet<String> {
-        let (mut upstream, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    /// The models and canonical tables that a file reads, itself or through macros, and the other relations.
+    fn read_by(&self, reads: &Reads) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut upstream, mut others) = (BTreeSet::new(), BTreeSet::new());
+        let mut seen = BTreeSet::new();
         let mut waiting = self.mentions(reads);
         while let Some((node, _)) = waiting.pop() {
             match &node {
@@ -396,10 +410,12 @@ impl<'a> Graph<'a> {
                         waiting.extend(self.mentions(&found.reads));
                     }
                 }
-                Node::Relation(_) => {}
+                Node::Relation(name) => {
+                    others.insert(name.clone());
+                }
             }
         }
-        upstream
+        (upstream, others)
     }
 
     /// What an incremental mart reads by window it calls by its name alone, as do the macros that it calls: only so it is given
