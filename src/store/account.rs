@@ -3,10 +3,12 @@
 use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, TimestampNanosecondType, UInt64Type};
+use serde::de::IgnoredAny;
 
 use super::catalog::Table;
 use super::error::Result;
 use super::import::TIMES_NS;
+use super::normalize::MALFORMED;
 use super::raw::{DeadLetter, RawBatch};
 use crate::model::BOOK_DELTAS;
 
@@ -164,13 +166,21 @@ impl<'a> Account<'a> {
             if let Some((target, reason)) = refused {
                 dead.push(DeadLetter::of(self.raw, row, target.as_deref(), reason));
             } else if !settled {
-                let reason = format!("no file of sql/venues/{venue} reads this message");
+                let reason = if is_json(self.raw.payloads().value(row)) {
+                    format!("no file of sql/venues/{venue} reads this message")
+                } else {
+                    MALFORMED.to_owned()
+                };
                 let target = of_book[row].then_some(BOOK_DELTAS);
                 dead.push(DeadLetter::of(self.raw, row, target, reason));
             }
         }
         dead
     }
+}
+
+fn is_json(payload: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(payload).is_ok()
 }
 
 #[cfg(test)]

@@ -108,9 +108,17 @@ pub fn doctor(
     if !damaged.is_empty() {
         findings.extend(set_aside(settings, &conn, damaged)?);
     }
+    findings.extend(strays(settings, &conn)?);
+    Ok(findings)
+}
+
+/// Files of past versions that are missing, and files in the lake's folders that are no part of it.
+fn strays(settings: &Settings, conn: &Connection) -> Result<Vec<Finding>> {
+    let dir = &settings.db;
+    let mut findings = Vec::new();
     // The tables of an older mdb do not know them.
-    let unsettled = lake::unsettled(&conn).unwrap_or_default();
-    let kept = history::kept(&conn, settings.history.keep).unwrap_or_default();
+    let unsettled = lake::unsettled(conn).unwrap_or_default();
+    let kept = history::kept(conn, settings.history.keep).unwrap_or_default();
     for path in kept.iter().filter(|path| !dir.join(path).exists()) {
         findings.push(Finding {
             what: format!(
@@ -122,7 +130,7 @@ pub fn doctor(
             harmless: true,
         });
     }
-    for (_, path) in lake::unknown(dir, &conn)? {
+    for (_, path) in lake::unknown(dir, conn)? {
         let relative = path.strip_prefix(dir).unwrap_or(&path).to_string_lossy();
         if kept.iter().any(|path| *path == relative) {
             continue;
