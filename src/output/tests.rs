@@ -352,7 +352,7 @@ fn a_column_that_parquet_lacks_is_named() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "column \"gap\" is of type INTERVAL, which cannot be written; cast it, for example to VARCHAR"
+        "column \"gap\" is of type INTERVAL, which cannot be written; cast it to VARCHAR, or write its seconds: epoch(…)"
     );
 }
 
