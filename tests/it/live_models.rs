@@ -14,7 +14,7 @@ const COUNTS: &str = "-- Trades of each second.\n-- @materialize incremental\n--
 #[expect(clippy::too_many_lines, reason = "one capture, edited again and again")]
 fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
     let btc = sample("BTCUSDT");
-    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "8"]);
+    let market = Market::open(SPOT, &[("BTCUSDT", &btc)], &["--speed", "3"]);
     let db = Db::new();
     hurry(&db, SPOT);
     fs::write(db.dir().join("mdb.toml"), market.feed(&["BTCUSDT"])).unwrap();
@@ -73,7 +73,10 @@ fn a_capture_keeps_marts_up_to_date_and_takes_up_their_files() {
     let before = db.count("SELECT sum(n) FROM counts");
     await_true(&db, &format!("SELECT sum(n) > {before} FROM counts"));
     db.run(["models"]).ok().shows(&["fails", "failed"]);
-    db.run(["test", "ohlcv_1m"]).ok();
+    // While one fails they are built one by one: now and then a mart is ahead of the next one.
+    wait("the tests of the others to pass", || {
+        (db.run(["test", "ohlcv_1m"]).code == Some(0)).then_some(())
+    });
     fs::remove_file(marts.join("fails.sql")).unwrap();
     await_true(
         &db,
