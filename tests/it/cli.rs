@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use arrow::ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -350,27 +350,35 @@ fn listing(dir: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Runs a command for a reader that is gone after the first line, as `head -1` is: it ends well, without a word. Returns
+/// the line.
+#[track_caller]
+fn read_a_line_and_leave(mut command: Command) -> String {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    // The reader is gone with this statement.
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command:?}");
+    assert_eq!(output.status.code(), Some(0), "{command:?}");
+    first
+}
+
 #[test]
 fn a_closed_pipe_ends_quietly() {
     let db = Db::new();
     for format in ["csv", "ndjson"] {
         let mut command = db.command();
         command.args(["sql", "--format", format, "SELECT * FROM range(1000000000)"]);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut first)
-            .unwrap();
+        let first = read_a_line_and_leave(command);
         assert!(first.contains("range"), "{first:?}");
-        // The reader is gone with that statement, as with `| head -1`.
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
-        assert_eq!(output.status.code(), Some(0), "{format}");
     }
 }
 
@@ -421,21 +429,9 @@ fn a_reader_that_has_gone_is_no_error_of_any_command() {
 
     // One that goes after the first line, as `head -1` does.
     let mut command = db.command();
-    let mut child = command
-        .arg("status")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
+    command.arg("status");
+    let first = read_a_line_and_leave(command);
     assert!(first.contains("no process"), "{first:?}");
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(0));
 
     // What a process says of itself.
     let (live, stdin) = Live::spawn_fed(db.load_command(venue, symbol, ["-"]));
