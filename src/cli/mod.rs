@@ -342,20 +342,23 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database for a command that writes.
 fn open_store(settings: &Settings) -> store::Result<store::Store> {
-    patiently(WRITER_PATIENCE, || {
+    patiently(&settings.db, WRITER_PATIENCE, || {
         store::Store::open(settings, store::Purpose::Ingest)
     })
 }
 
-/// Opens the database as soon as nobody has it locked.
+/// Opens the database in `db` as soon as nobody has it locked; who has it without using it is asked to let it go.
 fn patiently<T>(
+    db: &Path,
     patience: Duration,
     mut open: impl FnMut() -> store::Result<T>,
 ) -> store::Result<T> {
     let start = Instant::now();
+    let mut want = None;
     loop {
         match open() {
             Err(store::Error::InUse { .. }) if start.elapsed() < patience => {
+                want.get_or_insert_with(|| store::Want::new(db)).renew();
                 thread::sleep(Duration::from_millis(20));
             }
             opened => return opened,

@@ -12,13 +12,15 @@ use crate::store;
 /// # Errors
 /// If the database cannot be opened, or another process has it that does not answer.
 pub(super) fn open(settings: &Settings, write: bool) -> anyhow::Result<Session> {
-    let opened = patiently(PATIENCE, || match Session::attach(&settings.db, write) {
-        Ok(None) => {
-            let connection = store::open_reader(settings, write)?;
-            Ok(Ok(Session::new(connection, write)))
+    let opened = patiently(&settings.db, PATIENCE, || {
+        match Session::attach(&settings.db, write) {
+            Ok(None) => {
+                let connection = store::open_reader(settings, write)?;
+                Ok(Ok(Session::new(connection, write)))
+            }
+            Ok(Some(session)) => Ok(Ok(session)),
+            Err(error) => Ok(Err(error)),
         }
-        Ok(Some(session)) => Ok(Ok(session)),
-        Err(error) => Ok(Err(error)),
     });
     match opened {
         Ok(session) => Ok(session?),

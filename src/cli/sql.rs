@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -244,12 +245,14 @@ pub(super) fn shell(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let name = std::path::absolute(&settings.db).ok();
     let name = name.as_deref().and_then(Path::file_name);
+    let db = settings.db.clone();
     let options = shell::Options {
         banner: Some(banner),
         database: name.map(|name| name.to_string_lossy().into_owned()),
         background: Some(background),
         venues: Some(venues(settings)),
         reopen: Some(&reopen),
+        wanted: Some(Arc::new(move || store::is_wanted(&db))),
     };
     // A shell goes on with a new session.
     exit_code(shell::run(session, &options), false)

@@ -31,6 +31,8 @@ struct State {
 pub(super) enum Handle {
     Local(Arc<duckdb::InterruptHandle>),
     Remote(Bell),
+    /// There is nothing to be stopped.
+    None,
 }
 
 impl Handle {
@@ -38,6 +40,7 @@ impl Handle {
         match self {
             Self::Local(handle) => handle.interrupt(),
             Self::Remote(bell) => bell.ring(),
+            Self::None => {}
         }
     }
 }

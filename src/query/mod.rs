@@ -57,9 +57,14 @@ pub struct Session {
     lost: bool,
 }
 
+/// Why a session is over that has let go of its database.
+const LET_GO: &str = "the database file was let go, as another process wanted it";
+
 enum Place {
     Here(Local),
     There(Box<Remote>),
+    /// Nowhere: the file was let go.
+    Away,
 }
 
 impl Session {
@@ -91,6 +96,7 @@ impl Session {
         let handle = match &place {
             Place::Here(local) => Handle::Local(local.interrupt_handle()),
             Place::There(remote) => Handle::Remote(remote.bell()),
+            Place::Away => Handle::None,
         };
         Self {
             place,
@@ -109,6 +115,7 @@ impl Session {
         let place = match &self.place {
             Place::Here(local) => Place::Here(local.try_clone()?),
             Place::There(remote) => Place::There(Box::new(remote.try_clone()?)),
+            Place::Away => return Err(Error::Lost(LET_GO.to_owned())),
         };
         Ok(Self::at(place, self.write))
     }
@@ -120,6 +127,28 @@ impl Session {
         self.write = other.write;
         self.lost = other.lost;
         self.transaction = other.transaction;
+    }
+
+    /// Lets go of the database file, for another process to write to. The session is lost, until it
+    /// [moves](Self::move_to) to a new one.
+    pub fn let_go(&mut self) {
+        self.place = Place::Away;
+        self.interrupter.move_to(&Interrupter::new(Handle::None));
+        self.lost = true;
+        self.transaction = false;
+    }
+
+    /// Whether the session has let go of its database.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self.place, Place::Away)
+    }
+
+    /// Takes note if the process in which this session runs has ended, so that no statement need find it out.
+    pub fn look(&mut self) {
+        if let Place::There(remote) = &mut self.place {
+            self.lost |= remote.is_over();
+        }
     }
 
     /// Ends the use of a database that was only read, in a process that is about to end too: there is nothing to be written,
@@ -143,6 +172,7 @@ impl Session {
         match &self.place {
             Place::Here(local) => Meter::here(local.progress_handle()),
             Place::There(remote) => Meter::there(remote.bell()),
+            Place::Away => Meter::none(),
         }
     }
 
@@ -163,7 +193,7 @@ impl Session {
     #[must_use]
     pub fn attached_to(&self) -> Option<&wire::Welcome> {
         match &self.place {
-            Place::Here(_) => None,
+            Place::Here(_) | Place::Away => None,
             Place::There(remote) => Some(remote.welcome()),
         }
     }
@@ -175,7 +205,7 @@ impl Session {
     /// If it does not answer.
     pub fn status(&self, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
         match &self.place {
-            Place::Here(_) => Ok(None),
+            Place::Here(_) | Place::Away => Ok(None),
             Place::There(remote) => remote.status(patience),
         }
     }
@@ -215,6 +245,7 @@ impl Session {
             Place::There(remote) => remote
                 .run(sql, types)
                 .map(|answer| Batches::There(Box::new(answer))),
+            Place::Away => Err(Error::Lost(LET_GO.to_owned())),
         };
         let batches = batches.inspect_err(|error| *lost |= matches!(error, Error::Lost(_)));
         match first_word(sql).as_str() {

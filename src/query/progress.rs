@@ -24,6 +24,7 @@ pub struct Meter {
 enum Place {
     Here(ProgressHandle),
     There(Bell),
+    Away,
 }
 
 impl Meter {
@@ -39,6 +40,10 @@ impl Meter {
         }
     }
 
+    pub(super) fn none() -> Self {
+        Self { place: Place::Away }
+    }
+
     /// How far the query is; `None` if none runs, or DuckDB cannot tell.
     #[must_use]
     pub fn read(&self) -> Option<Progress> {
@@ -51,6 +56,7 @@ impl Meter {
                 })
             }
             Place::There(bell) => bell.progress(),
+            Place::Away => None,
         }
     }
 }

@@ -93,6 +93,14 @@ impl Remote {
         status_of(&self.socket, patience)
     }
 
+    /// Whether the process has closed the connection.
+    pub(super) fn is_over(&mut self) -> bool {
+        // The connection sees it once it has had its turn.
+        let turn = async { tokio::time::sleep(Duration::from_millis(1)).await };
+        self.wire.runtime.block_on(turn);
+        self.wire.sender.is_closed()
+    }
+
     fn lost(&self) -> String {
         format!(
             "the process that had the database open (mdb {}, PID {}) has ended",

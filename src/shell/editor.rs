@@ -34,7 +34,7 @@ const SHOWN: usize = 100;
 impl Shell<'_> {
     /// Reads and runs statements until the user leaves.
     pub(super) fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
-        let mut editor = self.editor()?;
+        let mut editor = self.editor(options)?;
         // A terminal that cannot be edited on has nothing above its prompt either.
         let printer = editor.create_external_printer().ok();
         self.prompt = printer.map(|printer| Arc::new(Prompt::new(printer)));
@@ -76,11 +76,7 @@ impl Shell<'_> {
             if typed.trim().is_empty() {
                 first = self.first_prompt();
             }
-            let mut read = || editor.readline(&prompt(&typed, &first));
-            let line = match &self.prompt {
-                Some(prompt) => prompt.during(read),
-                None => read(),
-            };
+            let line = self.line(options, || editor.readline(&prompt(&typed, &first)));
             match line {
                 Ok(line) => {
                     let word = typed.trim().is_empty() && command::is_word(&line);
@@ -94,6 +90,7 @@ impl Shell<'_> {
                         continue;
                     }
                     remember(&mut editor, &input, history.as_ref());
+                    self.come_back(editor.helper(), options);
                     let symbol = self.focus.symbol.clone();
                     if self.input(&input, word) == Next::Leave {
                         return Ok(());
@@ -102,7 +99,7 @@ impl Shell<'_> {
                         self.doubt_symbol(editor.helper());
                     }
                     let moved = self.session.is_lost() && self.reopen(options);
-                    self.tell(editor.helper(), moved);
+                    self.tell(editor.helper(), moved, options);
                 }
                 Err(ReadlineError::Interrupted) => typed.clear(),
                 Err(ReadlineError::Eof) => return Ok(()),
@@ -113,6 +110,25 @@ impl Shell<'_> {
                     )));
                 }
             }
+        }
+    }
+
+    /// Has a session again, if the file was let go or the process that had it has ended.
+    fn come_back(&mut self, helper: Option<&Assistant>, options: &Options<'_>) {
+        if self.session.in_transaction() {
+            // That is over, and a statement must not run without it.
+            return;
+        }
+        self.session.look();
+        if !self.session.is_lost() {
+            return;
+        }
+        if let Some(helper) = helper {
+            // While its session lived, the file would be open twice, and closing it once drop the lock on it.
+            helper.librarian.borrow_mut().leave();
+        }
+        if self.reopen(options) {
+            self.tell(helper, true, options);
         }
     }
 
@@ -131,14 +147,16 @@ impl Shell<'_> {
     }
 
     /// Tells completion what has changed.
-    fn tell(&mut self, helper: Option<&Assistant>, moved: bool) {
+    fn tell(&mut self, helper: Option<&Assistant>, moved: bool, options: &Options<'_>) {
         let Some(helper) = helper else {
             return;
         };
         let mut librarian = helper.librarian.borrow_mut();
         librarian.catalog_mut().saved = saved::names();
-        if moved && let Ok(session) = self.session.try_clone() {
-            *librarian = Librarian::new(session);
+        if (moved || librarian.has_left())
+            && let Ok(session) = self.session.try_clone()
+        {
+            librarian.go_on(session, self.wanted(options));
         }
         if !std::mem::take(&mut self.changed) && !moved {
             return;
@@ -160,7 +178,7 @@ impl Shell<'_> {
         }
     }
 
-    fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
+    fn editor(&self, options: &Options<'_>) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
@@ -176,7 +194,7 @@ impl Shell<'_> {
             .session
             .try_clone()
             .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
-        let mut librarian = Librarian::new(session);
+        let mut librarian = Librarian::new(session, self.wanted(options));
         librarian.catalog_mut().saved = saved::names();
         editor.set_helper(Some(Assistant {
             librarian: RefCell::new(librarian),

@@ -28,6 +28,7 @@ mod range;
 mod saved;
 mod screen;
 mod script;
+mod session;
 mod status;
 mod tail;
 mod terminal;
@@ -47,6 +48,7 @@ use color::Look;
 use command::Command;
 use outlet::{Outlet, Target};
 use range::Focus;
+use session::Own;
 use tail::{Follower, Prompt};
 use usage::Usage;
 
@@ -57,6 +59,7 @@ pub use inspect::tables_query;
 pub use overview::models_query;
 pub use queries::set_parameter;
 pub use script::{Failure, Outcome, Printer};
+pub use session::Wanted;
 pub use status::{VENUES, show as show_status};
 pub use terminal::{layout, report_width, stdout};
 
@@ -76,6 +79,8 @@ pub struct Options<'a> {
     pub venues: Option<Venues>,
     /// Opens a new session on the same database, for when the first is lost; or says why that cannot be.
     pub reopen: Option<&'a dyn Fn() -> Result<Session, String>>,
+    /// Tells when the database file, if the session has it open, is to be let go at the prompt.
+    pub wanted: Option<Wanted>,
 }
 
 /// Runs the shell until its input ends or `.quit`.
@@ -132,6 +137,8 @@ struct Shell<'w> {
     follower: Option<Follower>,
     /// Whether names in the database may have changed.
     changed: bool,
+    /// What of the user's is in the session.
+    own: Own,
 }
 
 /// Where lines come from.
@@ -169,6 +176,7 @@ impl<'w> Shell<'w> {
             prompt: None,
             follower: None,
             changed: false,
+            own: Own::default(),
         }
     }
 
@@ -230,39 +238,6 @@ impl<'w> Shell<'w> {
         }
     }
 
-    /// Takes the place of a session that is lost; false if that cannot be now.
-    fn reopen(&mut self, options: &Options<'_>) -> bool {
-        let Some(reopen) = options.reopen else {
-            return false;
-        };
-        match reopen() {
-            Ok(session) => {
-                let to = session.attached_to().map_or_else(
-                    || "the database file is open now".to_owned(),
-                    |process| {
-                        format!(
-                            "attached to mdb {} (PID {}) now",
-                            process.command, process.pid
-                        )
-                    },
-                );
-                self.session.move_to(session);
-                self.offered = false;
-                if self.has_focus() {
-                    let _ = self.tell_focus().or_else(|failure| tell(failure).map(drop));
-                }
-                say(&format!(
-                    "{to}; settings and temporary tables of before are gone\n"
-                ));
-                true
-            }
-            Err(why) => {
-                say(&format!("error: {why}\n"));
-                false
-            }
-        }
-    }
-
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
         self.offer_last(statement.text)?;
         self.refresh_focus(statement.text)?;
@@ -276,6 +251,7 @@ impl<'w> Shell<'w> {
             self.offered = false;
         }
         let outcome = result?;
+        self.own.note(statement.text, outcome);
         let rows = match outcome {
             Outcome::Rows(rows) => Some(rows),
             Outcome::Changed(count) => u64::try_from(count).ok(),

@@ -13,6 +13,7 @@ const READ_DEPTH: usize = 16;
 impl Shell<'_> {
     pub(super) fn param(&mut self, param: &Param) -> Result<(), Failure> {
         self.changed |= *param != Param::List;
+        self.own.more |= matches!(param, Param::Set(..));
         match param {
             Param::List => self
                 .show("SELECT name, value::VARCHAR AS value FROM duckdb_variables() ORDER BY name"),

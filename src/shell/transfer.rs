@@ -45,6 +45,7 @@ impl Shell<'_> {
             literal(&path)
         ))?;
         self.changed = true;
+        self.own.more = true;
         let rows = self.ask(&format!("SELECT count(*)::VARCHAR FROM \"{name}\""))?;
         let rows = rows.into_iter().flatten().flatten().next();
         let rows = rows.and_then(|rows| rows.parse().ok()).unwrap_or(0);

@@ -35,6 +35,7 @@ mod seal;
 mod slot;
 mod writer;
 
+use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -214,6 +215,39 @@ fn next_seq(conn: &Connection) -> Result<u64> {
 #[must_use]
 pub fn has_spilled(db: &Path) -> bool {
     db.join(duck::SPILL).exists()
+}
+
+/// By its presence tells those who have the database open without using it that another process waits for it.
+const WANTED: &str = ".wanted";
+
+/// Asks for a database that others have open, as long as it lives.
+#[derive(Debug)]
+pub struct Want(PathBuf);
+
+impl Want {
+    /// For the database in `db`.
+    #[must_use]
+    pub fn new(db: &Path) -> Self {
+        Self(db.join(WANTED))
+    }
+
+    /// Asks again: another one who waited may have ended both wishes.
+    pub fn renew(&self) {
+        // Who may not write there waits like that.
+        let _ = fs::File::create(&self.0);
+    }
+}
+
+impl Drop for Want {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Whether another process waits for the database in `db`.
+#[must_use]
+pub fn is_wanted(db: &Path) -> bool {
+    db.join(WANTED).exists()
 }
 
 /// Makes sure that there is a database, for who only asks what is in it.

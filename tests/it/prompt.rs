@@ -312,3 +312,55 @@ fn rows_are_followed_of_the_sessions_venue_and_range() {
     );
     terminal.leave();
 }
+
+#[test]
+fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
+    let db = filled();
+    let before = db.count("SELECT count(*) FROM trades");
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.line("set default_null_order = 'nulls_first';");
+    terminal.line(&format!(".symbol {SYMBOL}"));
+    // What a shell holds for its user it does not give up.
+    terminal.line("create temp table kept as select 1 as one;");
+    db.run(["seal"]).exits(3);
+    terminal.leave();
+
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.line("set default_null_order = 'nulls_first';");
+    terminal.line(&format!(".symbol {SYMBOL}"));
+    let line = trade_line(
+        "1723161700000000000",
+        "999001",
+        "100.0",
+        "1.0",
+        "1723161700000",
+    );
+    let file = db.write("more.txt", line.as_bytes());
+    load(&db, &file).ok();
+    let whole = before + 1;
+    terminal.line("select count(*) as n, $symbol as s, current_setting('default_null_order') as o from trades;");
+    let text = terminal.text();
+    let row = text
+        .lines()
+        .find(|line| line.contains(SYMBOL) && line.contains("NULLS_FIRST"));
+    assert!(
+        row.is_some_and(|row| row.contains(&format!("{whole}"))),
+        "{text}"
+    );
+
+    // A process that goes on with the file is asked for what it has; when it ends, the file is.
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    terminal.line("select 'there' as place;");
+    terminal.awaits("attached to mdb load");
+    terminal.completes("select count(*) from trades where ven", "venue");
+    terminal.keys("\x03");
+    drop(stdin);
+    live.finish().ok();
+    terminal.line("select 'here' as place;");
+    terminal.awaits("the database file is open now");
+    terminal.awaits("│ here    │");
+    load(&db, &file).ok();
+    terminal.leave();
+    assert!(!db.dir().join(".wanted").exists());
+}

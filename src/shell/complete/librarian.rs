@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::catalog::{Catalog, ValuesOf, list};
 use crate::model::sql::identifier;
 use crate::query::{Error, Interrupter, Session};
+use crate::shell::session::{Wanted, until_wanted};
 
 /// Questions that wait at most; a further one is asked at the next Tab.
 const WAITING: usize = 16;
@@ -60,13 +61,30 @@ pub(in crate::shell) struct Librarian {
 }
 
 impl Librarian {
-    /// Starts asking `session`.
-    pub(in crate::shell) fn new(mut session: Session) -> Self {
+    /// Starts asking `session`, which is let go of once it is `wanted`.
+    pub(in crate::shell) fn new(session: Session, wanted: Option<Wanted>) -> Self {
+        let mut librarian = Self {
+            catalog: Catalog::default(),
+            questions: None,
+            answers: channel().1,
+            open: 0,
+            named: Instant::now(),
+            valued: HashMap::new(),
+            interrupter: session.interrupter(),
+            thread: None,
+        };
+        librarian.go_on(session, wanted);
+        librarian
+    }
+
+    /// Asks `session` from now on.
+    pub(in crate::shell) fn go_on(&mut self, mut session: Session, wanted: Option<Wanted>) {
+        self.leave();
         let (questions, asked) = sync_channel(WAITING);
         let (answering, answers) = sync_channel(WAITING + 1);
-        let interrupter = session.interrupter();
+        self.interrupter = session.interrupter();
         let work = move || {
-            while let Ok(question) = asked.recv() {
+            while let Ok(question) = until_wanted(&asked, wanted.as_ref()) {
                 let answer = limited(&mut session, |session| answer(session, question));
                 if answering.send(answer.unwrap_or(Answer::Nothing)).is_err() {
                     break;
@@ -74,21 +92,31 @@ impl Librarian {
             }
         };
         let thread = thread::Builder::new().name("completion".into()).spawn(work);
-        let mut librarian = Self {
-            catalog: Catalog::default(),
-            questions: thread.is_ok().then_some(questions),
-            answers,
-            open: 0,
-            named: Instant::now(),
-            valued: HashMap::new(),
-            interrupter,
-            thread: thread.ok(),
-        };
-        librarian.ask(Question::Names);
+        self.questions = thread.is_ok().then_some(questions);
+        self.answers = answers;
+        self.thread = thread.ok();
+        self.open = 0;
+        self.valued.clear();
+        self.refresh();
         for column in ["symbol", "venue"] {
-            librarian.values(&shared_by_all(column), Duration::ZERO);
+            self.values(&shared_by_all(column), Duration::ZERO);
         }
-        librarian
+    }
+
+    /// Asks nobody any more. What is known stays known.
+    pub(in crate::shell) fn leave(&mut self) {
+        // The thread ends at the first answer that nobody takes: questions that still wait are not asked.
+        self.answers = channel().1;
+        self.questions = None;
+        self.interrupter.interrupt();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether nobody is asked.
+    pub(in crate::shell) fn has_left(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// What is known.
@@ -204,13 +232,7 @@ impl Librarian {
 
 impl Drop for Librarian {
     fn drop(&mut self) {
-        // The thread ends at the first answer that nobody takes: questions that still wait are not asked.
-        self.answers = channel().1;
-        self.questions = None;
-        self.interrupter.interrupt();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.leave();
     }
 }
 
@@ -327,7 +349,7 @@ mod tests {
             );
             session.strings(&slow).unwrap();
         }
-        let mut librarian = Librarian::new(session);
+        let mut librarian = Librarian::new(session, None);
         for name in relations {
             let of = ValuesOf {
                 relation: Some(name.to_owned()),
