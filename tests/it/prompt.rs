@@ -328,14 +328,14 @@ fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
     let mut terminal = Terminal::shell(&db, 80);
     terminal.line("set default_null_order = 'nulls_first';");
     terminal.line(&format!(".symbol {SYMBOL}"));
-    let line = trade_line(
+    let trade = trade_line(
         "1723161700000000000",
         "999001",
         "100.0",
         "1.0",
         "1723161700000",
     );
-    let file = db.write("more.txt", line.as_bytes());
+    let file = db.write("more.txt", trade.as_bytes());
     load(&db, &file).ok();
     let whole = before + 1;
     terminal.line("select count(*) as n, $symbol as s, current_setting('default_null_order') as o from trades;");
