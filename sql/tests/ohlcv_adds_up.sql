@@ -19,4 +19,4 @@ WITH newest AS (
 SELECT venue, symbol, day, t.trades, b.trades AS trades_of_bars, t.volume, b.volume AS volume_of_bars,
        'bars and trades of a day differ' AS reason
 FROM traded AS t LEFT JOIN barred AS b USING (venue, symbol, day)
-WHERE b.trades IS DISTINCT FROM t.trades OR NOT abs(b.volume - t.volume) <= 1e-9 * t.volume
+WHERE b.trades IS DISTINCT FROM t.trades OR NOT abs(b.volume - t.volume) <= 1e-9 * abs(t.volume)

@@ -8,4 +8,4 @@ WITH minutes AS (
 SELECT venue, symbol, ts, 'the bar of a day differs from its minutes' AS reason
 FROM ohlcv_1d AS d FULL JOIN minutes AS m USING (venue, symbol, ts)
 WHERE (d.open, d.high, d.low, d.close, d.trades) IS DISTINCT FROM (m.open, m.high, m.low, m.close, m.trades)
-   OR NOT abs(d.volume - m.volume) <= 1e-9 * d.volume
+   OR NOT abs(d.volume - m.volume) <= 1e-9 * abs(d.volume)

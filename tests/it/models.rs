@@ -887,6 +887,18 @@ fn the_built_in_tests_pass_on_what_mdb_makes() {
 }
 
 #[test]
+fn what_a_venue_sends_wrong_holds_no_bars_up() {
+    let db = Db::new();
+    let ns = "1723075205000000000";
+    let wrong = trade_line(ns, "1", "100", "-1", "1723075205000");
+    trades(&db, "wrong", &[wrong, on_day(2, 1)]);
+    db.run(["build"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM ohlcv_1m"), 2);
+    let tested = db.run(["test", "ohlcv_1m"]).ok();
+    assert!(tested.stdout.contains("warn"), "{tested}");
+}
+
+#[test]
 fn a_test_that_fails_keeps_the_mart_as_it_was() {
     let db = Db::new();
     let tags = "-- @test range n < 3\n-- @test warn: range n < 2\n";
