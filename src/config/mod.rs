@@ -102,6 +102,21 @@ pub struct StoreSettings {
     pub memory_limit: Option<String>,
     /// DuckDB's threads; by default one for each core.
     pub threads: Option<usize>,
+    /// A capture's commits begin at least so long after one another; by default each as soon as the one before it is done
+    /// and a message is there.
+    #[serde(deserialize_with = "commit_interval")]
+    pub commit_every: Duration,
+}
+
+fn commit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    const MOST: Duration = Duration::from_secs(10);
+    let every = duration(from)?;
+    if every > MOST {
+        return Err(serde::de::Error::custom(
+            "10 s at most: what is not committed is lost in a crash",
+        ));
+    }
+    Ok(every)
 }
 
 /// `[seal]` in `mdb.toml`.
@@ -381,6 +396,18 @@ mod tests {
         assert_eq!(settings.seal.lateness, Duration::from_mins(10));
         assert!(load("[seal]\nlateness = \"soon\"\n").is_err());
         assert!(load("[seal]\nlateness = \"-1 h\"\n").is_err());
+    }
+
+    #[test]
+    fn commits_are_at_most_seconds_apart() {
+        assert_eq!(load("").unwrap().store.commit_every, Duration::ZERO);
+        let settings = load("[store]\ncommit_every = \"50 ms\"\n").unwrap();
+        assert_eq!(settings.store.commit_every, Duration::from_millis(50));
+        let error = load("[store]\ncommit_every = \"1 min\"\n").unwrap_err();
+        assert!(
+            error.contains("line 2") && error.contains("10 s at most"),
+            "{error}"
+        );
     }
 
     #[test]

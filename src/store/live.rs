@@ -212,11 +212,13 @@ impl Store {
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
             most: MAX_MESSAGES,
+            commit_every: self.settings.commit_every,
             planned: Instant::now(),
             delay: delay(),
             told,
         };
         tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .at("start waiting in", &self.dir)?
             .block_on(live.run(messages, orders))?;
@@ -260,6 +262,8 @@ struct Live<T> {
     next_seq: u64,
     /// Messages that the next batch takes at most.
     most: usize,
+    /// Commits begin at least so long after one another.
+    commit_every: Duration,
     /// When the plans of all statements were last forgotten.
     planned: Instant,
     delay: Duration,
@@ -281,10 +285,12 @@ impl<T: FnMut(Commit)> Live<T> {
         mut orders: mpsc::Receiver<Order>,
     ) -> Result<()> {
         let (mut flowing, mut ordering) = (true, true);
-        let mut received = Vec::new();
+        let (mut received, mut due) = (Vec::new(), tokio::time::Instant::now());
         while flowing || ordering {
+            let room = self.most.saturating_sub(received.len());
             tokio::select! {
-                count = messages.recv_many(&mut received, self.most), if flowing => flowing = count > 0,
+                count = messages.recv_many(&mut received, room), if flowing && room > 0 => flowing = count > 0,
+                () = tokio::time::sleep_until(due), if !received.is_empty() => {}
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
                     // Nobody may be waiting for the answers any more.
@@ -302,8 +308,10 @@ impl<T: FnMut(Commit)> Live<T> {
                     }
                 },
             }
-            if !received.is_empty() {
+            let full = received.len() >= self.most || !flowing;
+            if !received.is_empty() && (full || tokio::time::Instant::now() >= due) {
                 let (start, count) = (Instant::now(), received.len());
+                due = tokio::time::Instant::from_std(start + self.commit_every);
                 self.commit(received.drain(..))?;
                 self.most = most(self.most, count, start.elapsed());
             }
@@ -634,6 +642,8 @@ fn note_id(runs: &mut Vec<IdRun>, prefix: &str, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
+    use crate::store::Purpose;
 
     #[test]
     fn batches_shrink_until_their_commits_are_short_and_grow_again() {
@@ -645,5 +655,36 @@ mod tests {
         // Whatever makes a small one slow, fewer would not mend it.
         assert_eq!(most(16_384, 10, ms(9_000)), 512);
         assert_eq!(most(512, 0, ms(9_000)), 512);
+    }
+
+    #[test]
+    fn commits_wait_for_their_time_but_not_when_no_more_is_to_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new(dir.path());
+        settings.store.commit_every = Duration::from_hours(1);
+        let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
+        let (messages, incoming) = mpsc::channel(1);
+        let (committed, commits) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            let (_, orders) = mpsc::channel(1);
+            let told = |commit: Commit| committed.send(commit.written.messages).unwrap();
+            store.live(incoming, orders, told).unwrap();
+        });
+        let send = |i: i64| {
+            let frame = Frame {
+                venue: "nowhere".into(),
+                channel: "ws/1".into(),
+                symbol: None,
+                recv_ns: i,
+                payload: format!("{i}"),
+            };
+            messages.blocking_send(Message::Frame(frame)).unwrap();
+        };
+        send(0);
+        assert_eq!(commits.recv(), Ok(1));
+        (1..=100).for_each(send);
+        drop(messages);
+        writer.join().unwrap();
+        assert_eq!(commits.iter().collect::<Vec<_>>(), [100]);
     }
 }
