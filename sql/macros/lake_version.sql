@@ -4,10 +4,10 @@
 -- that have `as_of` in them, as this one needs it too: `/* as_of */ SELECT lake_version('2024-08-09')`.
 -- Example: SELECT lake_version(0) AS version /* as_of */;
 CREATE OR REPLACE MACRO lake_version(v) AS list_transform(
-    [CASE WHEN TRY_CAST(v::VARCHAR AS UBIGINT) IS NOT NULL THEN TRY_CAST(v::VARCHAR AS UBIGINT)
+    [CASE WHEN regexp_full_match(v::VARCHAR, '\d+') THEN TRY_CAST(v::VARCHAR AS UBIGINT)
           ELSE list_max(list_transform(
                    list_filter(struct_extract(getvariable('mdb_lake'), 'versions'),
-                               lambda x: struct_extract(x, 'made_at') <= TRY_CAST(v AS TIMESTAMP_NS)),
+                               lambda x: struct_extract(x, 'made_at') <= TRY_CAST(v::VARCHAR AS TIMESTAMP_NS)),
                    lambda x: struct_extract(x, 'version'))) END],
     lambda n: CASE
         WHEN n IS NULL OR n > coalesce(list_max(list_transform(struct_extract(getvariable('mdb_lake'), 'versions'),

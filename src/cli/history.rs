@@ -62,6 +62,11 @@ pub(super) fn go_back(
     version: &str,
 ) -> anyhow::Result<()> {
     let version = literal(version);
+    session
+        .strings(&format!(
+            "/* as_of */ SELECT lake_version({version})::VARCHAR"
+        ))
+        .context("cannot go back")?;
     let tables = session
         .strings(&format!(
             "/* as_of */ SELECT table_name, string_agg('\"' || column_name || '\"', ', ' ORDER BY column_index),

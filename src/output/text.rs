@@ -54,7 +54,12 @@ pub(super) fn text<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
                 &Field::new("", dictionary.values().data_type().clone(), true),
                 dictionary.values(),
             )?;
-            let keys = dictionary.normalized_keys();
+            // Of no words it cannot make any.
+            let keys = if dictionary.values().is_empty() {
+                Vec::new()
+            } else {
+                dictionary.normalized_keys()
+            };
             Cells::new(array, Shape::Free, move |row, out| {
                 words.write(keys[row], out);
             })

@@ -4,6 +4,8 @@
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
+use crate::model::sql::identifier;
+
 /// Whether the values of a column line up at their right end.
 #[must_use]
 pub fn is_number(field: &Field) -> bool {
@@ -66,7 +68,7 @@ pub fn type_name(field: &Field) -> String {
     let names = |fields: &[&Field], separator: &str| {
         let names = fields
             .iter()
-            .map(|f| format!("{}{separator}{}", f.name(), type_name(f)));
+            .map(|f| format!("{}{separator}{}", member(f.name()), type_name(f)));
         names.collect::<Vec<_>>().join(", ")
     };
     match field.data_type() {
@@ -96,6 +98,18 @@ pub fn type_name(field: &Field) -> String {
         }
         other => other.to_string().to_lowercase(),
     }
+}
+
+/// The name of a struct's member, in quotes where it must be.
+fn member(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !name.is_empty()
+        && name.chars().all(plain)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return name.to_owned();
+    }
+    identifier(name)
 }
 
 /// The last part of an extension's name (`json` of `arrow.json`), DuckDB's type for its own; else empty.

@@ -40,6 +40,10 @@ impl Local {
         // Errors as JSON carry their exact place. Where the configuration is locked they stay text,
         // and are shown as DuckDB words them.
         let _ = connection.execute_batch("SET SESSION errors_as_json = true");
+        // A typo in a transaction costs the statement alone.
+        let _ = connection.execute_batch(
+            "SET SESSION default_transaction_invalidation_policy = 'SYNTACTIC_ERRORS_DO_NOT_INVALIDATE'",
+        );
         Self {
             connection,
             write,

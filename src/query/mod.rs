@@ -308,7 +308,7 @@ pub enum Kind {
 
 impl Kind {
     fn of(sql: &str, schema: &SchemaRef) -> Self {
-        const QUESTIONS: [&str; 11] = [
+        const QUESTIONS: [&str; 14] = [
             "select",
             "from",
             "values",
@@ -319,6 +319,9 @@ impl Kind {
             "summarize",
             "pragma",
             "explain",
+            "pivot",
+            "unpivot",
+            "call",
             "",
         ];
         let [field] = schema.fields().iter().as_slice() else {
@@ -330,6 +333,8 @@ impl Kind {
         }
         match (field.name().as_str(), field.data_type()) {
             ("Count", DataType::Int64) if verb == "create" => Self::Nothing,
+            // What was prepared may be a question that has such a column.
+            ("Count", _) if verb == "execute" => Self::Answer,
             ("Count", DataType::Int64) => Self::Changes,
             ("Success" | "Count", _) => Self::Nothing,
             _ => Self::Answer,
@@ -460,10 +465,13 @@ mod tests {
             run("with n(i) as (select 8), m as materialized (from n) insert into t from m"),
             (Kind::Changes, Some(1))
         );
+        run("prepare counted as select count(*) as \"Count\" from t");
         for question in [
             "select count(*) as \"Count\" from t",
             "with recursive n(i) as (select 1) select count(*) as \"Count\" from n",
             "with n as (from t) (select count(*) as \"Count\" from n)",
+            "pivot (select 'Count' as k, 5::BIGINT as v) on k using first(v)",
+            "execute counted",
         ] {
             assert_eq!(run(question).0, Kind::Answer, "{question}");
         }

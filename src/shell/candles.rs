@@ -70,6 +70,10 @@ impl Request {
                 &mut request.length
             } else if request.symbol.is_none() {
                 &mut request.symbol
+            } else if word.starts_with(|c: char| c.is_ascii_digit()) {
+                return Err(format!(
+                    "{word} is no length of a bar\nhint: for example 15s, 5m, 4h, 1d, 1w, 1mon"
+                ));
             } else {
                 &mut request.venue
             };

@@ -86,7 +86,7 @@ impl Shell<'_> {
     pub(super) fn describe(&mut self, what: Option<&str>) -> Result<(), Failure> {
         let what = self.relation(what)?;
         self.show(&format!(
-            "SELECT column_name AS \"column\", column_type AS type FROM (DESCRIBE {what})"
+            "SELECT column_name AS \"column\", column_type AS type FROM (DESCRIBE {what}\n)"
         ))
     }
 
@@ -94,7 +94,7 @@ impl Shell<'_> {
         let what = self.relation(what)?;
         self.show(&format!(
             "SELECT column_name AS \"column\", column_type AS type, min, max, approx_unique AS distinct_about, avg, std, \
-                    q25, q50, q75, count, null_percentage AS null_percent FROM (SUMMARIZE {what})"
+                    q25, q50, q75, count, null_percentage AS null_percent FROM (SUMMARIZE {what}\n)"
         ))
     }
 

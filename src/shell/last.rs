@@ -1,6 +1,6 @@
 //! The last result, kept up to a limit: for `.last`, `.plot`, and as the relation `_`.
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use crate::model::sql::{identifier, literal};
@@ -116,40 +116,39 @@ impl Last {
             &mut writer,
         )?;
         let path = literal(&file.path().display().to_string());
-        let create = |exact: bool| {
-            let columns = self.schema.fields().iter().enumerate();
-            let columns = columns.map(|(i, field)| column(i, field, exact));
-            let columns: Vec<String> = columns.collect();
-            format!(
-                "CREATE OR REPLACE TEMP TABLE _ AS SELECT {} FROM read_parquet({path})",
-                columns.join(", ")
-            )
-        };
-        let made = session
-            .run(&create(true), Types::Exact)
-            .and_then(query::Rows::finish);
-        if made.is_err() {
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for (i, field) in self.schema.fields().iter().enumerate() {
+            let kind = output::type_name(field);
+            let is_text = matches!(kind.as_str(), "varchar" | "enum" | "null");
             // A type whose text DuckDB does not read back (a union) stays text.
-            session.run(&create(false), Types::Exact)?.finish()?;
+            let stays =
+                is_text || field.data_type().is_nested() && !reads_back(session, &path, i, &kind)?;
+            let cast = if stays {
+                String::new()
+            } else {
+                format!("::{kind}")
+            };
+            columns.push(format!("c{i}{cast} AS {}", identifier(field.name())));
         }
+        let create = format!(
+            "CREATE OR REPLACE TEMP TABLE _ AS SELECT {} FROM read_parquet({path})",
+            columns.join(", ")
+        );
+        session.run(&create, Types::Exact)?.finish()?;
         Ok(())
     }
 }
 
-/// The `i`th column, cast back; without `exact` only if its type is a simple one.
-fn column(i: usize, field: &Field, exact: bool) -> String {
-    let kind = output::type_name(field);
-    let simple = kind
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_(),".contains(c))
-        && !["struct", "map", "union"]
-            .iter()
-            .any(|nested| kind.starts_with(nested));
-    let name = identifier(field.name());
-    match kind.as_str() {
-        "varchar" | "enum" | "null" => format!("c{i} AS {name}"),
-        _ if exact || simple => format!("c{i}::{kind} AS {name}"),
-        _ => format!("c{i} AS {name}"),
+/// Whether DuckDB makes values of a type of the texts in the `i`th column of a file.
+fn reads_back(session: &mut Session, path: &str, i: usize, kind: &str) -> Result<bool, Error> {
+    let lost = session.strings(&format!(
+        "SELECT count(*)::VARCHAR FROM read_parquet({path}) WHERE c{i} IS NOT NULL AND TRY_CAST(c{i} AS {kind}) IS NULL"
+    ));
+    match lost {
+        Ok(lost) => Ok(lost == [[Some("0".to_owned())]]),
+        // It has no name in SQL.
+        Err(query::Error::Sql(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -196,6 +195,24 @@ mod tests {
             ))
             .unwrap();
         assert_eq!(differ, [[Some("0".to_owned())]]);
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_back_is_text_and_the_others_are_not() {
+        let mut session = session();
+        let kept = last(
+            &mut session,
+            "SELECT union_value(u := 1) AS u, [10, 20] AS l, {'c d': 1, 'q\"x': 2} AS s, 'a'::ENUM('a', 'b') AS e, ['b'::ENUM('a', 'b')] AS es",
+        );
+        kept.to_relation(&mut session).unwrap();
+        let read = "SELECT u::VARCHAR, l[2]::VARCHAR, (s.\"c d\" + s.\"q\"\"x\")::VARCHAR, e::VARCHAR, es::VARCHAR FROM _";
+        let row = session.strings(read).unwrap().remove(0);
+        let row: Vec<String> = row.into_iter().map(Option::unwrap).collect();
+        assert_eq!(row[1..4], ["20", "3", "a"], "{row:?}");
+        assert!(row[0].contains('1') && row[4].contains('b'), "{row:?}");
+        // Nor is one of no rows a problem.
+        let none = last(&mut session, "SELECT 'a'::ENUM('a', 'b') AS e WHERE false");
+        none.to_relation(&mut session).unwrap();
     }
 
     #[test]

@@ -150,18 +150,28 @@ impl Shell<'_> {
 }
 
 /// The SQL that sets a parameter, which has a plain name: a finite number, true, false, null or a text in quotes is
-/// that, any other value a text.
+/// that, any other value a text. So are numbers with leading zeros, and a symbol in any case but NULL.
 #[must_use]
 pub fn set_parameter(name: &str, value: &str) -> String {
     // Some plain names are words of SQL.
-    format!("SET VARIABLE {} = {}", identifier(name), literal_of(value))
+    let numbers = !name.eq_ignore_ascii_case("symbol");
+    format!(
+        "SET VARIABLE {} = {}",
+        identifier(name),
+        literal_of(value, numbers)
+    )
 }
 
-fn literal_of(value: &str) -> String {
-    let number = value.parse().is_ok_and(f64::is_finite);
-    let word = ["true", "false", "null"]
-        .iter()
-        .any(|word| value.eq_ignore_ascii_case(word));
+/// Without `numbers` a text, or NULL.
+fn literal_of(value: &str, numbers: bool) -> String {
+    let code = value.starts_with('0') && value[1..].starts_with(|c: char| c.is_ascii_digit());
+    let number = numbers && !code && value.parse().is_ok_and(f64::is_finite);
+    let words: &[&str] = if numbers {
+        &["true", "false", "null"]
+    } else {
+        &["null"]
+    };
+    let word = words.iter().any(|word| value.eq_ignore_ascii_case(word));
     let inside = value
         .strip_prefix('\'')
         .and_then(|rest| rest.strip_suffix('\''));
@@ -187,6 +197,9 @@ mod tests {
             ("-inf", "'-inf'"),
             ("+Infinity", "'+Infinity'"),
             ("1e999", "'1e999'"),
+            ("0.5", "0.5"),
+            ("0", "0"),
+            ("005930", "'005930'"),
             ("BTCUSDT", "'BTCUSDT'"),
             ("'it''s'", "'it''s'"),
             ("it's", "'it''s'"),
@@ -205,5 +218,8 @@ mod tests {
                 "{value}"
             );
         }
+        let symbol = |value| set_parameter("Symbol", value);
+        assert_eq!(symbol("600519"), "SET VARIABLE \"Symbol\" = '600519'");
+        assert_eq!(symbol("null"), "SET VARIABLE \"Symbol\" = null");
     }
 }

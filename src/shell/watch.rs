@@ -33,8 +33,11 @@ impl Shell<'_> {
                 .as_ref()
                 .map_or_else(HashSet::new, |before| changed(&last, before, &rows));
             let table = output::marked_table(&last.schema, &last.batches, self.layout(), &marked)?;
+            let held = last
+                .note()
+                .map_or_else(String::new, |note| format!("{note} · "));
             let text = format!(
-                "{table}every {every:?} · run {run} · {:.3} s · {} changed · q ends\n",
+                "{table}{held}every {every:?} · run {run} · {:.3} s · {} changed · q ends\n",
                 took.as_secs_f64(),
                 marked.len()
             );

@@ -1,6 +1,9 @@
 //! `mdb export`: what other programs get is what the database has.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::process::Command;
+use std::thread;
 
 use crate::harness::{Db, poll, walk};
 use crate::process::Live;
@@ -224,6 +227,42 @@ fn a_process_that_has_the_database_open_exports_as_well() {
     same(
         &db,
         &format!("read_parquet('{}')", path.display()),
+        "trades",
+    );
+    assert_tidy(&db);
+}
+
+#[test]
+fn what_is_no_regular_file_is_written_to_and_stays() {
+    let db = filled(306);
+    let pipe = db.beside("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for format in ["parquet", "csv", "ndjson"] {
+        let reader = thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        let args = [
+            "export",
+            "trades",
+            pipe.to_str().unwrap(),
+            "--format",
+            format,
+        ];
+        db.run(args).ok();
+        let read = reader.join().unwrap();
+        assert!(read.len() > 1000, "{format}: {} bytes", read.len());
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
+    // A link goes on to be one.
+    let (file, link) = (db.write("t.parquet", b"old"), db.beside("link.parquet"));
+    symlink(&file, &link).unwrap();
+    db.run(["export", "trades", link.to_str().unwrap()]).ok();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    same(
+        &db,
+        &format!("read_parquet('{}')", file.display()),
         "trades",
     );
     assert_tidy(&db);

@@ -116,6 +116,14 @@ fn each_version_has_the_rows_that_it_had() {
         .fails_naming(&["no version 99999", "mdb history"]);
     db.run(["sql", "--as-of", "soon", "SELECT 1"])
         .fails_naming(&["soon", "mdb history"]);
+    for wrong in ["1.5", ""] {
+        db.run(["sql", "--as-of", wrong, "SELECT 1"])
+            .fails_naming(&["no version", "mdb history"]);
+    }
+    // Also where nothing was sealed yet.
+    Db::new()
+        .run(["sql", "--as-of", "soon", "SELECT 1"])
+        .fails_naming(&["soon", "mdb history"]);
     db.run(["history", "tradez"])
         .fails_naming(&["tradez", "trades"]);
     let run = db.run(["doctor"]).ok();

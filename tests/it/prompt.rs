@@ -364,3 +364,33 @@ fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
     terminal.leave();
     assert!(!db.dir().join(".wanted").exists());
 }
+
+#[test]
+fn what_is_typed_ahead_or_pasted_without_brackets_is_not_lost() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys("select 1 as a;\rselect 2 as b;\rselect 41 + 1 as c;\r");
+    terminal.awaits("│      42 │");
+    terminal.awaits_screen("three answers", |text| text.matches("1 row").count() == 3);
+    terminal.keys("select count(*) as far from range(300000000) where hash(range) = 1;\rselect 7 * 6 as answer;\r");
+    terminal.awaits("answer");
+    terminal.awaits_screen("both", |text| text.matches("1 row").count() == 5);
+    terminal.leave();
+}
+
+#[test]
+fn a_typo_costs_a_transaction_nothing() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.line("begin;");
+    terminal.line("create temp table kept as select 42 as answer;");
+    terminal.line("select anwser from kept;");
+    terminal.line("select from kept;");
+    terminal.line("from kept;");
+    terminal.awaits("│      42 │");
+    terminal.line("commit;");
+    terminal.clear();
+    terminal.line("from kept;");
+    terminal.awaits("│      42 │");
+    terminal.leave();
+}

@@ -344,6 +344,8 @@ struct Target {
     temporary: PathBuf,
     /// What is in its place now.
     old: Option<PathBuf>,
+    /// What is no regular file, such as `/dev/null` or a named pipe, is written to directly.
+    direct: bool,
 }
 
 impl Target {
@@ -351,6 +353,8 @@ impl Target {
     fn new(args: &Args, partitioned: bool) -> anyhow::Result<Self> {
         let path = std::path::absolute(&args.path)
             .with_context(|| format!("cannot write {}", args.path.display()))?;
+        // A link's target is replaced, not the link.
+        let path = path.canonicalize().unwrap_or(path);
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             bail!("cannot write {}: it has no name", path.display());
         };
@@ -365,7 +369,13 @@ impl Target {
             let name = name.to_string_lossy();
             directory.join(format!(".mdb-{what}-{}-{name}", std::process::id()))
         };
-        let there = path.symlink_metadata().ok();
+        let there = path.metadata().ok();
+        let direct = there
+            .as_ref()
+            .is_some_and(|there| !there.is_file() && !there.is_dir());
+        if direct && partitioned {
+            bail!("cannot write {}: it is no directory", path.display());
+        }
         if there.as_ref().is_some_and(fs::Metadata::is_dir) && !partitioned {
             bail!("cannot write {}: it is a directory", path.display());
         }
@@ -377,14 +387,18 @@ impl Target {
         }
         let old = (partitioned && there.is_some()).then(|| beside("old"));
         Ok(Self {
-            temporary: beside("new"),
+            temporary: if direct { path.clone() } else { beside("new") },
             path,
             old,
+            direct,
         })
     }
 
     /// Puts what was written in its place. Returns files and bytes.
     fn keep(self) -> anyhow::Result<(u64, u64)> {
+        if self.direct {
+            return Ok((1, 0));
+        }
         let cannot = || format!("cannot write {}", self.path.display());
         let size = sync(&self.temporary).with_context(cannot)?;
         if let Some(old) = &self.old {
@@ -403,7 +417,9 @@ impl Target {
     }
 
     fn discard(&self) {
-        remove(&self.temporary);
+        if !self.direct {
+            remove(&self.temporary);
+        }
     }
 }
 
