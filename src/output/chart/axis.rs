@@ -1,21 +1,49 @@
 //! Where an axis is marked, and with what.
 
-use super::super::time::Timestamps;
+use std::ops::Range;
+
+use super::moments;
 
 /// A mark: its value, and what is written there.
 pub(super) type Tick = (f64, String);
 
-/// Steps of time between marks, in seconds, for those shorter than a day.
-const TIME_STEPS: [f64; 18] = [
-    0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0,
-    10_800.0, 21_600.0, 43_200.0,
-];
-
 /// Marks used at most, whatever was asked.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
-/// About `count` marks at round values of a range.
+/// Sizes of numbers that are written with all their digits; others are with a power of ten.
+const READABLE: Range<f64> = 1e-9..1e12;
+
+/// Marks of a horizontal axis, of times from `time` on or of numbers, with `letters` in a row below it: `wide` of them for
+/// each mark, or as many as what is written there needs.
+pub(super) fn horizontal(
+    time: Option<i64>,
+    range: (f64, f64),
+    letters: usize,
+    wide: usize,
+) -> Vec<Tick> {
+    const APART: usize = 2;
+    let ticks = |wide: usize| {
+        let count = (letters / wide).max(1);
+        match time {
+            Some(origin) => moments::times(range, origin, count),
+            None => numbers(range, count),
+        }
+    };
+    let ticks_as_asked = ticks(wide);
+    let lengths = ticks_as_asked.iter().map(|(_, text)| text.chars().count());
+    let needed = lengths.max().unwrap_or(0) + APART;
+    if needed > wide {
+        ticks(needed)
+    } else {
+        ticks_as_asked
+    }
+}
+
+/// About `count` marks at round values of a range, no two of them with the same label.
 pub(super) fn numbers((low, high): (f64, f64), count: usize) -> Vec<Tick> {
+    const MOST_DECIMALS: i32 = 15;
+    /// Below it an f64 knows all digits of a whole number.
+    const EXACT: f64 = 1e15;
     let rough = (high - low) / count.clamp(1, MOST) as f64;
     if !rough.is_finite() || rough <= 0.0 {
         return Vec::new();
@@ -26,77 +54,60 @@ pub(super) fn numbers((low, high): (f64, f64), count: usize) -> Vec<Tick> {
         .map(|factor| factor * magnitude)
         .find(|step| *step >= rough * 0.999)
         .unwrap_or(rough);
-    let decimals = (0..12)
+    let values = multiples((low, high), step);
+    let largest = low.abs().max(high.abs());
+    let labels = |write: &dyn Fn(f64) -> String| -> Vec<String> {
+        values.iter().map(|value| write(*value)).collect()
+    };
+    let brief = (!READABLE.contains(&largest))
+        .then(|| labels(&|value| power(value, 2)))
+        .filter(|labels| labels.windows(2).all(|pair| pair[0] != pair[1]));
+    let plain = (0..=MOST_DECIMALS)
         .find(|&decimals| {
             let scaled = step * 10_f64.powi(decimals);
-            (scaled - scaled.round()).abs() < 1e-6
+            scaled.round() >= 1.0 && (scaled - scaled.round()).abs() < scaled * 1e-6
         })
-        .unwrap_or(0);
-    marks((low, high), step, |value| number(value, decimals as usize))
+        .filter(|_| largest < EXACT)
+        .map(|decimals| labels(&|value| decimal(value, decimals as usize)));
+    let labels = brief.or(plain).unwrap_or_else(|| {
+        let digits = (largest / step).log10().ceil() as usize + 1;
+        labels(&|value| power(value, digits.clamp(2, 17)))
+    });
+    let mut ticks: Vec<Tick> = values.iter().copied().zip(labels).collect();
+    ticks.dedup_by(|a, b| a.1 == b.1);
+    ticks
 }
 
-/// About `count` marks at round times, in UTC.
-pub(super) fn times((low, high): (f64, f64), count: usize) -> Vec<Tick> {
-    const DAY: f64 = 86_400.0;
-    let rough = (high - low) / count.clamp(1, MOST) as f64;
-    if !rough.is_finite() || rough <= 0.0 {
-        return Vec::new();
-    }
-    let step = TIME_STEPS
-        .iter()
-        .copied()
-        .find(|step| *step >= rough * 0.999)
-        .unwrap_or_else(|| {
-            let days = rough / DAY;
-            let steps = [1.0, 2.0, 7.0, 14.0, 30.0, 91.0, 182.0, 365.0];
-            DAY * steps
-                .iter()
-                .copied()
-                .find(|step| *step >= days)
-                .unwrap_or_else(|| (days / 365.0).ceil() * 365.0)
-        });
-    marks((low, high), step, |value| {
-        let text = moment(value);
-        let date = text.split(' ').next().unwrap_or_default();
-        if step >= DAY {
-            return date.to_owned();
-        }
-        if value.rem_euclid(DAY) == 0.0 && step >= 60.0 {
-            return date.get(5..).unwrap_or(date).to_owned();
-        }
-        let ms = ((value * 1e3).round() as i64).rem_euclid(86_400_000);
-        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        if step >= 60.0 {
-            format!("{hours:02}:{minutes:02}")
-        } else if step >= 1.0 {
-            format!("{hours:02}:{minutes:02}:{seconds:02}")
-        } else {
-            format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1000)
-        }
-    })
-}
-
-fn marks((low, high): (f64, f64), step: f64, label: impl Fn(f64) -> String) -> Vec<Tick> {
-    let first = (low / step).ceil();
-    (0..MOST)
+/// The multiples of a step, as far as a number can tell them apart.
+fn multiples((low, high): (f64, f64), step: f64) -> Vec<f64> {
+    let first = (low / step - 1e-3).ceil();
+    let mut values: Vec<f64> = (0..MOST)
         .map(|i| (first + i as f64) * step)
         .take_while(|value| *value <= high + step * 1e-3)
-        .map(|value| (value, label(value)))
-        .collect()
+        .collect();
+    values.dedup();
+    values
 }
 
-/// A moment in seconds since 1970 as text, to the millisecond.
-pub(super) fn moment(seconds: f64) -> String {
-    let mut text = Vec::new();
-    Timestamps::new(3, false).write((seconds * 1e3).round() as i64, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+/// A number with so many decimals, or with a power of ten.
+fn number(value: f64, decimals: usize) -> String {
+    if value == 0.0 || READABLE.contains(&value.abs()) {
+        decimal(value, decimals)
+    } else {
+        power(value, 2)
+    }
+}
+
+/// A number with a power of ten, and so many digits behind its point.
+fn power(value: f64, digits: usize) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    format!("{value:.digits$e}")
 }
 
 /// A number with thousands apart and so many decimals.
-fn number(value: f64, decimals: usize) -> String {
-    if value != 0.0 && (value.abs() >= 1e12 || value.abs() < 1e-9) {
-        return format!("{value:.2e}");
-    }
+fn decimal(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let whole = crate::output::grouped(whole.parse().unwrap_or(0));
@@ -146,29 +157,53 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_as_finely_as_they_lie() {
-        let day = 1_723_075_200.0;
+    fn marks_that_differ_are_told_apart() {
         assert_eq!(
-            labels(&times((day, day + 7200.0), 4)),
-            ["08-08", "00:30", "01:00", "01:30", "02:00"]
+            labels(&numbers((0.000_012_34, 0.000_012_342), 2)),
+            ["0.000012340", "0.000012341", "0.000012342"]
         );
         assert_eq!(
-            labels(&times((day, day + 4.0 * 86_400.0), 4)),
+            labels(&numbers((0.5, 0.500_000_2), 2)),
+            ["0.5000000", "0.5000001", "0.5000002"]
+        );
+        assert_eq!(
+            labels(&numbers((1e12 - 0.005, 1e12 + 0.025), 3)),
             [
-                "2024-08-08",
-                "2024-08-09",
-                "2024-08-10",
-                "2024-08-11",
-                "2024-08-12"
+                "1,000,000,000,000.00",
+                "1,000,000,000,000.01",
+                "1,000,000,000,000.02"
             ]
         );
         assert_eq!(
-            labels(&times((day + 1.0, day + 21.0), 4)),
-            ["00:00:05", "00:00:10", "00:00:15", "00:00:20"]
+            labels(&numbers((0.0, 2e12), 2)),
+            ["0", "1.00e12", "2.00e12"]
         );
+        for (low, width) in [
+            (0.5, 1e-7),
+            (1e12, 0.05),
+            (1e300, 1e285),
+            (1e-300, 1e-310),
+            (3e-20, 1e-25),
+            (-7e15, 40.0),
+            (0.1, 1e-16),
+            (-1e-8, 2e-8),
+        ] {
+            for count in 1..20 {
+                let ticks = numbers((low, low + width), count);
+                let mut seen = labels(&ticks);
+                seen.sort_unstable();
+                seen.dedup();
+                assert_eq!(seen.len(), ticks.len(), "{ticks:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_labels_are_fewer() {
+        let ticks = horizontal(Some(0), (0.0, 5e-7), 60, 12);
         assert_eq!(
-            labels(&times((day + 1.0, day + 1.2), 2)),
-            ["00:00:01.000", "00:00:01.100", "00:00:01.200"]
+            labels(&ticks),
+            ["00:00:00.0000000", "00:00:00.0000002", "00:00:00.0000004"]
         );
     }
 

@@ -2,14 +2,14 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
 
 use crate::output::{Error, text, types};
 
 /// What a column is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Seconds since 1970.
+    /// Seconds from [`Column::origin`] on.
     Time,
     Number,
     Text,
@@ -20,6 +20,9 @@ pub(super) enum Role {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) role: Role,
+    /// For times, the second since 1970 from which on they are counted, that of the first of them: an f64 of seconds since
+    /// 1970 knows no nanoseconds.
+    pub(super) origin: Option<i64>,
     pub(super) numbers: Vec<f64>,
     pub(super) texts: Vec<Option<String>>,
 }
@@ -72,15 +75,16 @@ pub(super) fn read(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Colum
         let mut column = Column {
             name: field.name().clone(),
             role,
+            origin: None,
             numbers: Vec::new(),
             texts: Vec::new(),
         };
         for batch in batches {
             let array = batch.column(i);
-            if role == Role::Text {
-                texts(field, array, &mut column.texts)?;
-            } else {
-                numbers(field, array, &mut column.numbers)?;
+            match role {
+                Role::Text => texts(field, array, &mut column.texts)?,
+                Role::Number => numbers(field, array, &mut column.numbers)?,
+                Role::Time => moments(field, array, &mut column)?,
             }
         }
         columns.push(column);
@@ -113,36 +117,50 @@ fn texts(field: &Field, array: &ArrayRef, into: &mut Vec<Option<String>>) -> Res
 }
 
 fn numbers(field: &Field, array: &ArrayRef, into: &mut Vec<f64>) -> Result<(), Error> {
-    const SECONDS_A_DAY: f64 = 86_400.0;
-    let (whole, per_second) = match field.data_type() {
-        DataType::Timestamp(unit, _) => {
-            let per_second = match unit {
-                TimeUnit::Second => 1.0,
-                TimeUnit::Millisecond => 1e3,
-                TimeUnit::Microsecond => 1e6,
-                TimeUnit::Nanosecond => 1e9,
-            };
-            (cast(array, &DataType::Int64)?, per_second)
-        }
-        DataType::Date32 => (cast(array, &DataType::Int32)?, 1.0 / SECONDS_A_DAY),
-        data_type if data_type.is_numeric() => (ArrayRef::clone(array), 1.0),
-        _ => {
-            // Numbers that Arrow lacks: by their digits.
-            let mut digits = Vec::new();
-            texts(field, array, &mut digits)?;
-            let parsed = digits
-                .iter()
-                .map(|text| text.as_ref().and_then(|text| text.parse().ok()));
-            into.extend(parsed.map(|number: Option<f64>| number.unwrap_or(f64::NAN)));
-            return Ok(());
-        }
-    };
-    let floats = cast(&whole, &DataType::Float64)?;
-    let floats = floats.as_primitive::<arrow::datatypes::Float64Type>();
-    into.extend(
-        floats
+    if !field.data_type().is_numeric() {
+        // Numbers that Arrow lacks: by their digits.
+        let mut digits = Vec::new();
+        texts(field, array, &mut digits)?;
+        let parsed = digits
             .iter()
-            .map(|value| value.map_or(f64::NAN, |value| value / per_second)),
-    );
+            .map(|text| text.as_ref().and_then(|text| text.parse().ok()));
+        into.extend(parsed.map(|number: Option<f64>| number.unwrap_or(f64::NAN)));
+        return Ok(());
+    }
+    let floats = cast(array, &DataType::Float64)?;
+    let floats = floats.as_primitive::<Float64Type>().iter();
+    into.extend(floats.map(|value| value.unwrap_or(f64::NAN)));
+    Ok(())
+}
+
+/// Reads times and dates; DuckDB's infinities, the two ends of the range, are no numbers.
+fn moments(field: &Field, array: &ArrayRef, column: &mut Column) -> Result<(), Error> {
+    const SECONDS_A_DAY: u64 = 86_400;
+    let (timestamps, per_second, infinity) = if let DataType::Timestamp(unit, _) = field.data_type()
+    {
+        let per_second = match unit {
+            TimeUnit::Second => 1_i64,
+            TimeUnit::Millisecond => 1_000,
+            TimeUnit::Microsecond => 1_000_000,
+            TimeUnit::Nanosecond => 1_000_000_000,
+        };
+        (ArrayRef::clone(array), per_second, i64::MAX.unsigned_abs())
+    } else {
+        let seconds = cast(array, &DataType::Timestamp(TimeUnit::Second, None))?;
+        let infinity = u64::from(i32::MAX.unsigned_abs()) * SECONDS_A_DAY;
+        (seconds, 1, infinity)
+    };
+    let ticks = cast(&timestamps, &DataType::Int64)?;
+    let origin = &mut column.origin;
+    let seconds = ticks.as_primitive::<Int64Type>().iter().map(|ticks| {
+        let Some(ticks) = ticks.filter(|ticks| ticks.unsigned_abs() < infinity) else {
+            return f64::NAN;
+        };
+        let start = *origin.get_or_insert(ticks.div_euclid(per_second));
+        // More bits, for two moments can lie further apart than an i64 tells.
+        let since = i128::from(ticks) - i128::from(start) * i128::from(per_second);
+        since as f64 / per_second as f64
+    });
+    column.numbers.extend(seconds);
     Ok(())
 }

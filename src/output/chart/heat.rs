@@ -1,7 +1,7 @@
 //! A heat map: the mean of a value, or how many points there are, in cells of two axes.
 
-use super::columns::{Column, Role};
-use super::{Chart, Error, Marks, axis, horizontal, lacking, range};
+use super::columns::Column;
+use super::{Chart, Error, Marks, axis, horizontal, horizontal_range, lacking, range};
 
 /// Of all cells so many have their own colour; the highest ones, which would leave all others dark, share the last.
 const DISTINCT_PART: f64 = 0.98;
@@ -108,15 +108,16 @@ pub(super) fn heat(columns: &[Column]) -> Result<Chart, Error> {
         })
         .filter(|(x, y, value)| x.is_finite() && y.is_finite() && value.is_finite())
         .collect();
-    let (x_steps, x_range) = steps(points.iter().map(|point| point.0)).ok_or(Error::Empty)?;
-    let (y_steps, y_range) = steps(points.iter().map(|point| point.1)).ok_or(Error::Empty)?;
+    let (x_steps, x_range) =
+        steps(x.origin, points.iter().map(|point| point.0)).ok_or(Error::Empty)?;
+    let (y_steps, y_range) = steps(None, points.iter().map(|point| point.1)).ok_or(Error::Empty)?;
     let notes = numbers
         .map(|column| column.name.as_str())
         .collect::<Vec<_>>()
         .join(", ");
     Ok(Chart {
         title: String::new(),
-        time: x.role == Role::Time,
+        time: x.origin,
         x: x_range,
         y: y_range,
         marks: Marks::Heat(Heat {
@@ -133,11 +134,11 @@ pub(super) fn heat(columns: &[Column]) -> Result<Chart, Error> {
 }
 
 /// How many different values there are, and their range with half a step at each end: a cell lies around its value.
-fn steps(values: impl Iterator<Item = f64>) -> Option<(usize, (f64, f64))> {
+fn steps(time: Option<i64>, values: impl Iterator<Item = f64>) -> Option<(usize, (f64, f64))> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.dedup();
-    let (low, high) = range(values.iter().copied())?;
+    let (low, high) = horizontal_range(time, values.iter().copied())?;
     let count = values.len();
     if count < 2 {
         return Some((1, (low, high)));

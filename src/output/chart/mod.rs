@@ -4,6 +4,7 @@ mod axis;
 mod columns;
 mod encoder;
 mod heat;
+mod moments;
 mod png;
 mod scene;
 mod svg;
@@ -127,8 +128,8 @@ pub(super) enum Marks {
 pub struct Chart {
     title: String,
     marks: Marks,
-    /// Whether the horizontal axis is of time, in seconds since 1970.
-    time: bool,
+    /// If the horizontal axis is of time, the second since 1970 from which on it is counted.
+    time: Option<i64>,
     x: (f64, f64),
     y: (f64, f64),
     /// What was left out, and why.
@@ -212,6 +213,22 @@ fn lacking(kind: &'static str, needs: &'static str, columns: &[Column]) -> Error
 
 /// The least and the greatest of some values, apart in any case.
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let room = |only: f64| if only == 0.0 { 1.0 } else { only.abs() * 1e-3 };
+    widened(values, room)
+}
+
+/// The range of a horizontal axis: of times if it is counted from a second on.
+fn horizontal_range(time: Option<i64>, values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    const HALF_A_SECOND: f64 = 0.5;
+    if time.is_some() {
+        widened(values, |_| HALF_A_SECOND)
+    } else {
+        range(values)
+    }
+}
+
+/// The ends of some values; of a single one so far from it as `room` tells.
+fn widened(values: impl Iterator<Item = f64>, room: impl Fn(f64) -> f64) -> Option<(f64, f64)> {
     let mut values = values.filter(|value| value.is_finite());
     let first = values.next()?;
     let (low, high) = values.fold((first, first), |(low, high), value| {
@@ -220,8 +237,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     if low < high {
         return Some((low, high));
     }
-    let apart = if low == 0.0 { 1.0 } else { low.abs() * 1e-3 };
-    Some((low - apart, high + apart))
+    Some((low - room(low), high + room(high)))
 }
 
 fn horizontal(columns: &[Column]) -> Option<&Column> {
@@ -328,8 +344,8 @@ fn lines(columns: &[Column]) -> Result<Chart, Error> {
     let points = || found.iter().flat_map(|line| line.points.iter());
     Ok(Chart {
         title,
-        time: x.role == Role::Time,
-        x: range(points().map(|point| point.0)).ok_or(Error::Empty)?,
+        time: x.origin,
+        x: horizontal_range(x.origin, points().map(|point| point.0)).ok_or(Error::Empty)?,
         y: range(points().map(|point| point.1)).ok_or(Error::Empty)?,
         marks: Marks::Lines(found),
         notes,
@@ -347,6 +363,7 @@ fn candles(columns: &[Column]) -> Result<Chart, Error> {
         column("close")?,
     );
     let time = columns.iter().find(|column| column.role == Role::Time);
+    let origin = time.and_then(|time| time.origin);
     let mut candles: Vec<Candle> = (0..open.numbers.len())
         .map(|row| Candle {
             at: time.map_or(row as f64, |time| time.numbers[row]),
@@ -380,8 +397,8 @@ fn candles(columns: &[Column]) -> Result<Chart, Error> {
     }
     Ok(Chart {
         title: String::new(),
-        time: time.is_some(),
-        x: range(candles.iter().map(|candle| candle.at)).ok_or(Error::Empty)?,
+        time: origin,
+        x: horizontal_range(origin, candles.iter().map(|candle| candle.at)).ok_or(Error::Empty)?,
         y: range(candles.iter().flat_map(|candle| [candle.low, candle.high]))
             .ok_or(Error::Empty)?,
         marks: Marks::Candles(candles),
@@ -402,7 +419,8 @@ fn histogram(columns: &[Column]) -> Result<Chart, Error> {
         .copied()
         .filter(|value| value.is_finite())
         .collect();
-    let (low, high) = range(values.iter().copied()).ok_or(Error::Empty)?;
+    let (low, high) =
+        horizontal_range(column.origin, values.iter().copied()).ok_or(Error::Empty)?;
     // Twice as many as Sturges proposes: the eye joins bins more easily than it parts them.
     let bins = (2.0 * ((values.len() as f64).log2() + 1.0)).ceil() as usize;
     let bins = bins.clamp(*BINS.start(), *BINS.end());
@@ -414,7 +432,7 @@ fn histogram(columns: &[Column]) -> Result<Chart, Error> {
     let most = counts.iter().copied().max().unwrap_or(0);
     Ok(Chart {
         title: column.name.clone(),
-        time: column.role == Role::Time,
+        time: column.origin,
         x: (low, high),
         y: (0.0, most as f64),
         marks: Marks::Bins(counts),
@@ -460,7 +478,7 @@ fn depth(columns: &[Column]) -> Result<Chart, Error> {
     };
     Ok(Chart {
         title,
-        time: false,
+        time: None,
         x: range(levels().map(|level| level.0)).ok_or(Error::Empty)?,
         y: (0.0, most),
         marks: Marks::Depth { bids, asks },

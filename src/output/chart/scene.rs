@@ -1,8 +1,7 @@
 //! A picture as shapes on a sheet, whatever they are then written as.
 
-use super::axis::{self, Tick};
 use super::heat::Heat;
-use super::{Chart, Marks};
+use super::{Chart, Marks, axis, moments};
 
 pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 480.0;
@@ -17,6 +16,8 @@ const CAPTION: f64 = 20.0;
 /// Room for a letter, and between captions.
 const LETTER: f64 = 7.2;
 const APART: f64 = 18.0;
+/// Letters for each mark of the horizontal axis.
+const MARK: usize = 14;
 
 /// Red, green and blue.
 pub(super) type Color = [u8; 3];
@@ -236,12 +237,8 @@ fn axes(chart: &Chart, frame: &Frame, shapes: &mut Vec<Shape>) {
             words,
         });
     }
-    let ticks: Vec<Tick> = if chart.time {
-        axis::times(frame.x, 8)
-    } else {
-        axis::numbers(frame.x, 8)
-    };
-    for (value, words) in ticks {
+    let letters = ((right - LEFT) / LETTER) as usize;
+    for (value, words) in axis::horizontal(chart.time, frame.x, letters, MARK) {
         let x = frame.across(value);
         shapes.push(line((x, bottom), (x, bottom + 5.0), INK));
         shapes.push(Shape::Text {
@@ -274,8 +271,8 @@ fn axes(chart: &Chart, frame: &Frame, shapes: &mut Vec<Shape>) {
             caption(line.name.clone(), COLORS[i % COLORS.len()]);
         }
     }
-    if chart.time {
-        let (from, to) = (axis::moment(chart.x.0), axis::moment(chart.x.1));
+    if let Some(origin) = chart.time {
+        let (from, to) = moments::first_and_last(chart.x, origin);
         caption(format!("{from} – {to} UTC"), INK);
     }
 }

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{self, Tick};
 use super::heat::Grid;
-use super::{Candle, Chart, Line, Marks};
+use super::{Candle, Chart, Line, Marks, axis, moments};
 
 /// Where a picture is painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,13 @@ pub fn terminal(chart: &Chart, size: Size) -> String {
             legend = heat.legend(&grid, SHADES);
             paint_heat(&grid, plot_width, height, size.color)
         }
-        Marks::Lines(lines) => paint_lines(lines, chart.x, y_range, plot_width, height),
+        Marks::Lines(lines) => {
+            let mut cells = paint_lines(lines, chart.x, y_range, plot_width, height);
+            if lines.len() > 1 && !size.color {
+                number_lines(lines, chart.x, y_range, &mut cells);
+            }
+            cells
+        }
         Marks::Candles(candles) => {
             paint_candles(candles, chart.x, y_range, plot_width, height, size.color)
         }
@@ -134,11 +139,11 @@ fn title(chart: &Chart, legend: &str, width: usize, color: bool) -> String {
     if !chart.title.is_empty() {
         parts.insert(0, (chart.title.clone(), 0));
     }
-    if chart.time {
-        let (from, to) = (axis::moment(chart.x.0), axis::moment(chart.x.1));
-        let day = |text: &str| text.split(' ').next().map(str::to_owned);
+    if let Some(origin) = chart.time {
+        let (from, to) = moments::first_and_last(chart.x, origin);
+        let day = |text: &str| text.rsplit_once(' ').map(|(day, _)| day.to_owned());
         let to = if day(&from) == day(&to) {
-            to.split(' ').nth(1).unwrap_or("").to_owned()
+            to.rsplit(' ').next().unwrap_or("").to_owned()
         } else {
             to
         };
@@ -181,13 +186,8 @@ fn push_cells(line: &[Cell], color: bool, text: &mut String) {
 
 /// The horizontal axis and its labels, which do not touch.
 fn axis_lines(chart: &Chart, label: usize, width: usize, text: &mut String) {
-    let wide = if chart.time { 12 } else { 10 };
-    let count = (width / wide).max(1);
-    let ticks: Vec<Tick> = if chart.time {
-        axis::times(chart.x, count)
-    } else {
-        axis::numbers(chart.x, count)
-    };
+    let wide = if chart.time.is_some() { 12 } else { 10 };
+    let ticks = axis::horizontal(chart.time, chart.x, width, wide);
     let mut axis = vec!['─'; width];
     let mut labels = vec![' '; width + label + 2];
     let mut free = 0;
@@ -309,6 +309,23 @@ fn paint_lines(
         }
     }
     dots.into_cells()
+}
+
+/// Writes the number of each line at its right end, or left of another's that ends there.
+fn number_lines(lines: &[Line], x: (f64, f64), y: (f64, f64), cells: &mut [Vec<Cell>]) {
+    let height = cells.len();
+    for (line, digit) in lines.iter().zip('1'..='9') {
+        let last = line.points.iter().rfind(|(_, value)| value.is_finite());
+        let Some(&(at, value)) = last else {
+            continue;
+        };
+        let row = &mut cells[height - 1 - scaled(value, y, height * 4) / 4];
+        let end = scaled(at, x, row.len() * 2) / 2;
+        let free = row[..=end].iter().rposition(|(c, _)| !c.is_ascii_digit());
+        if let Some(place) = free {
+            row[place] = (digit, 0);
+        }
+    }
 }
 
 /// As many bars as there are columns: neighbours that share one become one bar.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 
 use super::*;
@@ -233,6 +234,74 @@ fn odd_numbers_do_no_harm() {
             }
         }
     }
+}
+
+#[test]
+fn a_single_moment_stands_in_the_middle_of_a_second() {
+    let one = batch(vec![("ts", times(1, 1)), ("price", floats([61_650.0]))]);
+    let alone = batch(vec![("ts", times(1, 1))]);
+    for (kind, batch) in [
+        (Kind::Line, &one),
+        (Kind::Heat, &one),
+        (Kind::Histogram, &alone),
+    ] {
+        assert_eq!(chart(Some(kind), batch).x, (-0.5, 0.5), "{kind:?}");
+    }
+    assert!(
+        painted(&one, 80).contains("2024-08-07 23:59:59.5 – 2024-08-08 00:00:00.5 UTC"),
+        "{}",
+        painted(&one, 80)
+    );
+}
+
+#[test]
+fn infinite_times_are_not_drawn() {
+    let day = 19_943;
+    let start = START / 1000;
+    let timestamps = [i64::MAX, start, start + 1_000_000, -i64::MAX];
+    let dates = [i32::MAX, day, day + 1, -i32::MAX];
+    let columns: [(ArrayRef, f64); 2] = [
+        (
+            Arc::new(TimestampMicrosecondArray::from_iter_values(timestamps)),
+            1.0,
+        ),
+        (Arc::new(Date32Array::from_iter_values(dates)), 86_400.0),
+    ];
+    for (times, width) in columns {
+        let infinite = batch(vec![("ts", times), ("price", floats(wave(4)))]);
+        let chart = chart(None, &infinite);
+        assert_eq!(chart.time, Some(START / 1_000_000_000));
+        assert_eq!(chart.x, (0.0, width));
+    }
+}
+
+#[test]
+fn nanoseconds_are_told_apart() {
+    let moments = (0..9).map(|i| START + 937_000_000 + i * 100);
+    let ticks: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(moments));
+    let text = painted(&batch(vec![("ts", ticks), ("price", floats(wave(9)))]), 80);
+    assert!(
+        text.contains("2024-08-08 00:00:00.937 – 00:00:00.9370008 UTC"),
+        "{text}"
+    );
+    assert!(text.contains("00:00:00.9370005"), "{text}");
+}
+
+#[test]
+fn lines_without_colours_bear_their_numbers() {
+    let near = batch(vec![
+        ("ts", times(9, 1)),
+        ("bid", floats(wave(9))),
+        ("ask", floats(wave(9).map(|v| v + 20.0))),
+    ]);
+    let text = painted(&near, 80);
+    let ends: Vec<char> = text
+        .lines()
+        .filter(|line| line.contains(['│', '┤']))
+        .filter_map(|line| line.chars().next_back())
+        .filter(char::is_ascii_digit)
+        .collect();
+    assert_eq!(ends, ['2', '1'], "{text}");
 }
 
 #[test]
