@@ -73,6 +73,18 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     if let Some(model) = &args.explain_model {
         return explain(model, settings);
     }
+    if let Some(path) = &args.output
+        && args.format.is_none()
+        && Format::is_unclear(path)
+    {
+        writeln!(
+            io::stderr(),
+            "error: {} does not say by its name how it is to be written\nhint: {}; or --format FORMAT says it",
+            path.display(),
+            Format::ENDINGS
+        )?;
+        return Ok(ExitCode::from(2));
+    }
     let Some(scripts) = scripts(args)? else {
         writeln!(
             io::stderr(),

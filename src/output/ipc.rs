@@ -5,13 +5,15 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 
-use super::{Encoder, Error, Out, with_unique_names};
+use super::plain::{Place, Plain};
+use super::{Encoder, Error, Out};
 
 /// DuckDB's batches of 2,048 rows are put together to this many: readers work batch by batch.
 const BATCH_ROWS: usize = 65_536;
 
 pub(super) struct Ipc<'w> {
     writer: Writer<'w>,
+    plain: Plain,
     pending: Pending,
 }
 
@@ -22,9 +24,10 @@ enum Writer<'w> {
 
 impl<'w> Ipc<'w> {
     pub(super) fn new(schema: &Schema, file: bool, out: Out<'w>) -> Result<Self, Error> {
-        let fields = with_unique_names(schema);
+        let plain = Plain::new(schema, Place::Arrow);
         let schema = SchemaRef::new(Schema::new(
-            fields
+            plain
+                .schema()
                 .fields()
                 .iter()
                 .map(|f| without_dictionaries(f))
@@ -37,6 +40,7 @@ impl<'w> Ipc<'w> {
         };
         Ok(Self {
             writer,
+            plain,
             pending: Pending {
                 schema,
                 batches: Vec::new(),
@@ -56,7 +60,7 @@ impl<'w> Ipc<'w> {
 
 impl Encoder for Ipc<'_> {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        match self.pending.add(batch)? {
+        match self.pending.add(&self.plain.batch(batch)?)? {
             Some(batch) => self.write(&batch),
             None => Ok(()),
         }

@@ -41,6 +41,13 @@ pub(super) fn json<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
                 number::double(digits as f64 / scale, Notation::Json, out);
             })
         }
+        // JSON wants a digit before the point, also where DuckDB's text of a DECIMAL(n, n) has none.
+        &DataType::Decimal128(_, scale) => {
+            let scale = u8::try_from(scale).unwrap_or(0);
+            primitive::<types::Decimal128Type>(array, move |v, out| {
+                number::decimal(v, scale + 1, scale, out);
+            })
+        }
         t if t.is_integer()
             || t.is_decimal()
             || matches!(t, DataType::Boolean | DataType::Null) =>

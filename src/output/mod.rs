@@ -16,6 +16,7 @@ mod markup;
 mod npy;
 mod number;
 mod parquet_file;
+mod plain;
 mod table;
 mod text;
 mod texts;
@@ -75,6 +76,10 @@ pub enum Format {
 }
 
 impl Format {
+    /// The endings of files that ask for a format, for hints.
+    pub const ENDINGS: &'static str =
+        ".csv, .tsv, .json, .ndjson, .parquet, .arrow, .md, .html, .tex or .sql";
+
     /// The format that a file's name asks for.
     #[must_use]
     pub fn of_path(path: &Path) -> Option<Self> {
@@ -91,6 +96,14 @@ impl Format {
             "parquet" => Some(Self::Parquet),
             _ => None,
         }
+    }
+
+    /// Whether a file's name has an ending that asks for no format, so that its writer may expect another than a table.
+    #[must_use]
+    pub fn is_unclear(path: &Path) -> bool {
+        let ending = path.extension().filter(|ending| !ending.is_empty());
+        ending.is_some_and(|ending| !ending.eq_ignore_ascii_case("txt"))
+            && Self::of_path(path).is_none()
     }
 
     /// The word for it on the command line.
@@ -148,6 +161,17 @@ pub enum Error {
         type_name: String,
         /// What to do.
         instead: &'static str,
+    },
+    /// A whole number has more digits than the format's.
+    #[error(
+        "column \"{column}\": {value} has more than the 38 digits that a number has in Arrow and Parquet; cast the column \
+         to VARCHAR"
+    )]
+    TooLong {
+        /// The column.
+        column: String,
+        /// The first such number.
+        value: i128,
     },
     /// A format that holds one result was given another.
     #[error(

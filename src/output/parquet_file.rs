@@ -10,14 +10,15 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::{Encoder, Error, Out, with_unique_names};
+use super::plain::{Place, Plain};
+use super::{Encoder, Error, Out};
 
 /// As many as DuckDB puts into a row group of its own.
 const ROW_GROUP_ROWS: usize = 122_880;
 
 pub(super) struct Parquet<'w> {
     writer: ArrowWriter<Out<'w>>,
-    schema: SchemaRef,
+    plain: Plain,
 }
 
 impl<'w> Parquet<'w> {
@@ -31,9 +32,10 @@ impl<'w> Parquet<'w> {
                 return Err(Error::unsupported(field));
             }
         }
-        let schema = with_unique_names(schema);
-        let writer = ArrowWriter::try_new(out, SchemaRef::clone(&schema), Some(properties()?))?;
-        Ok(Self { writer, schema })
+        let plain = Plain::new(schema, Place::Parquet);
+        let schema = SchemaRef::clone(plain.schema());
+        let writer = ArrowWriter::try_new(out, schema, Some(properties()?))?;
+        Ok(Self { writer, plain })
     }
 }
 
@@ -46,7 +48,7 @@ fn properties() -> Result<WriterProperties, Error> {
 
 impl Encoder for Parquet<'_> {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        let batch = RecordBatch::try_new(SchemaRef::clone(&self.schema), batch.columns().to_vec())?;
+        let batch = self.plain.batch(batch)?;
         Ok(self.writer.write(&batch)?)
     }
 

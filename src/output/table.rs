@@ -180,17 +180,18 @@ impl<'w> Table<'w> {
             let inner = (note.width() + 4).min(width).saturating_sub(4);
             widths[column] += inner.saturating_sub(widths.iter().sum::<usize>() + 3 * column);
         }
+        // Of the columns, not of the lines: in those, colours count.
+        let inner = widths.iter().sum::<usize>() + 3 * widths.len().saturating_sub(1);
         let table = self.draw(&header, rows, &shown, &widths);
         // Two lines of header between two borders, then every row on one line.
         for (i, line) in table.lines().enumerate() {
             if let Some(note) = note.as_ref().filter(|_| i == 4 + first) {
-                let inner = line.width().saturating_sub(4);
                 let note = cut(note, inner);
                 writeln!(self.out, "│ {note}{} │", " ".repeat(inner - note.width()))?;
             }
             writeln!(self.out, "{line}")?;
         }
-        self.footer(&header, &shown, first + last)
+        self.footer(&header, &shown, first + last, width)
     }
 
     /// The number in the whole result of the `i`th of the rows `shown`, of which the first come from its beginning.
@@ -202,16 +203,18 @@ impl<'w> Table<'w> {
         }
     }
 
+    /// Says in one line what there is, and what of it is not shown.
     fn footer(
         &mut self,
         header: &[(String, String)],
         shown: &[usize],
         shown_rows: usize,
+        width: usize,
     ) -> Result<(), Error> {
         let plural = if self.rows == 1 { "" } else { "s" };
-        write!(self.out, "{} row{plural}", grouped(self.rows))?;
+        let mut line = format!("{} row{plural}", grouped(self.rows));
         if shown_rows < self.rows {
-            write!(self.out, ", {shown_rows} shown")?;
+            line = format!("{line}, {shown_rows} shown");
         }
         let hidden = header
             .iter()
@@ -219,15 +222,17 @@ impl<'w> Table<'w> {
             .filter(|(i, _)| !shown.contains(i));
         let hidden: Vec<&str> = hidden.map(|(_, (name, _))| name.as_str()).collect();
         if !hidden.is_empty() {
-            write!(
-                self.out,
-                "; {} of {} columns not shown: {}",
+            line = format!(
+                "{line}; {} of {} columns not shown",
                 hidden.len(),
-                header.len(),
-                hidden.join(", ")
-            )?;
+                header.len()
+            );
+            let names = listed(&hidden, width.saturating_sub(line.width() + 2));
+            if !names.is_empty() {
+                line = format!("{line}: {names}");
+            }
         }
-        writeln!(self.out)?;
+        writeln!(self.out, "{}", cut(&line, width))?;
         Ok(())
     }
 
@@ -441,6 +446,27 @@ fn choose(natural: &[usize], total: usize) -> (Vec<usize>, Vec<usize>) {
         spare -= more;
     }
     ((0..widths.len()).collect(), widths)
+}
+
+/// As many of the names as fit into `width`, and how many more there are; nothing if not even one does.
+fn listed(names: &[&str], width: usize) -> String {
+    let all = names.join(", ");
+    if all.width() <= width {
+        return all;
+    }
+    let mut text = String::new();
+    let mut fitting = String::new();
+    for (i, name) in names.iter().enumerate() {
+        text = format!("{text}{name}, ");
+        if text.width() > width {
+            break;
+        }
+        let cut_here = format!("{text}… and {} more", names.len() - i - 1);
+        if cut_here.width() <= width {
+            fitting = cut_here;
+        }
+    }
+    fitting
 }
 
 fn first_rows(batches: &[RecordBatch], mut count: usize) -> Vec<RecordBatch> {

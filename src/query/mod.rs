@@ -40,9 +40,10 @@ pub use tokens::{Token, TokenKind, tokens};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Types {
     /// Every type keeps its identity and all its digits, as an Arrow extension type (`arrow.json`,
-    /// `arrow.uuid`, DuckDB's own `hugeint`, `time_tz`, `bit`): for text.
+    /// `arrow.uuid`, DuckDB's own `hugeint`, `time_tz`, `bit`): for results, of which `output` makes what a format holds.
     Exact,
-    /// The nearest plain Arrow type (`hugeint` as a decimal, a UUID as text): for files that others read.
+    /// The nearest plain Arrow type, as DuckDB makes it (`hugeint` as a decimal, a UUID as text): for what mdb itself
+    /// asks. Of some types it is a wrong value, of `uhugeint` for one.
     Plain,
 }
 

@@ -168,8 +168,8 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         }
         "copy" => copy(argument),
         "mode" => mode(argument),
-        "output" => Ok(Command::Output(argument.map(Target::of))),
-        "once" => Ok(Command::Once(Target::of(needed(&name, argument)?))),
+        "output" => Ok(Command::Output(argument.map(Target::of).transpose()?)),
+        "once" => Ok(Command::Once(Target::of(needed(&name, argument)?)?)),
         "last" => nothing(Command::Last),
         "plot" => plot::Request::parse(argument.unwrap_or_default()).map(Command::Plot),
         "watch" => watch(needed(&name, argument)?),

@@ -319,6 +319,19 @@ impl<'w> Shell<'w> {
         if gone { Ok(Outcome::Nothing) } else { outcome }
     }
 
+    /// Refuses a file of which neither its name nor `.mode` says how it is to be written.
+    fn must_be_clear(&self, target: &Target) -> Result<(), Failure> {
+        if self.printer.format != Format::Table || !target.is_unclear() {
+            return Ok(());
+        }
+        Err(Failure::Report(format!(
+            "error: {} does not say by its name how it is to be written\n\
+             hint: {}; or a .mode before says it\n",
+            target.name(),
+            Format::ENDINGS
+        )))
+    }
+
     fn close_outlet(&mut self) -> Result<(), Failure> {
         self.outlet
             .take()
@@ -369,10 +382,16 @@ impl<'w> Shell<'w> {
                 .printer
                 .text(&format!("{}\n", self.printer.format.name()))?,
             Command::Output(target) => {
+                if let Some(target) = &target {
+                    self.must_be_clear(target)?;
+                }
                 self.close_outlet()?;
                 self.outlet = target.map(open).transpose()?;
             }
-            Command::Once(target) => self.once = Some(target),
+            Command::Once(target) => {
+                self.must_be_clear(&target)?;
+                self.once = Some(target);
+            }
             Command::Last => self.show_last()?,
             Command::Plot(request) => self.plot(&request)?,
             Command::Watch { every, query } => self.watch(every, &query)?,
@@ -528,6 +547,36 @@ mod tests {
         assert_eq!(out, "");
         let error = end.unwrap_err();
         assert!(error.contains(".help lists them") && error.contains("<stdin>:3:"));
+    }
+
+    #[test]
+    fn a_file_of_no_known_format_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let once = |mode: &str, name: &str| {
+            let path = home.path().join(name);
+            let (_, end) = script(&format!(
+                "{mode}\n.once '{}'\nselect 1 as a;",
+                path.display()
+            ));
+            (end, std::fs::read_to_string(path).ok())
+        };
+        let (end, text) = once("", "x.csv.gz");
+        let error = end.unwrap_err();
+        assert!(
+            error.contains("x.csv.gz does not say") && error.contains(".parquet"),
+            "{error}"
+        );
+        assert_eq!(text, None);
+        for (mode, name) in [(".mode csv", "x.csv.gz"), (".mode csv", "x"), ("", "y.csv")] {
+            assert_eq!(once(mode, name), (Ok(()), Some("a\n1\n".to_owned())));
+        }
+        for name in ["plain", "plain.txt"] {
+            let (end, text) = once("", name);
+            assert_eq!(end, Ok(()), "{name}");
+            assert!(text.unwrap().contains('│'), "{name}");
+        }
+        let (_, end) = script(".output x.weird");
+        assert!(end.unwrap_err().contains(".mode"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use super::command::{at_home, unquoted};
+use super::command::{at_home, path};
 use crate::output::{Format, WholeFile};
 
 /// Bytes gathered for one write.
@@ -21,10 +21,19 @@ pub(super) enum Target {
 
 impl Target {
     /// `|command`, or else a file.
-    pub(super) fn of(text: &str) -> Self {
-        match text.strip_prefix('|') {
-            Some(command) => Self::Command(command.trim().to_owned()),
-            None => Self::File(at_home(unquoted(text))),
+    ///
+    /// # Errors
+    /// If more stands behind the file.
+    pub(super) fn of(text: &str) -> Result<Self, String> {
+        if let Some(command) = text.strip_prefix('|') {
+            return Ok(Self::Command(command.trim().to_owned()));
+        }
+        match path(text) {
+            (file, "") => Ok(Self::File(at_home(file))),
+            (file, more) => Err(format!(
+                "results go to one file, {file}, and not to {more} besides\n\
+                 hint: a path with spaces stands in quotes, and a command behind |"
+            )),
         }
     }
 
@@ -34,6 +43,11 @@ impl Target {
             Self::File(path) => Format::of_path(path),
             Self::Command(_) => None,
         }
+    }
+
+    /// Whether it is a file whose name ends as if it asked for a format, and asks for none.
+    pub(super) fn is_unclear(&self) -> bool {
+        matches!(self, Self::File(path) if Format::is_unclear(path))
     }
 
     /// How an error names it.
@@ -143,10 +157,14 @@ mod tests {
 
     #[test]
     fn a_bar_begins_a_command_and_quotes_are_no_part_of_a_path() {
-        assert_eq!(Target::of("| wc -l"), Target::Command("wc -l".into()));
-        assert_eq!(Target::of("'a b.csv'"), Target::File("a b.csv".into()));
-        assert_eq!(Target::of("a.csv").format(), Some(Format::Csv));
-        assert_eq!(Target::of("|cat > a.csv").format(), None);
+        let of = |text| Target::of(text).unwrap();
+        assert_eq!(of("| wc -l"), Target::Command("wc -l".into()));
+        assert_eq!(of("'a b.csv'"), Target::File("a b.csv".into()));
+        assert_eq!(of("a.csv").format(), Some(Format::Csv));
+        assert_eq!(of("|cat > a.csv").format(), None);
+        for text in ["a.csv b", "'a.csv' b", "a b.csv"] {
+            assert!(Target::of(text).unwrap_err().contains("quotes"), "{text}");
+        }
     }
 
     #[test]

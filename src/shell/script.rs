@@ -140,14 +140,9 @@ impl<'w> Printer<'w> {
         source: Source<'_>,
         statement: Statement<'_>,
     ) -> Result<Outcome, Failure> {
-        let types = if self.format.is_binary() {
-            Types::Plain
-        } else {
-            Types::Exact
-        };
         let mut waiting = Waiting::begin(session);
         let outcome = session
-            .run(statement.text, types)
+            .run(statement.text, Types::Exact)
             .map_err(Stop::Query)
             .and_then(|rows| match rows.kind() {
                 Kind::Answer => self.answer(rows, &mut waiting),

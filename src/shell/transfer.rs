@@ -61,8 +61,9 @@ impl Shell<'_> {
         let Some(format) = Format::of_path(file) else {
             return Err(Failure::Report(format!(
                 "error: {} does not say by its name how it is to be written\n\
-                 hint: .csv, .tsv, .json, .ndjson, .parquet, .arrow, .md, .html, .tex or .sql\n",
-                file.display()
+                 hint: {}\n",
+                file.display(),
+                Format::ENDINGS
             )));
         };
         if source.is_none()

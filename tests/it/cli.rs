@@ -469,6 +469,53 @@ fn a_file_holds_one_result_where_its_format_does() {
 }
 
 #[test]
+fn a_file_name_that_asks_for_no_format_is_refused() {
+    let db = Db::new();
+    let ask = |name: &str, more: &[&str]| {
+        let path = db.beside(name);
+        let mut args = vec!["sql", "SELECT 1 AS a", "-o", path.to_str().unwrap()];
+        args.extend(more);
+        db.run(args)
+    };
+    for name in ["out.csv.gz", "out.weird"] {
+        ask(name, &[])
+            .exits(2)
+            .says(&[name, ".parquet", "--format"]);
+        assert!(!db.beside(name).exists(), "{name}");
+    }
+    ask("out.csv.gz", &["--format", "csv"]).ok();
+    assert_eq!(
+        fs::read_to_string(db.beside("out.csv.gz")).unwrap(),
+        "a\n1\n"
+    );
+    ask("out", &[]).ok();
+    ask("out.txt", &[]).ok();
+}
+
+#[test]
+fn values_of_types_that_arrow_lacks_reach_its_files() {
+    let db = Db::new();
+    let path = db.beside("out.parquet");
+    let query = "SELECT 340282366920938463463374607431768211455::UHUGEINT AS n, '10:00:00+01'::TIMETZ AS t, \
+                 '2020-01-01'::TIMESTAMP_S AS s";
+    db.run(["sql", query, "-o", path.to_str().unwrap()]).ok();
+    let file = path.display();
+    let rows = db.sql(&format!(
+        "SELECT n::VARCHAR, t::VARCHAR, s::VARCHAR, typeof(s) FROM '{file}'"
+    ));
+    let want = [[
+        "340282366920938463463374607431768211455",
+        "10:00:00+01",
+        "2020-01-01 00:00:00",
+        "TIMESTAMP",
+    ]];
+    assert_eq!(rows, want);
+    let big = "SELECT 170141183460469231731687303715884105727::HUGEINT AS big";
+    db.run(["sql", big, "-o", path.to_str().unwrap()])
+        .fails_naming(&["\"big\"", "38 digits"]);
+}
+
+#[test]
 fn an_interval_in_parquet_says_what_to_make_of_it() {
     let db = Db::new();
     let path = db.beside("out.parquet");
