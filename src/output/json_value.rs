@@ -33,21 +33,7 @@ pub(super) fn json<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
         DataType::Float64 => {
             primitive::<types::Float64Type>(array, |v, out| number::double(v, Notation::Json, out))
         }
-        // As to_json: what a double holds exactly is one, more digits are written as they are.
-        &DataType::Decimal128(width, scale) if width <= 15 => {
-            let scale = 10_f64.powi(scale.into());
-            primitive::<types::Decimal128Type>(array, move |v, out| {
-                let digits = i64::try_from(v).unwrap_or_default();
-                number::double(digits as f64 / scale, Notation::Json, out);
-            })
-        }
-        // JSON wants a digit before the point, also where DuckDB's text of a DECIMAL(n, n) has none.
-        &DataType::Decimal128(_, scale) => {
-            let scale = u8::try_from(scale).unwrap_or(0);
-            primitive::<types::Decimal128Type>(array, move |v, out| {
-                number::decimal(v, scale + 1, scale, out);
-            })
-        }
+        &DataType::Decimal128(width, scale) => decimal(array, width, scale),
         t if t.is_integer()
             || t.is_decimal()
             || matches!(t, DataType::Boolean | DataType::Null) =>
@@ -122,6 +108,22 @@ pub(super) fn json<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
                 out.push(b'"');
             })
         }
+    })
+}
+
+/// As to_json: what a double holds exactly is one, more digits are written as they are; but JSON wants a digit before the
+/// point, also where DuckDB's text of a DECIMAL(n, n) has none.
+fn decimal(array: &ArrayRef, width: u8, scale: i8) -> Cells<'_> {
+    if width <= 15 {
+        let scale = 10_f64.powi(scale.into());
+        return primitive::<types::Decimal128Type>(array, move |v, out| {
+            let digits = i64::try_from(v).unwrap_or_default();
+            number::double(digits as f64 / scale, Notation::Json, out);
+        });
+    }
+    let scale = u8::try_from(scale).unwrap_or(0);
+    primitive::<types::Decimal128Type>(array, move |v, out| {
+        number::decimal(v, scale + 1, scale, out);
     })
 }
 
