@@ -111,7 +111,7 @@ pub(super) fn json<'a>(field: &Field, array: &'a ArrayRef) -> Result<Cells<'a>, 
     })
 }
 
-/// As to_json: what a double holds exactly is one, more digits are written as they are; but JSON wants a digit before the
+/// As `to_json`: what a double holds exactly is one, more digits are written as they are; but JSON wants a digit before the
 /// point, also where DuckDB's text of a DECIMAL(n, n) has none.
 fn decimal(array: &ArrayRef, width: u8, scale: i8) -> Cells<'_> {
     if width <= 15 {
