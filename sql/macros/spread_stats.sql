@@ -31,8 +31,8 @@ SELECT venue, symbol,
        max(spread) AS spread_max,
        sum(spread * held_ns) / nullif(sum(held_ns), 0)::DOUBLE AS spread_avg,
        sum(spread_bps * held_ns) / nullif(sum(held_ns) FILTER (spread_bps IS NOT NULL), 0)::DOUBLE AS spread_bps_avg,
-       sum(bid_size * held_ns) / nullif(sum(held_ns), 0)::DOUBLE AS bid_size_avg,
-       sum(ask_size * held_ns) / nullif(sum(held_ns), 0)::DOUBLE AS ask_size_avg,
+       sum(bid_size * held_ns) / nullif(sum(held_ns) FILTER (bid_size IS NOT NULL), 0)::DOUBLE AS bid_size_avg,
+       sum(ask_size * held_ns) / nullif(sum(held_ns) FILTER (ask_size IS NOT NULL), 0)::DOUBLE AS ask_size_avg,
        sum(held_ns)::DOUBLE / 1e9 AS seconds
 FROM held
 GROUP BY venue, symbol;

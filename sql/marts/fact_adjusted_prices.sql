@@ -44,7 +44,7 @@
 WITH traded AS MATERIALIZED (
     FROM stock_bars
 ), series AS (
-    SELECT DISTINCT venue, symbol, "interval" FROM traded
+    SELECT venue, symbol, "interval", min(date) AS first_date FROM traded GROUP BY ALL
 ), given_by AS (
     -- Who is believed about each kind of action of a stock.
     SELECT s.venue, s.symbol,
@@ -77,7 +77,11 @@ WITH traded AS MATERIALIZED (
     SELECT b.venue, b.symbol, b."interval", b.date, product(p.ratio ORDER BY p.ex_date) AS ratio,
            fsum(p.amount ORDER BY p.ex_date) AS amount,
            product(IF(p.amount < p.before, 1 - p.amount / p.before, 1) / p.ratio ORDER BY p.ex_date) AS step
-    FROM (SELECT * FROM priced JOIN series USING (venue, symbol)) p
+    FROM (
+        -- What was before the first bar is in none.
+        SELECT * FROM priced JOIN series USING (venue, symbol)
+        WHERE ex_date > first_date - IF("interval" = '1w', 7, 1)
+    ) p
     ASOF JOIN traded b ON b.venue = p.venue AND b.symbol = p.symbol AND b."interval" = p."interval"
                           AND p.ex_date < b.until
     GROUP BY ALL

@@ -57,10 +57,9 @@ WITH whole_quotes AS (
            count(*)::UBIGINT AS quotes,
            count_if(one_sided)::UBIGINT AS one_sided,
            count_if(crossed)::UBIGINT AS crossed,
-           arg_max(bid_price, place) AS bid_price,
-           arg_max(bid_size, place) AS bid_size,
-           arg_max(ask_price, place) AS ask_price,
-           arg_max(ask_size, place) AS ask_size,
+           -- One quote's, whichever of its sizes is not known.
+           arg_max(IF(bid_price IS NULL, NULL, {bid_price: bid_price, bid_size: bid_size, ask_price: ask_price, ask_size: ask_size}),
+                   place) AS last,
            favg(20000 * (ask_price - bid_price) / (ask_price + bid_price)) AS spread_bps_avg,
            min(20000 * (ask_price - bid_price) / (ask_price + bid_price)) AS spread_bps_min,
            median(20000 * (ask_price - bid_price) / (ask_price + bid_price)) AS spread_bps_median,
@@ -83,8 +82,9 @@ WITH whole_quotes AS (
     GROUP BY 1, 2, 3
 )
 SELECT venue, symbol, ts, coalesce(quotes, 0) AS quotes, coalesce(one_sided, 0) AS one_sided,
-       coalesce(crossed, 0) AS crossed, bid_price, bid_size, ask_price, ask_size,
-       20000 * (ask_price - bid_price) / (ask_price + bid_price) AS spread_bps, spread_bps_avg, spread_bps_min,
+       coalesce(crossed, 0) AS crossed, last.bid_price AS bid_price, last.bid_size AS bid_size,
+       last.ask_price AS ask_price, last.ask_size AS ask_size,
+       20000 * (last.ask_price - last.bid_price) / (last.ask_price + last.bid_price) AS spread_bps, spread_bps_avg, spread_bps_min,
        spread_bps_median, spread_bps_max, bid_size_avg, ask_size_avg, bid_value_avg, ask_value_avg, imbalance_avg,
        coalesce(book_updates, 0) AS book_updates, imbalance_5, imbalance_5_avg
 FROM of_quotes FULL JOIN of_book USING (venue, symbol, ts)

@@ -1,8 +1,8 @@
--- The last trade and the last quote of each symbol and venue. Last is by ts, and by seq among equal ts.
+-- The last trade and the last quote of each symbol and venue. Last is by ts, by seq among equal ts, and by trade_id among
+-- trades of one message.
 WITH last_trade AS (
     SELECT venue, symbol,
-           arg_max({ts: ts, price: price, size: size, side: side},
-                   epoch_ns(ts)::HUGEINT * 18446744073709551616 + seq) AS t
+           arg_max({ts: ts, price: price, size: size, side: side}, arrival(ts, seq, trade_id)) AS t
     FROM trades GROUP BY venue, symbol
 ), last_quote AS (
     SELECT venue, symbol,

@@ -48,6 +48,8 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
         // Nothing is fetched from a network.
         ("autoinstall_known_extensions", "false".to_owned()),
         ("autoload_known_extensions", "false".to_owned()),
+        // With such threads a COPY to Parquet that fails or is interrupted may wait for itself for ever.
+        ("async_threads", "0".to_owned()),
         // Below this estimate DuckDB joins ASOF by a nested loop, and its estimates are wrong on Parquet.
         ("asof_loop_join_threshold", "0".to_owned()),
     ];
