@@ -337,6 +337,30 @@ fn vendors_files_in_the_inbox_are_loaded_beside_the_capture() {
 }
 
 #[test]
+fn a_files_name_in_the_inbox_says_only_what_its_rows_do_not() {
+    let db = Db::new();
+    let live = run(&db, "");
+    let name = "kraken-trades-2024-01-01.csv";
+    let text = "venue,symbol,ts,price,size,trade_id\n\
+                kraken,BTC/USD,2024-01-01 00:00:00,1.5,2,1\n\
+                kraken,ETH/USD,2024-01-01 00:00:00,1.5,2,1\n\
+                kraken,SOL/USD,2024-01-01 00:00:00,1.5,2,1\n";
+    put_in(&db, name, text.as_bytes());
+    let done = db.dir().join("inbox/done").join(name);
+    wait(name, || done.exists().then_some(()));
+    assert_eq!(
+        db.sql("SELECT venue, symbol FROM trades ORDER BY ALL"),
+        [
+            ["kraken", "BTC/USD"],
+            ["kraken", "ETH/USD"],
+            ["kraken", "SOL/USD"],
+        ]
+    );
+    end(&db, live, Signal::TERM);
+    assert_all_is_well(&db);
+}
+
+#[test]
 fn a_vendors_rows_and_captured_ones_are_known_to_each_other() {
     let db = Db::new();
     let live = run(&db, "");

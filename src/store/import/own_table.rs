@@ -329,6 +329,7 @@ mod tests {
             venue: None,
             symbol: None,
             date: None,
+            defaults: Vec::new(),
             shape: Shape::default(),
             if_exists: IfExists::default(),
             max_errors: MAX_ERRORS,
