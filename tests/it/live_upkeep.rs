@@ -356,6 +356,28 @@ fn a_files_name_in_the_inbox_says_only_what_its_rows_do_not() {
             ["kraken", "SOL/USD"],
         ]
     );
+    // A member that is no table does not keep those after it from being loaded.
+    let rows = |id: u32| {
+        format!(
+            "venue,symbol,ts,price,size,trade_id\nkraken,ZIP/USD,2024-01-02 00:00:00,1.5,2,{id}\n"
+        )
+    };
+    let (first, last) = (rows(1), rows(2));
+    let archive = zipped(&[
+        ("a.csv", first.as_bytes()),
+        ("b_readme.txt", &b"read me\n"[..]),
+        ("c.csv", last.as_bytes()),
+    ]);
+    put_in(&db, "three.zip", &archive);
+    let failed = db.dir().join("inbox/failed");
+    wait("three.zip", || {
+        failed.join("three.zip").exists().then_some(())
+    });
+    let note = fs::read_to_string(failed.join("three.zip.error")).unwrap();
+    assert!(note.contains("b_readme.txt"), "{note}");
+    assert!(note.contains("loaded of it: a.csv, c.csv"), "{note}");
+    let zip = "SELECT count(*) FROM trades WHERE symbol = 'ZIP/USD'";
+    assert_eq!(db.count(zip), 2);
     end(&db, live, Signal::TERM);
     assert_all_is_well(&db);
 }
