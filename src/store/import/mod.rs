@@ -188,7 +188,7 @@ impl Store {
     ) -> Result<Imported> {
         if self.is_own_table(import) {
             let plan = Plan::of(&self.conn, input, import, None)?;
-            return self.with_memory(&plan, || own_table::load(&self.conn, input, import));
+            return self.with_memory(&plan, || own_table::load(&self.conn, input, import, stop));
         }
         if import.if_exists == IfExists::Replace {
             return Err(refused(
