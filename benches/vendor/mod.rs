@@ -14,6 +14,7 @@ pub(crate) fn load(store: &mut Store, file: &Path, dir: &Path, into: Option<&str
         venue: Some("bench".to_owned()),
         symbol: None,
         date: None,
+        defaults: Vec::new(),
         shape: Shape::default(),
         if_exists: IfExists::Skip,
         max_errors: 0,

@@ -147,6 +147,7 @@ pub(super) fn run(
         venue: venue.map(str::to_owned),
         symbol: symbol.map(str::to_owned),
         date: args.date,
+        defaults: Vec::new(),
         shape: Shape {
             delimiter: args.delimiter,
             columns: args.columns.clone(),

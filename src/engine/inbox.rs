@@ -17,7 +17,7 @@ use super::upkeep::{Lake, lock};
 use crate::sources::capture::Capture;
 use crate::sources::files;
 use crate::sqltree::SqlTree;
-use crate::store::{self, FilePart, Order, Readers, Written};
+use crate::store::{self, FilePart, Imported, Order, Readers, Written};
 
 /// A file that was written to within this time is still being written, and has its turn later.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -33,6 +33,9 @@ enum Error {
     Source(#[from] crate::sources::Error),
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// Members of an archive were not loaded: why, and which were.
+    #[error("{why}\nloaded of it: {loaded}")]
+    Members { why: String, loaded: String },
     /// The process is ending: the file stays, and what is missing of it is loaded at the next start.
     #[error("stopped")]
     Stopped,
@@ -184,28 +187,56 @@ impl Loader {
         Ok(written)
     }
 
-    /// Loads a vendor's file, or each member of an archive.
+    /// Loads a vendor's file, or each member of an archive; one that fails does not keep the others from being loaded.
     fn import(&self, file: &Path, said: (Option<&str>, Option<&str>)) -> Result<String, Error> {
         let (mut new, mut known, mut dead_letters) = (0, 0, 0);
+        let (mut loaded, mut failures) = (Vec::new(), Vec::new());
         for source in files::sources(file)? {
-            let input = source.open(&self.db)?;
-            let mut lake = lock(&self.lake);
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::Stopped);
+            match self.import_one(&source, said) {
+                Ok((name, imported)) => {
+                    loaded.push(name);
+                    new += imported.new;
+                    known += imported.known;
+                    dead_letters += imported.dead_letters;
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => failures.push(error),
             }
-            let imported = lake.importer.import(&input, said, &self.stop)?;
-            if imported.stopped {
-                return Err(Error::Stopped);
-            }
-            drop(lake);
-            self.marts.came(&imported.table);
-            new += imported.new;
-            known += imported.known;
-            dead_letters += imported.dead_letters;
         }
-        Ok(format!(
-            "{new} rows loaded, {known} known, {dead_letters} dead letters"
-        ))
+        let told = format!("{new} rows loaded, {known} known, {dead_letters} dead letters");
+        if failures.is_empty() {
+            return Ok(told);
+        }
+        let why: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        let loaded = if loaded.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("{} ({told})", loaded.join(", "))
+        };
+        Err(Error::Members {
+            why: why.join("\n"),
+            loaded,
+        })
+    }
+
+    /// Says its name as well.
+    fn import_one(
+        &self,
+        source: &files::Source,
+        said: (Option<&str>, Option<&str>),
+    ) -> Result<(String, Imported), Error> {
+        let input = source.open(&self.db)?;
+        let mut lake = lock(&self.lake);
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        let imported = lake.importer.import(&input, said, &self.stop)?;
+        drop(lake);
+        if imported.stopped {
+            return Err(Error::Stopped);
+        }
+        self.marts.came(&imported.table);
+        Ok((input.name.clone(), imported))
     }
 }
 

@@ -1019,6 +1019,10 @@ fn a_table_of_ones_own_is_made_as_the_user_shapes_it() {
     )
     .ok();
     assert_eq!(table(&db, "bare"), "a,b\nx,1\n");
+    // The first line is no names, though of texts only.
+    let args = ["--into", "words", "--columns", "a,b"];
+    load_text(&db, "words.csv", "x,y\nz,w\n", &args).ok();
+    assert_eq!(table(&db, "words"), "a,b\nx,y\nz,w\n");
     for name in ["t.parquet", "t.ndjson", "t.json"] {
         let file = export(&db, ROWS, name);
         let into = name.replace('.', "_");

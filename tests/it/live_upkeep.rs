@@ -337,6 +337,52 @@ fn vendors_files_in_the_inbox_are_loaded_beside_the_capture() {
 }
 
 #[test]
+fn a_files_name_in_the_inbox_says_only_what_its_rows_do_not() {
+    let db = Db::new();
+    let live = run(&db, "");
+    let name = "kraken-trades-2024-01-01.csv";
+    let text = "venue,symbol,ts,price,size,trade_id\n\
+                kraken,BTC/USD,2024-01-01 00:00:00,1.5,2,1\n\
+                kraken,ETH/USD,2024-01-01 00:00:00,1.5,2,1\n\
+                kraken,SOL/USD,2024-01-01 00:00:00,1.5,2,1\n";
+    put_in(&db, name, text.as_bytes());
+    let done = db.dir().join("inbox/done").join(name);
+    wait(name, || done.exists().then_some(()));
+    assert_eq!(
+        db.sql("SELECT venue, symbol FROM trades ORDER BY ALL"),
+        [
+            ["kraken", "BTC/USD"],
+            ["kraken", "ETH/USD"],
+            ["kraken", "SOL/USD"],
+        ]
+    );
+    // A member that is no table does not keep those after it from being loaded.
+    let rows = |id: u32| {
+        format!(
+            "venue,symbol,ts,price,size,trade_id\nkraken,ZIP/USD,2024-01-02 00:00:00,1.5,2,{id}\n"
+        )
+    };
+    let (first, last) = (rows(1), rows(2));
+    let archive = zipped(&[
+        ("a.csv", first.as_bytes()),
+        ("b_readme.txt", &b"read me\n"[..]),
+        ("c.csv", last.as_bytes()),
+    ]);
+    put_in(&db, "three.zip", &archive);
+    let failed = db.dir().join("inbox/failed");
+    wait("three.zip", || {
+        failed.join("three.zip").exists().then_some(())
+    });
+    let note = fs::read_to_string(failed.join("three.zip.error")).unwrap();
+    assert!(note.contains("b_readme.txt"), "{note}");
+    assert!(note.contains("loaded of it: a.csv, c.csv"), "{note}");
+    let zip = "SELECT count(*) FROM trades WHERE symbol = 'ZIP/USD'";
+    assert_eq!(db.count(zip), 2);
+    end(&db, live, Signal::TERM);
+    assert_all_is_well(&db);
+}
+
+#[test]
 fn a_vendors_rows_and_captured_ones_are_known_to_each_other() {
     let db = Db::new();
     let live = run(&db, "");

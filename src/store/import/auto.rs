@@ -93,6 +93,7 @@ fn map_to(
 ) -> Result<Auto, String> {
     let mut list = vec!["file_row".to_owned()];
     let mut mapping = Vec::new();
+    let has_default = |column: &str| import.defaults.iter().any(|(name, _)| *name == column);
     for column in table.columns.iter().filter(|c| c.name != "seq") {
         let own = [column.name.clone()];
         let others = names
@@ -121,7 +122,9 @@ fn map_to(
                     import,
                 )
             }
-            (None, None) if column.required && column.name != "recv_ts" => {
+            (None, None)
+                if column.required && column.name != "recv_ts" && !has_default(&column.name) =>
+            {
                 return Err(column.name.clone());
             }
             (None, None) => continue,

@@ -8,8 +8,8 @@ use arrow::datatypes::TimestampNanosecondType;
 use duckdb::Connection;
 
 use super::dialect::Select;
+use super::refused;
 use super::relation::Relation;
-use super::{Import, refused};
 use crate::sources::files::Input;
 use crate::store::error::{Doing, Result};
 use crate::store::raw::DeadLetter;
@@ -110,11 +110,10 @@ impl Refused {
         relation: &Relation,
         select: &Select,
         input: &Input,
-        import: &Import,
     ) -> Result<Vec<DeadLetter>> {
         let letter = |line: u64, reason: &str, payload: String| DeadLetter {
             seq: None,
-            symbol: import.symbol.clone(),
+            symbol: select.said_of("symbol").map(str::to_owned),
             recv_ns: None,
             target: Some(select.table.name.clone()),
             reason: reason.to_owned(),

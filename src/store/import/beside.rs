@@ -14,7 +14,7 @@ use super::dialect::{AUTO, Dialect};
 use super::{IfExists, Import, Imported, MAX_ERRORS, Place, Shape, refused};
 use crate::sources::files::Input;
 use crate::sqltree::SqlTree;
-use crate::store::catalog::Table;
+use crate::store::catalog::{Table, VENUE};
 use crate::store::error::{Doing, Error, Result};
 use crate::store::lake::{self, Entry};
 use crate::store::live::{self, Standing};
@@ -113,9 +113,13 @@ impl Importer {
         let mut import = Import {
             dialect: AUTO.to_owned(),
             into: None,
-            venue: venue.map(str::to_owned),
-            symbol: symbol.map(str::to_owned),
+            venue: None,
+            symbol: None,
             date: None,
+            defaults: [(VENUE, venue), ("symbol", symbol)]
+                .into_iter()
+                .filter_map(|(column, text)| Some((column, text?.to_owned())))
+                .collect(),
             shape: Shape::default(),
             if_exists: IfExists::Skip,
             max_errors: MAX_ERRORS,

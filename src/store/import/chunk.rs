@@ -42,7 +42,7 @@ enum Held {
     Absent,
     /// The time by which rows are sorted, which the chunk holds itself.
     Ts,
-    /// One text for all rows, that the user has said.
+    /// One text for all rows.
     Said(String),
     Times(TimestampNanosecondBuilder),
     Floats(Float64Builder),
@@ -154,9 +154,8 @@ impl Chunk {
         let places: Vec<_> = table.columns.iter().map(|c| place(&c.name)).collect();
         let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
         let held = |(column, field): (&Column, &Arc<Field>)| {
-            let said = select.said.iter().find(|(name, _)| *name == column.name);
-            if let Some((_, text)) = said {
-                return Held::Said(text.clone());
+            if let Some(text) = select.said_of(&column.name) {
+                return Held::Said(text.to_owned());
             }
             if place(&column.name).is_none() {
                 return Held::Absent;

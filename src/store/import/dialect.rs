@@ -7,7 +7,7 @@ use duckdb::Connection;
 
 use super::relation::{self, Relation};
 use super::{Import, auto, refused};
-use crate::model::sql::identifier;
+use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Csv, Format, Input};
 use crate::sqltree::{SqlFile, SqlTree};
 use crate::store::catalog::{Catalog, Table, VENUE};
@@ -51,12 +51,20 @@ pub(super) struct Select {
     pub(super) columns: Vec<String>,
     /// Those that the file's SQL says a row must have, beside those that the table does.
     pub(super) required: Vec<String>,
-    /// Columns of one text that the user has said.
+    /// Columns of one text: the user has said it, or the file's SELECT does not give them.
     pub(super) said: Vec<(String, String)>,
     pub(super) sql: String,
     /// The number in the file of each row that it makes, in the same order.
     pub(super) rows_sql: String,
     pub(super) mapping: Vec<(String, String)>,
+}
+
+impl Select {
+    /// The one text of a column, if it has one.
+    pub(super) fn said_of(&self, column: &str) -> Option<&str> {
+        let said = self.said.iter().find(|(name, _)| name == column);
+        said.map(|(_, text)| text.as_str())
+    }
 }
 
 impl Dialect {
@@ -248,10 +256,15 @@ impl Dialect {
         }
         let (mut columns, mut list) = (Vec::new(), Vec::new());
         let said = [(VENUE, &import.venue), ("symbol", &import.symbol)];
-        let said: Vec<(String, String)> = said
+        let mut said: Vec<(String, String)> = said
             .into_iter()
             .filter_map(|(name, text)| Some((name.to_owned(), text.clone()?)))
             .collect();
+        for (name, text) in &import.defaults {
+            if !given.iter().any(|column| column == name) {
+                said.push(((*name).to_owned(), text.clone()));
+            }
+        }
         for column in self.table.columns.iter().filter(|c| c.name != "seq") {
             if said.iter().any(|(name, _)| *name == column.name) {
                 // What the user says of all rows need not be read of each.
@@ -259,12 +272,16 @@ impl Dialect {
             }
             if given.contains(&column.name) {
                 let quoted = identifier(&column.name);
-                let sql = match import.shape.decimals {
+                let mut sql = match import.shape.decimals {
                     Some(decimals) if column.sql_type == "DOUBLE" => {
                         format!("round(TRY_CAST({quoted} AS DOUBLE), {decimals})")
                     }
                     _ => format!("TRY_CAST({quoted} AS {})", column.sql_type),
                 };
+                let mut defaults = import.defaults.iter();
+                if let Some((_, text)) = defaults.find(|(name, _)| *name == column.name) {
+                    sql = format!("coalesce({sql}, {})", literal(text));
+                }
                 list.push(format!("{sql} AS {quoted}"));
                 columns.push(column.name.clone());
             } else if column.required && column.name != "recv_ts" {

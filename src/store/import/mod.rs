@@ -27,6 +27,7 @@ use duckdb::{Connection, OptionalExt, params};
 use jiff::civil::Date;
 use tokio::sync::mpsc;
 
+use super::catalog::VENUE;
 use super::error::{Doing, Error, Result};
 use super::{Order, Store, lake};
 use crate::sources::files::Input;
@@ -60,6 +61,8 @@ pub struct Import {
     pub symbol: Option<String>,
     /// The date, if the files do not name it.
     pub date: Option<Date>,
+    /// Column, text: what rows have that do not say it themselves.
+    pub defaults: Vec<(&'static str, String)>,
     /// How the files' columns are shaped before anything else.
     pub shape: Shape,
     /// What to do with what is there already.
@@ -185,7 +188,7 @@ impl Store {
     ) -> Result<Imported> {
         if self.is_own_table(import) {
             let plan = Plan::of(&self.conn, input, import, None)?;
-            return self.with_memory(&plan, || own_table::load(&self.conn, input, import));
+            return self.with_memory(&plan, || own_table::load(&self.conn, input, import, stop));
         }
         if import.if_exists == IfExists::Replace {
             return Err(refused(
@@ -306,10 +309,13 @@ enum Content {
 
 impl Mark {
     fn of(conn: &Connection, input: &Input, import: &Import, dialect: &Dialect) -> Result<Self> {
-        let said = format!(
+        let mut said = format!(
             "{}|{:?}|{:?}|{:?}|{:?}|{:?}",
             dialect.name, import.venue, import.symbol, import.date, import.shape, dialect.text
         );
+        if !import.defaults.is_empty() {
+            said = format!("{said}|{:?}", import.defaults);
+        }
         let said = blake3::hash(said.as_bytes()).to_hex();
         let seen: bool = conn
             .query_row(
@@ -442,9 +448,9 @@ impl Loading<'_> {
                 ),
             ));
         }
-        let dead =
-            read.refused
-                .dead_letters(conn, self.relation, self.select, self.input, self.import)?;
+        let dead = read
+            .refused
+            .dead_letters(conn, self.relation, self.select, self.input)?;
         if read.rows == 0 {
             let why = dead.first().map(|letter| (letter.line, &letter.reason));
             return Err(refused(
@@ -469,7 +475,7 @@ impl Loading<'_> {
             rows: imported.new,
             last_seq: first_seq + read.rows - 1,
             dead: &dead,
-            venue: self.import.venue.as_deref(),
+            venue: self.select.said_of(VENUE),
             first_seq,
             place: self.place,
         };

@@ -1,5 +1,10 @@
 //! Files into a table of the user's own: its columns are the file's, and DuckDB reads and writes by itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
@@ -10,8 +15,16 @@ use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
 use crate::store::{models, schema};
 
+/// How often it is looked whether a load is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Loads a file into `main.<table>`, which is made if it is not there.
-pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<Imported> {
+pub(super) fn load(
+    conn: &Connection,
+    input: &Input,
+    import: &Import,
+    stop: &AtomicBool,
+) -> Result<Imported> {
     let table = import.into.clone().unwrap_or_default();
     if !table.chars().all(|c| c.is_alphanumeric() || c == '_') || table.is_empty() {
         return Err(refused(
@@ -21,13 +34,40 @@ pub(super) fn load(conn: &Connection, input: &Input, import: &Import) -> Result<
     }
     check_own(conn, input, &table)?;
     conn.execute_batch("BEGIN").doing("beginning a load")?;
-    let loaded = in_transaction(conn, input, import, &table);
-    if loaded.is_err() {
+    let loaded = interruptible(conn, stop, || in_transaction(conn, input, import, &table));
+    let stopped = stop.load(Ordering::Relaxed);
+    if stopped || loaded.is_err() {
         let _ = conn.execute_batch("ROLLBACK");
+    }
+    if stopped {
+        return Ok(Imported {
+            table,
+            stopped,
+            ..Imported::default()
+        });
     }
     let imported = loaded?;
     conn.execute_batch("COMMIT").doing("committing a load")?;
     Ok(imported)
+}
+
+/// Does something with DuckDB that is interrupted when it is to stop.
+fn interruptible<T>(conn: &Connection, stop: &AtomicBool, work: impl FnOnce() -> T) -> T {
+    let handle = conn.interrupt_handle();
+    let (ended, end) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                // Again and again: between two statements it is not heard.
+                if stop.load(Ordering::Relaxed) {
+                    handle.interrupt();
+                }
+            }
+        });
+        let done = work();
+        drop(ended);
+        done
+    })
 }
 
 fn in_transaction(
@@ -304,7 +344,6 @@ fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Resul
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
-    use std::sync::atomic::AtomicBool;
 
     use super::super::MAX_ERRORS;
     use super::*;
@@ -329,6 +368,7 @@ mod tests {
             venue: None,
             symbol: None,
             date: None,
+            defaults: Vec::new(),
             shape: Shape::default(),
             if_exists: IfExists::default(),
             max_errors: MAX_ERRORS,
@@ -336,6 +376,9 @@ mod tests {
             memory_bytes: None,
             threads: Some(2),
         };
+        let stopped = store.import(&input, &import, &AtomicBool::new(true), &mut |_| {});
+        assert!(stopped.unwrap().stopped);
+        assert!(!exists(&store.conn, "mine").unwrap());
         let imported = store.import(&input, &import, &AtomicBool::new(false), &mut |_| {});
         assert_eq!(imported.unwrap().new, 200_000);
         let seen: (i64, i64) = store

@@ -165,13 +165,20 @@ pub(super) fn csv(input: &Input, shape: &Shape) -> Result<Option<Csv>> {
     let Format::Csv(csv) = &input.format else {
         return Ok(None);
     };
-    let csv = match shape.delimiter {
+    let mut csv = match shape.delimiter {
         Some(delimiter) if delimiter != csv.delimiter => {
             let line = csv.first.join(&csv.delimiter.to_string());
             Csv::with(&line, delimiter).map_err(|message| refused(input, message))?
         }
         _ => csv.clone(),
     };
+    let mut both = csv.first.iter().zip(&shape.columns);
+    let same =
+        csv.first.len() == shape.columns.len() && both.all(|(a, b)| a.eq_ignore_ascii_case(b));
+    if !shape.columns.is_empty() && !same {
+        // The user names the columns: the first line is a row, be it of texts only.
+        csv.header = false;
+    }
     if csv.header {
         let mut names: Vec<String> = csv.first.iter().map(|n| n.to_lowercase()).collect();
         names.sort_unstable();
