@@ -935,7 +935,11 @@ fn a_json_array_that_is_cut_between_two_values_is_an_error_and_not_fewer_rows() 
     let comma = whole.find("},").unwrap() + 1;
     // Of what ends with a brace DuckDB itself may say that it is malformed.
     for (name, text, why) in [
-        ("comma.json", &whole[..=comma], "in the middle of its JSON array"),
+        (
+            "comma.json",
+            &whole[..=comma],
+            "in the middle of its JSON array",
+        ),
         ("brace.json", &whole[..comma], ""),
         ("last.json", &whole[..whole.len() - 2], ""),
     ] {
