@@ -925,6 +925,36 @@ fn a_packed_file_that_is_cut_or_changed_is_an_error_and_not_fewer_rows() {
     assert_eq!(figures(&db, "v")[..2], ["20000", "20000"]);
 }
 
+#[test]
+fn a_json_array_that_is_cut_between_two_values_is_an_error_and_not_fewer_rows() {
+    let db = empty();
+    let row = |id: u32| {
+        format!(r#"{{"ts":{START_MS},"symbol":"A","trade_id":"{id}","price":1.5,"size":2}}"#)
+    };
+    let whole = format!(" [{},{}]\n", row(1), row(2));
+    let comma = whole.find("},").unwrap() + 1;
+    // Of what ends with a brace DuckDB itself may say that it is malformed.
+    for (name, text, why) in [
+        (
+            "comma.json",
+            &whole[..=comma],
+            "in the middle of its JSON array",
+        ),
+        ("brace.json", &whole[..comma], ""),
+        ("last.json", &whole[..whole.len() - 2], ""),
+    ] {
+        for args in [&["--venue", "v"][..], &["--into", "mine"]] {
+            let file = db.write(name, text.as_bytes());
+            load(&db, &file, args).fails_naming(&[name, why]);
+            let file = db.write(&format!("{name}.gz"), &gzip(text.as_bytes()));
+            load(&db, &file, args).fails_naming(&[name, why]);
+        }
+    }
+    assert_no_trace(&db);
+    load_text(&db, "whole.json", &whole, &["--venue", "v"]).ok();
+    assert_eq!(figures(&db, "v")[..2], ["2", "2"]);
+}
+
 // Columns that change.
 
 const TARDIS: &str = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount";

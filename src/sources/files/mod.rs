@@ -2,6 +2,7 @@
 
 mod dbn;
 mod ipc;
+mod json;
 mod text;
 mod zipped;
 
@@ -178,17 +179,27 @@ impl Input {
         }
     }
 
-    /// Unpacks a packed file to its end.
+    /// Reads a file to its end that DuckDB would take for whole if it were cut off: one that is packed, or JSON.
     ///
     /// # Errors
     /// If it is cut off or changed.
     pub fn verify(&self) -> Result<(), Error> {
-        if self.packing == Packing::None {
+        let is_json = self.format == Format::Json;
+        if self.packing == Packing::None && !is_json {
             return Ok(());
         }
-        io::copy(&mut self.unpacked()?, &mut io::sink())
-            .map(|_| ())
-            .map_err(|why| self.damaged(format!("it is damaged or cut off: {why}")))
+        let mut nesting = json::Nesting::default();
+        let mut text = self.unpacked()?;
+        let read = if is_json {
+            io::copy(&mut text, &mut nesting)
+        } else {
+            io::copy(&mut text, &mut io::sink())
+        };
+        read.map_err(|why| self.damaged(format!("it is damaged or cut off: {why}")))?;
+        if nesting.is_cut_array() {
+            return Err(self.damaged("it ends in the middle of its JSON array: it is cut off"));
+        }
+        Ok(())
     }
 
     /// The first of a text table's lines that are empty, and so no rows, from 1.

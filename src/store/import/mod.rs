@@ -287,8 +287,8 @@ fn refused(input: &Input, message: impl Into<String>) -> Error {
     })
 }
 
-/// The hash of a file's content. One that is packed is unpacked to its end: DuckDB takes what is cut off or changed of it
-/// for whole.
+/// The hash of a file's content, which is read to its end first: DuckDB takes what is cut off or changed of a packed file,
+/// or cut off of a JSON array, for whole.
 fn content_hash(input: &Input) -> Result<String> {
     input.verify()?;
     lake::hash_of(&input.data)
