@@ -284,7 +284,7 @@ fn nanoseconds_are_told_apart() {
         text.contains("2024-08-08 00:00:00.937 – 00:00:00.9370008 UTC"),
         "{text}"
     );
-    assert!(text.contains("00:00:00.9370005"), "{text}");
+    assert!(text.contains("00:00:00.9370006"), "{text}");
 }
 
 #[test]
