@@ -426,6 +426,69 @@ fn a_time_in_text_has_its_offset_wherever_the_time_ends() {
         let found = db.value(&format!("SELECT from_iso('{text}')::VARCHAR"));
         assert_eq!(found, utc, "{text}");
     }
+    // So has one that is an argument.
+    for (moment, utc) in [
+        ("'2024-08-09 01:55:00+02:00'", "2024-08-08 23:55:00"),
+        ("'2024-08-09T01:55:00+02'", "2024-08-08 23:55:00"),
+        ("'2024-08-09 01:55:00.5Z'", "2024-08-09 01:55:00.5"),
+        ("'2024-08-09'", "2024-08-09 00:00:00"),
+        ("DATE '2024-08-09'", "2024-08-09 00:00:00"),
+        (
+            "TIMESTAMP_MS '2024-08-09 01:55:00.125'",
+            "2024-08-09 01:55:00.125",
+        ),
+        (
+            "make_timestamp_ns(1723161253937085768)",
+            "2024-08-08 23:54:13.937085768",
+        ),
+        ("NULL", ""),
+    ] {
+        let found = db.value(&format!("SELECT to_moment({moment})::VARCHAR"));
+        assert_eq!(found, utc, "{moment}");
+    }
+    db.try_sql("SELECT to_moment('2024-08-09 01:55:00 Europe/Berlin')")
+        .fails_naming(&["Europe/Berlin", "is no moment"]);
+}
+
+#[test]
+fn a_size_that_is_not_known_weighs_nothing() {
+    let rows = six_trades().sql(
+        "WITH quotes AS (
+             SELECT 'v' AS venue, 'A' AS symbol, n::UBIGINT AS seq, make_timestamp_ns(n) AS ts, 99.0::DOUBLE AS bid_price,
+                    101.0::DOUBLE AS ask_price, size AS bid_size, 2.0::DOUBLE AS ask_size, NULL::UBIGINT AS update_id
+             FROM (VALUES (1, 10.0::DOUBLE), (2, NULL)) v(n, size))
+         SELECT bid_size_avg, ask_size_avg FROM spread_stats('A', \"to\" := make_timestamp_ns(3))",
+    );
+    assert_near(&numbers(&rows), &[some([10.0, 2.0])], "spread_stats");
+}
+
+#[test]
+fn the_latest_of_a_message_is_its_last() {
+    let db = six_trades();
+    let changed = db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.trades BY NAME
+             SELECT 'v' AS venue, 'A' AS symbol, 1::UBIGINT AS seq, make_timestamp_ns(5) AS ts, make_timestamp_ns(5) AS recv_ts,
+                    id AS trade_id, price, 1.0::DOUBLE AS size, 'buy' AS side
+             FROM (VALUES ('9', 100), ('11', 102), ('10', 101)) v(id, price);
+         INSERT INTO hot.quotes BY NAME
+             SELECT 'v' AS venue, 'A' AS symbol, n::UBIGINT AS seq, make_timestamp_ns(n) AS ts, make_timestamp_ns(n) AS recv_ts,
+                    99.0::DOUBLE AS bid_price, 101.0::DOUBLE AS ask_price, size AS bid_size, 2.0::DOUBLE AS ask_size,
+                    n::UBIGINT AS update_id
+             FROM (VALUES (5, 10.0::DOUBLE), (6, NULL)) v(n, size)",
+    ]);
+    changed.ok();
+    assert_eq!(
+        db.value("SELECT last FROM latest WHERE venue = 'v'"),
+        "102.0"
+    );
+    // Nor is an older quote's size the last one's.
+    db.run(["build", "mart_liquidity"]).ok();
+    let row = db.row(
+        "SELECT bid_price, bid_size, ask_size, bid_size_avg FROM mart_liquidity WHERE venue = 'v'",
+    );
+    assert_eq!(row, ["99.0", "", "2.0", "10.0"]);
 }
 
 #[test]

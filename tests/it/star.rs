@@ -689,3 +689,22 @@ fn versions_of_a_stock_follow_one_another_without_hole_or_overlap() {
     let used = "SELECT DISTINCT symbol, valid_from::DATE FROM fact_adjusted_prices JOIN dim_stock USING (stock_key) ORDER BY ALL";
     assert_eq!(cells(db.sql(used)), ["AAPL|1900-01-01", "SPY|1900-01-01"]);
 }
+
+#[test]
+fn what_was_before_the_first_bar_is_not_in_it() {
+    let db = Db::new();
+    let splits = r#"{"symbol":"IBM","data":[{"effective_date":"1999-05-27","split_factor":"2.0000"},{"effective_date":"2025-11-07","split_factor":"4.0000"}]}"#;
+    let dividends = r#"{"symbol":"IBM","data":[{"ex_dividend_date":"2025-11-10","declaration_date":"None","record_date":"None","payment_date":"None","amount":"1.68"},{"ex_dividend_date":"1999-11-08","declaration_date":"None","record_date":"None","payment_date":"None","amount":"0.12"}]}"#;
+    load(
+        &db,
+        "old.txt",
+        1_762_800_000_000_000_000,
+        &[DAILY, splits, dividends],
+    );
+    db.run(["build"]).ok();
+    let fact = "SELECT date, split_ratio, dividend FROM fact_adjusted_prices ORDER BY date";
+    assert_eq!(
+        cells(db.sql(fact)),
+        ["2025-11-07|4.0|0.0", "2025-11-10|1.0|1.68"]
+    );
+}
