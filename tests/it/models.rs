@@ -453,6 +453,45 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
         ),
         &["o does not exist"],
     );
+    let with = |column: &str| {
+        mart(
+            "",
+            &format!("SELECT symbol, ts,\n{column} AS n FROM trades"),
+        )
+    };
+    check(
+        "marts/a.sql",
+        &with("price - lag(price) OVER (PARTITION BY symbol ORDER BY ts)"),
+        &[
+            "marts/a.sql:7",
+            "lag looks from row to row",
+            "@materialize full",
+        ],
+    );
+    check(
+        "marts/a.sql",
+        &mart(
+            "",
+            "SELECT t.symbol, t.ts, bid_price AS n FROM trades t ASOF JOIN quotes q ON t.symbol = q.symbol AND t.ts >= q.ts",
+        ),
+        &["ASOF JOIN looks for rows before", "@whole"],
+    );
+    write_sql(
+        &db,
+        "macros/before.sql",
+        "-- Before.\nCREATE OR REPLACE MACRO before(p) AS\nlag(p) OVER (ORDER BY ts)",
+    );
+    let through = write_sql(&db, "marts/a.sql", &with("before(price)"));
+    db.run(["sql", "SELECT 1"]).ok().says(&[
+        "macros/before.sql:3",
+        "a is made by windows",
+        "lag looks",
+    ]);
+    fs::remove_file(through).unwrap();
+    let own = "row_number() OVER (PARTITION BY symbol, date_trunc('minute', ts) ORDER BY seq)";
+    write_sql(&db, "marts/own.sql", &with(own));
+    db.run(["sql", "FROM own"]).ok();
+    fs::remove_file(db.dir().join("sql/marts/own.sql")).unwrap();
     write_sql(
         &db,
         "views/o.sql",

@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use crate::model::window::Window;
 use crate::sqltree::{Materialize, SqlFile, SqlTree};
 pub(super) use define::{apply, columns, create_table, define, keeps_history, own_table_changed};
-use reads::Reads;
+use reads::{ASOF_JOIN, Look, Reads};
 
 /// All models.
 #[derive(Debug, Default)]
@@ -144,9 +144,9 @@ impl Models {
             let (upstream, own_tables) = graph.read_by(&found[node].reads);
             match kind {
                 Some(kind) => {
-                    if matches!(kind, Kind::Incremental { .. }) {
+                    if let Kind::Incremental { time, .. } = kind {
                         check_whole(&file, &upstream, &own_tables)?;
-                        graph.check_qualified(&found[node])?;
+                        graph.check_windows(&found[node], time)?;
                     }
                     models.steps.push(Step::Model(models.all.len()));
                     models.all.push(Model {
@@ -418,35 +418,83 @@ impl<'a> Graph<'a> {
         (upstream, others)
     }
 
-    /// What an incremental mart reads by window it calls by its name alone, as do the macros that it calls: only so it is given
-    /// the rows of its windows in that name.
-    fn check_qualified(&self, mart: &Found<'_>) -> Result<()> {
-        let (mut seen, mut waiting) = (BTreeSet::new(), vec![mart]);
-        while let Some(found) = waiting.pop() {
-            let mut named = found.reads.qualified.iter();
-            let wrong = named.find(|(name, _)| {
-                self.is_relation(name) && !mart.file.header.whole.contains(*name)
-            });
-            if let Some((name, &line)) = wrong {
-                return Err(Error::Sql {
-                    file: found.file.origin.clone(),
-                    line,
-                    message: format!(
-                        "{} is made by windows, and reads main.{name} past them; write {name}, not main.{name}",
-                        mart.file.name
-                    ),
-                });
-            }
+    /// A mart's file, and those of the macros that it calls.
+    fn with_macros<'f>(&'f self, mart: &'f Found<'a>) -> Vec<&'f Found<'a>> {
+        let (mut seen, mut files, mut at) = (BTreeSet::new(), vec![mart], 0);
+        while let Some(found) = files.get(at) {
+            at += 1;
             for (node, _) in self.mentions(&found.reads) {
                 if matches!(node, Node::Macro(_))
                     && let Some(inner) = self.found.get(&node)
                     && seen.insert(node)
                 {
-                    waiting.push(inner);
+                    files.push(inner);
+                }
+            }
+        }
+        files
+    }
+
+    /// What an incremental mart reads by window it calls by its name alone, as do the macros that it calls: only so it is given
+    /// the rows of its windows in that name. None of them looks at rows of other windows, which are not there.
+    fn check_windows(&self, mart: &Found<'_>, time: &str) -> Result<()> {
+        let (name, whole) = (&mart.file.name, &mart.file.header.whole);
+        for found in self.with_macros(mart) {
+            let refused = |line: usize, message: String| {
+                Err(Error::Sql {
+                    file: found.file.origin.clone(),
+                    line,
+                    message,
+                })
+            };
+            let mut named = found.reads.qualified.iter();
+            let wrong = named.find(|(name, _)| self.is_relation(name) && !whole.contains(*name));
+            if let Some((read, &line)) = wrong {
+                return refused(
+                    line,
+                    format!(
+                        "{name} is made by windows, and reads main.{read} past them; write {read}, not main.{read}"
+                    ),
+                );
+            }
+            for Look { line, what, within } in &found.reads.looks {
+                if what == ASOF_JOIN {
+                    if whole.is_empty() {
+                        return refused(
+                            *line,
+                            format!(
+                                "{name} is made by windows, and an {what} looks for rows before them; name by @whole what it \
+                                 looks in, or say `@materialize full`"
+                            ),
+                        );
+                    }
+                } else if within
+                    .as_ref()
+                    .is_some_and(|columns| self.cross_windows(columns, time))
+                {
+                    return refused(
+                        *line,
+                        format!(
+                            "{name} is made by windows, and {what} looks from row to row past their ends; let it PARTITION BY \
+                             the window too, as in date_trunc('minute', ts), or say `@materialize full`"
+                        ),
+                    );
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether rows that are equal in these columns may lie in several windows: none of them is the mart's time, or
+    /// one that a SELECT has made.
+    fn cross_windows(&self, columns: &BTreeSet<String>, time: &str) -> bool {
+        let stored = |column: &String| {
+            let mut tables = self.catalog.iter();
+            tables.any(|table| table.columns.iter().any(|c| c.name == *column))
+        };
+        columns
+            .iter()
+            .all(|column| column != time && stored(column))
     }
 
     /// A hash of all the text that a node is made of, given those of the nodes before it: its own file's, and those of the

@@ -17,7 +17,24 @@ pub(super) struct Reads {
     pub(super) qualified: BTreeMap<String, usize>,
     /// Functions called, by name, with the texts among their arguments.
     pub(super) functions: BTreeMap<String, BTreeSet<String>>,
+    /// What looks from row to row.
+    pub(super) looks: Vec<Look>,
 }
+
+/// What makes something of other rows than a row's own group.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Where it stands, from 1.
+    pub(super) line: usize,
+    /// The function, or ASOF JOIN.
+    pub(super) what: String,
+    /// The columns that it partitions by, if they are no more than columns, in lower case; `None` if something is
+    /// computed.
+    pub(super) within: Option<BTreeSet<String>>,
+}
+
+/// A join that takes the newest row before another.
+pub(super) const ASOF_JOIN: &str = "ASOF JOIN";
 
 impl Reads {
     /// Of the text of a file, which must be one SELECT.
@@ -67,7 +84,8 @@ impl Reads {
             // Its body is the end of the text.
             let before = line_of(text.trim_end(), usize::MAX) - line_of(&body, usize::MAX);
             let relations = reads.relations.values_mut();
-            for line in relations.chain(reads.qualified.values_mut()) {
+            let looks = reads.looks.iter_mut().map(|look| &mut look.line);
+            for line in relations.chain(reads.qualified.values_mut()).chain(looks) {
                 *line += before;
             }
         }
@@ -111,11 +129,14 @@ impl Reads {
         ctes: &BTreeSet<String>,
     ) {
         let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let line = || {
+            let at = fields.get("query_location").and_then(Value::as_u64);
+            line_of(text, at.unwrap_or(0) as usize)
+        };
         if field("type") == "BASE_TABLE" {
             let (schema, name) = (field("schema_name"), field("table_name").to_lowercase());
             if schema == "main" || (schema.is_empty() && !ctes.contains(&name)) {
-                let at = fields.get("query_location").and_then(Value::as_u64);
-                let line = line_of(text, at.unwrap_or(0) as usize);
+                let line = line();
                 let note = |mentions: &mut BTreeMap<String, usize>| {
                     let first = mentions.entry(name.clone()).or_insert(line);
                     *first = line.min(*first);
@@ -125,6 +146,25 @@ impl Reads {
                     note(&mut self.qualified);
                 }
             }
+        }
+        if field("class") == "WINDOW" {
+            let partitions = fields.get("partitions").and_then(Value::as_array);
+            let column = |partition: &Value| {
+                let path = partition["column_names"].as_array()?;
+                path.last()?.as_str().map(str::to_lowercase)
+            };
+            self.looks.push(Look {
+                line: line(),
+                what: field("function_name").to_owned(),
+                within: partitions.into_iter().flatten().map(column).collect(),
+            });
+        }
+        if field("ref_type") == "ASOF" {
+            self.looks.push(Look {
+                line: line(),
+                what: ASOF_JOIN.to_owned(),
+                within: Some(BTreeSet::new()),
+            });
         }
         if field("class") == "FUNCTION" {
             let texts = self
@@ -201,11 +241,32 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_from_row_to_row_is_told_with_what_it_stays_within() {
+        let conn = Connection::open_in_memory().unwrap();
+        let sql = "SELECT lag(a) OVER (PARTITION BY t.Symbol ORDER BY ts),\n\
+                   sum(a) OVER (PARTITION BY symbol, ts::DATE)\nFROM t ASOF JOIN q ON t.ts >= q.ts";
+        let looks = Reads::of(&conn, "f.sql", sql).unwrap().looks;
+        let told: Vec<_> = looks
+            .iter()
+            .map(|l| (l.line, l.what.as_str(), l.within.as_ref()))
+            .collect();
+        let (symbol, none) = (BTreeSet::from(["symbol".to_owned()]), BTreeSet::new());
+        assert_eq!(
+            told,
+            [
+                (1, "lag", Some(&symbol)),
+                (2, "sum", None),
+                (3, ASOF_JOIN, Some(&none))
+            ]
+        );
+    }
+
+    #[test]
     fn ctes_and_other_schemas_are_no_relations_and_everything_else_is() {
         assert_eq!(
             relations(
                 "WITH x AS (SELECT * FROM Trades), y AS (FROM x) SELECT (SELECT max(a) FROM deep), * FROM y JOIN main.quotes q \
-                 ON q.a IN (FROM nested) UNION ALL FROM ops.meta UNION ALL FROM x"
+                 ON q.a IN (FROM nested) UNION ALL FROM ops.manifest UNION ALL FROM x"
             ),
             ["deep", "nested", "quotes", "trades"]
         );
@@ -246,7 +307,7 @@ mod tests {
     #[test]
     fn names_with_their_schema_are_known_as_such() {
         let conn = Connection::open_in_memory().unwrap();
-        let sql = "SELECT * FROM trades JOIN main.quotes USING (symbol)\nJOIN db.main.Bars USING (symbol) JOIN ops.meta USING (a)";
+        let sql = "SELECT * FROM trades JOIN main.quotes USING (symbol)\nJOIN db.main.Bars USING (symbol) JOIN ops.manifest USING (a)";
         let reads = Reads::of(&conn, "f.sql", sql).unwrap();
         let qualified: Vec<(&str, usize)> = reads
             .qualified
