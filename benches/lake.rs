@@ -10,14 +10,15 @@
     reason = "a bench that cannot run must stop, and says what it found"
 )]
 
+mod timing;
 mod vendor;
 
 use std::path::Path;
-use std::time::Instant;
 
 use duckdb::Connection;
 use mdb::config::Settings;
 use mdb::store::{Purpose, Store, open_reader};
+use timing::{ask_ms, median};
 
 /// As the binary has it.
 #[global_allocator]
@@ -104,17 +105,4 @@ fn write(dir: &Path, rows: u64) {
          COPY (SELECT *, ts::DATE AS date FROM '{at}/quotes.parquet') TO '{at}/quotes' (FORMAT parquet, PARTITION_BY (date))"
     ))
     .unwrap();
-}
-
-fn ask_ms(conn: &Connection, question: &str) -> f64 {
-    let start = Instant::now();
-    let mut statement = conn.prepare(question).unwrap();
-    let rows = statement.query_arrow([]).unwrap();
-    assert!(rows.map(|batch| batch.num_rows()).sum::<usize>() > 0);
-    start.elapsed().as_secs_f64() * 1e3
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
 }

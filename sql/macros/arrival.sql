@@ -4,5 +4,5 @@
 -- Result: BLOB.
 -- Example: SELECT arg_max(price, arrival(ts, seq, trade_id)) FROM trades WHERE symbol = 'BTCUSDT';
 CREATE OR REPLACE MACRO arrival(ts, seq, trade_id) AS
-    create_sort_key(ts, 'ASC NULLS LAST', seq, 'ASC NULLS LAST', length(trade_id), 'ASC NULLS LAST',
+    create_sort_key(ts, 'ASC NULLS LAST', seq, 'ASC NULLS LAST', strlen(trade_id), 'ASC NULLS LAST',
                     trade_id, 'ASC NULLS LAST');
