@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::{session, sql};
 use crate::config::Settings;
-use crate::model::sql::literal;
+use crate::model::sql::{identifier, literal};
 use crate::output::Format;
 use crate::query::{Rows, Session, Types};
 use crate::sqltree::SqlTree;
@@ -56,42 +56,26 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 ///
 /// # Errors
 /// If there is no such version, or it is not kept any more.
-pub(super) fn go_back(
-    session: &mut Session,
-    settings: &Settings,
-    version: &str,
-) -> anyhow::Result<()> {
+pub(super) fn go_back(session: &mut Session, version: &str) -> anyhow::Result<()> {
     let version = literal(version);
     session
         .strings(&format!(
             "/* as_of */ SELECT lake_version({version})::VARCHAR"
         ))
         .context("cannot go back")?;
-    let tables = session
+    let relations = session
         .strings(&format!(
-            "/* as_of */ SELECT table_name, string_agg('\"' || column_name || '\"', ', ' ORDER BY column_index),
-                    len(lake_files(table_name, {version}))::VARCHAR
-             FROM duckdb_columns() WHERE schema_name = 'hot' AND database_name = current_database() GROUP BY table_name"
+            "SELECT DISTINCT function_name[{} + 1:] FROM duckdb_functions()
+             WHERE schema_name = 'ops' AND starts_with(function_name, {})",
+            store::AS_OF.len(),
+            literal(store::AS_OF)
         ))
         .context("cannot go back")?;
-    let tree = SqlTree::load(&settings.db)?;
-    for row in tables {
-        let [Some(name), Some(columns), Some(files)] = row.as_slice() else {
-            continue;
-        };
-        let Some(file) = tree.folder("tables").find(|file| file.name == *name) else {
-            continue;
-        };
-        let mut rows = if files == "0" {
-            format!("SELECT {columns} FROM hot.\"{name}\" LIMIT 0")
-        } else {
-            format!("SELECT {columns} FROM as_of('{name}', {version})")
-        };
-        if file.header.latest {
-            rows = store::newest_of_key(&rows, &file.header.key, file.header.final_by.as_deref());
-        }
-        let view = store::whole_name(name, file.header.voided_by.is_some());
-        let define = format!("CREATE OR REPLACE TEMP VIEW \"{view}\" AS {rows}");
+    for name in relations.into_iter().flatten().flatten() {
+        let relation = literal(&name);
+        let view = identifier(&name);
+        let define =
+            format!("CREATE OR REPLACE TEMP VIEW {view} AS FROM as_of({relation}, {version})");
         session
             .run(&define, Types::Exact)
             .and_then(Rows::finish)

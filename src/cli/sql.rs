@@ -144,7 +144,7 @@ fn open(args: &Args, settings: &Settings) -> anyhow::Result<Session> {
             .with_context(|| format!("cannot set the parameter {name}"))?;
     }
     if let Some(version) = &args.as_of {
-        history::go_back(&mut session, settings, version)?;
+        history::go_back(&mut session, version)?;
     }
     Ok(session)
 }

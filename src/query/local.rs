@@ -37,12 +37,11 @@ impl Local {
     }
 
     fn new(connection: Connection, write: bool, shared: Option<(Shared, Lease)>) -> Self {
-        // Errors as JSON carry their exact place. Where the configuration is locked they stay text,
-        // and are shown as DuckDB words them.
-        let _ = connection.execute_batch("SET SESSION errors_as_json = true");
-        // A typo in a transaction costs the statement alone.
+        // Errors as JSON carry their exact place, and a typo in a transaction costs the statement alone. Where the
+        // configuration is locked errors stay text, and are shown as DuckDB words them.
         let _ = connection.execute_batch(
-            "SET SESSION default_transaction_invalidation_policy = 'SYNTACTIC_ERRORS_DO_NOT_INVALIDATE'",
+            "SET SESSION errors_as_json = true;
+             SET SESSION default_transaction_invalidation_policy = 'SYNTACTIC_ERRORS_DO_NOT_INVALIDATE'",
         );
         Self {
             connection,

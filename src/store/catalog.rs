@@ -85,7 +85,11 @@ impl Table {
 
     /// The view of all its rows, hot and sealed.
     pub(super) fn whole(&self) -> String {
-        whole_name(&self.name, self.voided_by.is_some())
+        if self.voided_by.is_some() {
+            format!("{}_reported", self.name)
+        } else {
+            self.name.clone()
+        }
     }
 
     /// Position of a column.
@@ -144,17 +148,8 @@ pub(super) fn delete_hot(conn: &Connection, table: &str, condition: &str) -> duc
     })
 }
 
-/// What the view of all rows of a table is called, of one that another table voids or not.
-pub fn whole_name(table: &str, is_voided: bool) -> String {
-    if is_voided {
-        format!("{table}_reported")
-    } else {
-        table.to_owned()
-    }
-}
-
 /// SQL for the row of each key that counts, of the rows of a SELECT: see [`rank`].
-pub fn newest_of_key(rows: &str, key: &[String], final_by: Option<&str>) -> String {
+pub(super) fn newest_of_key(rows: &str, key: &[String], final_by: Option<&str>) -> String {
     format!(
         "SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {} DESC) = 1",
         list(key.iter().map(String::as_str)),

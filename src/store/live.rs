@@ -527,7 +527,7 @@ impl Checkpoints {
         if !self.held {
             // A transaction begins with its first look at the file; the next commit makes it an old one.
             let begun = holding
-                .execute_batch("BEGIN READ ONLY; SELECT 1 FROM ops.meta LIMIT 1")
+                .execute_batch("BEGIN READ ONLY; SELECT 1 FROM ops.manifest LIMIT 1")
                 .doing("beginning a transaction");
             self.conns = Some((conn, holding));
             self.held = true;

@@ -48,7 +48,7 @@ use crate::config::{Settings, StoreSettings};
 use crate::model::RAW_MESSAGES;
 use crate::sqltree::SqlTree;
 use catalog::Catalog;
-pub use catalog::{hot_rows, newest_of_key, whole_name};
+pub use catalog::hot_rows;
 pub use compact::{Compacted, Effort, Merged};
 pub use doctor::{Finding, doctor};
 pub use duck::{FILE, Purpose};
@@ -66,6 +66,7 @@ pub use news::{Mark, Modeler, News, Source};
 pub use readers::{Lease, Reader, Readers};
 pub use rebuild::{Rebuild, Rebuilt};
 pub use retain::Expired;
+pub use schema::AS_OF;
 pub use seal::{SealedFile, Sealer, Which};
 pub use writer::{RowCount, Written};
 

@@ -21,7 +21,6 @@ const OPS: &str = "
     CREATE SCHEMA IF NOT EXISTS hot_b;
     CREATE SCHEMA IF NOT EXISTS ops;
     -- One row: which SQL tree the objects were made from.
-    CREATE TABLE IF NOT EXISTS ops.meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
     -- The user's own files of that tree, to go on by when those of the folder are faulty.
     CREATE TABLE IF NOT EXISTS ops.sql_files (path VARCHAR NOT NULL, origin VARCHAR NOT NULL, text VARCHAR NOT NULL);
     -- The lake: one row a file that is part of it.
@@ -106,7 +105,7 @@ const OPS: &str = "
 pub(super) fn is_made(conn: &Connection) -> Result<bool> {
     let made = conn
         .query_row(
-            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'meta'",
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'manifest'",
             [],
             |_| Ok(()),
         )
@@ -115,17 +114,19 @@ pub(super) fn is_made(conn: &Connection) -> Result<bool> {
     Ok(made.is_some())
 }
 
-/// Whether the database holds what was made from this `source`. Asked at every start, so it is one small query.
+/// Whether the database holds what was made from this `source`: a view has a column of that name. Asked at every start,
+/// so nothing is run, nor read from the file.
 pub(super) fn is_made_from(conn: &Connection, source: &str) -> Result<bool> {
-    let sql = "SELECT value FROM ops.meta WHERE key = 'sql_tree'";
-    match conn
-        .query_row(sql, [], |row| row.get::<_, String>(0))
-        .optional()
-    {
-        Ok(made_from) => Ok(made_from.as_deref() == Some(source)),
-        // A new database has no such table.
-        Err(error) if error.to_string().starts_with("Catalog Error") => Ok(false),
-        Err(error) => Err(error).doing("reading ops.meta"),
+    match conn.prepare(&format!("SELECT \"{source}\" FROM ops.made_from")) {
+        Ok(_) => Ok(true),
+        // It was made from something else; a new database has no such view.
+        Err(error)
+            if error.to_string().starts_with("Binder Error")
+                || error.to_string().starts_with("Catalog Error") =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error).doing("reading ops.made_from"),
     }
 }
 
@@ -134,6 +135,9 @@ pub(super) fn source(tree: &SqlTree) -> String {
     let own = blake3::hash(OPS.as_bytes()).to_hex();
     format!("{} {own}", tree.hash())
 }
+
+/// The macros of `ops` by which `as_of` reads a table are called that and the relation's name.
+pub const AS_OF: &str = "as_of_";
 
 /// Makes the database hold what the tree says. If that cannot be, it goes on by the last tree that it could: returned with
 /// what is wrong.
@@ -202,9 +206,12 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         replace_valid(&tx, &catalog, table)?;
     }
     models::apply(&tx, tree, &catalog)?;
+    for table in catalog.iter() {
+        define_as_of(&tx, &catalog, table)?;
+    }
     write_slas(&tx, tree)?;
-    tx.execute_batch("DELETE FROM ops.meta WHERE key = 'sql_tree'; DELETE FROM ops.sql_files")
-        .doing("writing ops.meta and ops.sql_files")?;
+    tx.execute_batch("DELETE FROM ops.sql_files")
+        .doing("writing ops.sql_files")?;
     for (path, origin, text) in tree.own() {
         tx.execute(
             "INSERT INTO ops.sql_files VALUES (?, ?, ?)",
@@ -212,11 +219,11 @@ pub(super) fn apply(conn: &mut Connection, tree: &SqlTree) -> Result<()> {
         )
         .doing("writing ops.sql_files")?;
     }
-    tx.execute(
-        "INSERT INTO ops.meta VALUES ('sql_tree', ?)",
-        [source(tree)],
-    )
-    .doing("writing ops.meta")?;
+    tx.execute_batch(&format!(
+        "CREATE OR REPLACE VIEW ops.made_from AS SELECT NULL AS \"{}\"",
+        source(tree)
+    ))
+    .doing("creating ops.made_from")?;
     tx.commit().doing("applying the SQL tree")?;
     // In the file, so that even a damaged log leaves a database. Beside a capture another transaction may be in its way: the
     // log holds it as well.
@@ -446,16 +453,51 @@ fn valid_rows(
         return Ok(Some(body));
     }
     let venues = literals(venues.iter().map(String::as_str));
+    let rows = format!("(FROM {whole} WHERE venue IN ({venues}))");
+    let rows = not_voided(table, &rows, &format!("main.{}", voider.whole()));
+    Ok(Some(format!(
+        "{body} WHERE venue NOT IN ({venues}) UNION ALL {rows}"
+    )))
+}
+
+/// The rows of a relation of a table's that no row of `voiding` takes back.
+fn not_voided(table: &Table, rows: &str, voiding: &str) -> String {
     let same = table.key.iter().map(|c| format!("w.\"{c}\" = v.\"{c}\""));
     let same = same.collect::<Vec<_>>().join(" AND ");
     let time = table.time();
-    Ok(Some(format!(
-        "{body} WHERE venue NOT IN ({venues})
-         UNION ALL
-         SELECT w.* FROM (FROM {whole} WHERE venue IN ({venues})) w ANTI JOIN main.{} v ON {same}
-         AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)",
-        voider.whole()
-    )))
+    format!(
+        "SELECT w.* FROM {rows} w ANTI JOIN {voiding} v ON {same}
+         AND (v.from_ts IS NULL OR w.{time} >= v.from_ts) AND (v.to_ts IS NULL OR w.{time} <= v.to_ts)"
+    )
+}
+
+/// Makes `as_of` know a table: what users see of it, of the rows that were sealed in a version.
+fn define_as_of(conn: &Connection, catalog: &Catalog, table: &Table) -> Result<()> {
+    let sealed = |table: &Table| {
+        let columns = table.select_list();
+        let rows = format!(
+            "SELECT {columns} FROM sealed_rows('{}', version)",
+            table.name
+        );
+        if table.latest {
+            newest_of_key(&rows, &table.key, table.final_by.as_deref())
+        } else {
+            rows
+        }
+    };
+    let whole = sealed(table);
+    let voider = table.voided_by.as_deref().and_then(|by| catalog.get(by));
+    let valid = voider.map(|voider| {
+        let (rows, voiding) = (format!("({whole})"), format!("({})", sealed(voider)));
+        (&table.name, not_voided(table, &rows, &voiding))
+    });
+    for (name, rows) in [(&table.whole(), whole)].into_iter().chain(valid) {
+        conn.execute_batch(&format!(
+            "CREATE OR REPLACE MACRO ops.\"{AS_OF}{name}\"(version) AS TABLE {rows}"
+        ))
+        .doing(format!("creating {AS_OF}{name}"))?;
+    }
+    Ok(())
 }
 
 /// Venues that have rows in a table.

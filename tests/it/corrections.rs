@@ -152,6 +152,44 @@ fn they_take_effect_on_sealed_trades() {
 }
 
 #[test]
+fn a_past_version_leaves_out_what_was_taken_back_by_then() {
+    let db = Db::new();
+    load(&db, "trades.txt", &trades());
+    db.run(["seal", "--all"]).ok();
+    let version = || db.value("SELECT max(version) FROM ops.versions");
+    let before = version();
+    load(&db, "corrections.txt", &corrections());
+    db.run(["seal", "--all"]).ok();
+    let after = version();
+    let ids = |from: &str| {
+        let ids = format!("SELECT string_agg(trade_id, ' ' ORDER BY ts, trade_id) FROM {from}");
+        db.value(&ids)
+    };
+    assert_eq!(
+        ids(&format!("as_of('trades', {before})")),
+        "M:1 M:1 M:2 M:3 M:4"
+    );
+    assert_eq!(ids(&format!("as_of('trades', {after})")), ids("trades"));
+    assert_eq!(
+        ids(&format!("as_of('trades_reported', {after})")),
+        ids("trades_reported")
+    );
+    for (version, trades) in [(&before, "5"), (&after, "4")] {
+        let run = db.run([
+            "sql",
+            "--as-of",
+            version,
+            "--format",
+            "csv",
+            "SELECT count(*) AS n FROM trades",
+        ]);
+        assert_eq!(run.ok().stdout.trim(), format!("n\n{trades}"));
+    }
+    db.try_sql(&format!("FROM as_of('tradez', {after})"))
+        .fails_naming(&["as_of_tradez", "as_of_trades"]);
+}
+
+#[test]
 fn one_connection_after_the_other_sees_them() {
     // Each line its own load, so that every step between is a state that users saw.
     let db = Db::new();
