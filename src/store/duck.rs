@@ -50,6 +50,8 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
         ("autoload_known_extensions", "false".to_owned()),
         // With such threads a COPY to Parquet that fails or is interrupted may wait for itself for ever.
         ("async_threads", "0".to_owned()),
+        // It moves a cast into the reader of a CSV file, where the text of a time is read without its offset from UTC.
+        ("disabled_optimizers", "type_pushdown".to_owned()),
         // Below this estimate DuckDB joins ASOF by a nested loop, and its estimates are wrong on Parquet.
         ("asof_loop_join_threshold", "0".to_owned()),
     ];

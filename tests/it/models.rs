@@ -479,9 +479,9 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
     write_sql(
         &db,
         "macros/before.sql",
-        "-- Before.\nCREATE OR REPLACE MACRO before(p) AS\nlag(p) OVER (ORDER BY ts)",
+        "-- Before.\nCREATE OR REPLACE MACRO before(p, t) AS\nlag(p) OVER (ORDER BY t)",
     );
-    let through = write_sql(&db, "marts/a.sql", &with("before(price)"));
+    let through = write_sql(&db, "marts/a.sql", &with("before(price, ts)"));
     db.run(["sql", "SELECT 1"]).ok().says(&[
         "macros/before.sql:3",
         "a is made by windows",

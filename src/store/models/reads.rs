@@ -245,7 +245,8 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         let sql = "SELECT lag(a) OVER (PARTITION BY t.Symbol ORDER BY ts),\n\
                    sum(a) OVER (PARTITION BY symbol, ts::DATE)\nFROM t ASOF JOIN q ON t.ts >= q.ts";
-        let looks = Reads::of(&conn, "f.sql", sql).unwrap().looks;
+        let mut looks = Reads::of(&conn, "f.sql", sql).unwrap().looks;
+        looks.sort_by_key(|look| look.line);
         let told: Vec<_> = looks
             .iter()
             .map(|l| (l.line, l.what.as_str(), l.within.as_ref()))
