@@ -1073,6 +1073,81 @@ fn a_table_of_ones_own_keeps_nanoseconds() {
 }
 
 #[test]
+fn a_table_of_ones_own_keeps_nanoseconds_of_times_with_an_offset_and_of_times_of_day() {
+    let db = empty();
+    // As --cast and --rename see them, too.
+    let cast = ["--rename", "ts=utc", "--cast", "utc=TIMESTAMP_NS"];
+    let expected = [
+        ["2024-08-08 09:30:00.123456789", "09:30:00.123456789"],
+        ["2024-08-08 09:30:00.1", "09:30:00.1"],
+    ];
+    let csv = "ts,day,v\n2024-08-08T09:30:00.123456789Z,09:30:00.123456789,1\n\
+               2024-08-08T11:30:00.1+02:00,09:30:00.1,2\n";
+    let json = r#"{"ts":"2024-08-08T09:30:00.123456789Z","day":"09:30:00.123456789","v":1,"s":{"ts":["2024-08-08T11:30:00.123456789+02:00"]}}
+{"ts":"2024-08-08T11:30:00.1+02:00","day":"09:30:00.1","v":2,"s":null}
+"#;
+    for (name, text) in [("t.csv", csv), ("t.ndjson", json)] {
+        let into = name.replace('.', "_");
+        load_text(&db, name, text, &["--into", &into]).ok();
+        let rows = format!("SELECT ts::VARCHAR, day::VARCHAR FROM {into} ORDER BY v");
+        assert_eq!(db.sql(&rows), expected, "{name}");
+        let types = format!("SELECT typeof(ts), typeof(day) FROM {into} LIMIT 1");
+        assert_eq!(db.row(&types), ["TIMESTAMP_NS", "TIME_NS"], "{name}");
+
+        let into = format!("{into}_cast");
+        load_text(&db, name, text, &[&["--into", &into][..], &cast].concat()).ok();
+        let rows = format!("SELECT utc::VARCHAR, day::VARCHAR FROM {into} ORDER BY v");
+        assert_eq!(db.sql(&rows), expected, "{name}");
+    }
+    assert_eq!(
+        db.value("SELECT s.ts[1]::VARCHAR FROM t_ndjson WHERE v = 1"),
+        "2024-08-08 09:30:00.123456789"
+    );
+}
+
+#[test]
+fn times_without_nanoseconds_stay_what_they_are_and_fit_a_table_that_has_some() {
+    let db = empty();
+    let plain = "ts,v\n2024-08-08T11:30:00.5+02:00,1\n";
+    let fine = "ts,v\n2024-08-08T11:30:00.000000001+02:00,2\n";
+    load_text(&db, "plain.csv", plain, &["--into", "plain"]).ok();
+    let typed = |table: &str| db.value(&format!("SELECT typeof(ts) FROM {table} LIMIT 1"));
+    assert_eq!(typed("plain"), "TIMESTAMP WITH TIME ZONE");
+    // … also if another type is asked for.
+    let cast = ["--into", "as_cast", "--cast", "ts=TIMESTAMP"];
+    load_text(&db, "plain.csv", plain, &cast).ok();
+    assert_eq!(
+        db.value("SELECT ts::VARCHAR FROM as_cast"),
+        "2024-08-08 09:30:00.5"
+    );
+
+    load_text(&db, "fine.csv", fine, &["--into", "fine"]).ok();
+    load_text(&db, "plain.csv", plain, &["--into", "fine"]).ok();
+    let both = ["2024-08-08 09:30:00.5", "2024-08-08 09:30:00.000000001"];
+    let rows = |table: &str| {
+        db.sql(&format!("SELECT ts::VARCHAR FROM {table} ORDER BY v"))
+            .concat()
+    };
+    assert_eq!(rows("fine"), both);
+    load_text(&db, "fine.csv", fine, &["--into", "plain"]).fails_naming(&["ts", "--evolve"]);
+    load_text(&db, "fine.csv", fine, &["--into", "plain", "--evolve"]).ok();
+    assert_eq!(rows("plain"), both);
+}
+
+#[test]
+fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
+    let db = empty();
+    let mut text = "ts,v\n".to_owned();
+    text.push_str(&"2024-08-08T11:30:00.123456789,1\n".repeat(30_000));
+    text.push_str("2024-08-08T11:30:00.123456789+02:00,2\n");
+    load_text(&db, "late.csv", &text, &["--into", "late"]).ok();
+    assert_eq!(
+        db.row("SELECT typeof(ts), ts::VARCHAR FROM late WHERE v = 2"),
+        ["TIMESTAMP_NS", "2024-08-08 09:30:00.123456789"]
+    );
+}
+
+#[test]
 fn a_shape_for_a_column_that_is_not_there_is_an_error() {
     let db = empty();
     for args in [["--rename", "Clothes=px"], ["--cast", "Clothes=DOUBLE"]] {

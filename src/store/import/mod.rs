@@ -15,6 +15,7 @@ mod own_table;
 mod plan;
 mod relation;
 mod sink;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::Arc;

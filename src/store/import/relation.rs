@@ -13,7 +13,7 @@ use super::dialect::Dialect;
 use super::{ColumnCase, Import, Shape, refused};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Batches, Csv, Format, Input, Packing};
-use crate::store::error::{Doing, Result};
+use crate::store::error::{Doing, Error, Result};
 use crate::store::insert::SCAN;
 
 /// Rows of Arrow batches are numbered in this column.
@@ -410,14 +410,17 @@ pub(super) fn described(
             s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
                 .and_then(Iterator::collect)
         });
-    described.map_err(|error| {
-        let text = error.to_string();
-        let first: Vec<&str> = text.lines().take(2).collect();
-        refused(
-            input,
-            format!("{}. Nothing of it was loaded", first.join(" ")),
-        )
-    })
+    described.map_err(|error| unread(input, &error))
+}
+
+/// What DuckDB says of a file that it cannot read.
+pub(super) fn unread(input: &Input, error: &duckdb::Error) -> Error {
+    let text = error.to_string();
+    let first: Vec<&str> = text.lines().take(3).collect();
+    refused(
+        input,
+        format!("{}. Nothing of it was loaded", first.join(" ")),
+    )
 }
 
 /// The columns as the user shapes them: name and SQL.
