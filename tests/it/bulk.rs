@@ -1148,6 +1148,27 @@ fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
 }
 
 #[test]
+fn names_that_are_empty_or_years_are_names() {
+    let db = empty();
+    for (into, text, expected) in [
+        ("indexed", ",price\n0,1.5\n", "column0,price\n0,1.5\n"),
+        ("trailing", "a,b,\n1,2,\n", "a,b,column2\n1,2,\n"),
+        (
+            "years",
+            "name,2023,2024\nA,1,2\n",
+            "name,2023,2024\nA,1,2\n",
+        ),
+    ] {
+        load_text(&db, "t.csv", text, &["--into", into]).ok();
+        assert_eq!(table(&db, into), expected);
+    }
+    // Of a canonical table, too.
+    let text = ",ts,symbol,price,size\n0,2024-01-01 00:00:00,X,1.5,2\n";
+    load_text(&db, "indexed.csv", text, &["--venue", "v"]).ok();
+    assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
+}
+
+#[test]
 fn a_shape_for_a_column_that_is_not_there_is_an_error() {
     let db = empty();
     for args in [["--rename", "Clothes=px"], ["--cast", "Clothes=DOUBLE"]] {

@@ -166,10 +166,9 @@ pub(super) fn csv(input: &Input, shape: &Shape) -> Result<Option<Csv>> {
         return Ok(None);
     };
     let mut csv = match shape.delimiter {
-        Some(delimiter) if delimiter != csv.delimiter => {
-            let line = csv.first.join(&csv.delimiter.to_string());
-            Csv::with(&line, delimiter).map_err(|message| refused(input, message))?
-        }
+        Some(delimiter) if delimiter != csv.delimiter => csv
+            .with(delimiter)
+            .map_err(|message| refused(input, message))?,
         _ => csv.clone(),
     };
     let mut both = csv.first.iter().zip(&shape.columns);
