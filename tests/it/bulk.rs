@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -1166,6 +1167,103 @@ fn names_that_are_empty_or_years_are_names() {
     let text = ",ts,symbol,price,size\n0,2024-01-01 00:00:00,X,1.5,2\n";
     load_text(&db, "indexed.csv", text, &["--venue", "v"]).ok();
     assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
+}
+
+/// Puts a file into folders beside the database.
+fn write_below(db: &Db, folders: &str, name: &str, text: &str) {
+    let folder = db.beside(folders);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn a_partitioned_export_is_loaded_back_as_the_table_that_it_was() {
+    let db = empty();
+    let query = "SELECT CASE i % 3 WHEN 0 THEN '7203' WHEN 1 THEN 'a/b c=d' END AS symbol, \
+                 DATE '2024-01-01' + (i % 2)::INTEGER AS day, make_timestamp_ns(i % 2) AS ts, 1.5 AS price \
+                 FROM range(12) t(i)";
+    let path = db.beside("parts");
+    let path = path.to_str().unwrap();
+    db.run(["export", query, path, "--partition-by", "symbol,day,ts"])
+        .ok();
+    db.run(["load", path, "--into", "back"]).ok();
+    let lost = format!(
+        "SELECT count(*) FROM ({query} EXCEPT ALL SELECT symbol, day, ts, price FROM back)"
+    );
+    assert_eq!(
+        (db.count("SELECT count(*) FROM back"), db.count(&lost)),
+        (12, 0)
+    );
+    assert_eq!(
+        db.row("SELECT typeof(symbol), typeof(day), typeof(ts) FROM back LIMIT 1"),
+        ["VARCHAR", "DATE", "TIMESTAMP_NS"]
+    );
+}
+
+#[test]
+fn folders_of_others_are_columns_if_all_files_lie_in_such() {
+    let db = empty();
+    let loaded = |folder: &str| {
+        let (folder, into) = (db.beside(folder), folder.to_owned());
+        db.run(["load", folder.to_str().unwrap(), "--into", &into])
+            .ok();
+        table(&db, &format!("(FROM {into} ORDER BY ALL)"))
+    };
+    // The same content in two folders is no repetition.
+    write_below(&db, "csv/k=A/n=1", "t.csv", "x\n1\n");
+    write_below(&db, "csv/k=B/n=1", "t.csv", "x\n1\n");
+    assert_eq!(loaded("csv"), "x,k,n\n1,A,1\n1,B,1\n");
+    write_below(
+        &db,
+        "json/k=A",
+        "t.ndjson",
+        "{\"x\":\"2024-01-01T00:00:00.000000001Z\"}\n",
+    );
+    assert_eq!(loaded("json"), "x,k\n2024-01-01 00:00:00.000000001,A\n");
+    // A column of the file's own is the one to go by.
+    write_below(&db, "own/k=A", "t.csv", "k,x\nB,1\n");
+    assert_eq!(loaded("own"), "k,x\nB,1\n");
+    write_below(&db, "mixed/k=A", "t.csv", "x\n1\n");
+    write_below(&db, "mixed", "u.csv", "x\n2\n");
+    assert_eq!(loaded("mixed"), "x\n1\n2\n");
+    // Of a canonical table, too.
+    write_below(
+        &db,
+        "trades/symbol=X",
+        "t.csv",
+        "ts,price,size\n2024-01-01 00:00:00,1.5,2\n",
+    );
+    let path = db.beside("trades");
+    db.run(["load", path.to_str().unwrap(), "--venue", "v"])
+        .ok();
+    assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_loaded() {
+    let db = empty();
+    write_below(&db, "dir", "a.csv", "x\n1\n");
+    write_below(&db, "dir/inner", "b.csv", "x\n2\n");
+    symlink("nowhere.csv", db.beside("dir/dangling.csv")).unwrap();
+    symlink("itself", db.beside("dir/itself")).unwrap();
+    symlink("..", db.beside("dir/inner/loop")).unwrap();
+    let made = Command::new("mkfifo").arg(db.beside("dir/pipe")).status();
+    assert!(made.unwrap().success());
+    db.write("c.csv", b"x\n3\n");
+    let files = ["missing.csv", "dir", "none*.csv", "c.csv"];
+    let args = ["load", "--into", "mine"].into_iter().chain(files);
+    db.run(args).fails_naming(&[
+        "missing.csv",
+        "none*.csv",
+        "dangling.csv",
+        "itself",
+        "loop",
+        "pipe",
+        "write what comes out of it to a file",
+    ]);
+    assert_eq!(table(&db, "(FROM mine ORDER BY x)"), "x\n1\n2\n3\n");
+    db.run(["load", "missing.csv", "--into", "mine"])
+        .fails_naming(&["missing.csv"]);
 }
 
 #[test]

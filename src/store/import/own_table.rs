@@ -80,7 +80,8 @@ fn in_transaction(
         table: table.to_owned(),
         ..Imported::default()
     };
-    let shape = blake3::hash(format!("{:?}", import.shape).as_bytes()).to_hex();
+    let said = format!("{:?}{}", import.shape, input.folder_path());
+    let shape = blake3::hash(said.as_bytes()).to_hex();
     let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
     let known: bool = conn
         .query_row(
@@ -165,7 +166,9 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         Some(_) => said_times(&columns, import),
         None => Vec::new(),
     };
-    let reader = times::exact(conn, input, &reader, &columns, &said)?;
+    let mut in_file = columns;
+    in_file.retain(|(column, _)| !relation::is_folder(input, column));
+    let reader = times::exact(conn, input, &reader, &in_file, &said)?;
     let columns = relation::described(conn, &reader, input)?;
     relation::check_shape(&columns, &import.shape, input)?;
     let list: Vec<String> = relation::shaped(&columns, &import.shape)
@@ -220,10 +223,11 @@ fn own_reader(
         format!(", names = [{}]", names.join(", "))
     };
     Some(format!(
-        "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names})",
+        "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names}{})",
         relation::path(&input.data),
         literal(&csv.delimiter.to_string()),
         csv.header,
+        relation::folders(input),
     ))
 }
 
