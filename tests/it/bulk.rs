@@ -1169,6 +1169,34 @@ fn names_that_are_empty_or_years_are_names() {
     assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
 }
 
+#[test]
+fn no_line_is_passed_over_for_its_number_of_fields_or_a_number_sign() {
+    let db = empty();
+    let into = ["--into", "mine"];
+    for (name, text, part) in [
+        ("wider.csv", "a,b\n1,2,3\n4,5,6\n", "--delimiter"),
+        ("longer.csv", "a,b\n1,2\n3,4,5\n6,7\n", "--delimiter"),
+        ("first.csv", "x,1\ny,2,3\nz,4,5\n", "--delimiter"),
+    ] {
+        let run = load_text(&db, name, text, &into).fails_naming(&[name, "fields", part]);
+        assert!(run.stderr.contains("Nothing of it was loaded"), "{run}");
+    }
+    let late = format!("a,b\n{}3,4,5\n", "1,2\n".repeat(30_000));
+    load_text(&db, "late.csv", &late, &into).fails_naming(&["late.csv", "30002", "Mend that line"]);
+    let signs = "a,b\n1,x#y\n#2,z\n";
+    load_text(&db, "signs.csv", signs, &into).ok();
+    assert_eq!(table(&db, "mine"), signs);
+    // A title above the names is none of the rows.
+    load_text(
+        &db,
+        "title.csv",
+        "Prices\na,b\n1,2\n",
+        &["--into", "titled"],
+    )
+    .ok();
+    assert_eq!(table(&db, "titled"), "a,b\n1,2\n");
+}
+
 /// Puts a file into folders beside the database.
 fn write_below(db: &Db, folders: &str, name: &str, text: &str) {
     let folder = db.beside(folders);

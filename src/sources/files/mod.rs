@@ -407,11 +407,21 @@ fn format_of(head: &[u8], packing: Packing) -> Result<Format, String> {
     if head.is_empty() {
         return Err("it is empty".to_owned());
     }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Err(
+            "it is UTF-16; write it as UTF-8 first, e.g. with iconv -f UTF-16 -t UTF-8".to_owned(),
+        );
+    }
     if head.contains(&0) {
         return Err("it is binary, and neither Parquet, Arrow, DBN, zip, gzip nor zstd".to_owned());
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        // DuckDB takes such an array for one row.
+        Some(b'[') if text.len() < head.len() => Err(
+            "it begins with a byte order mark, which JSON must not have; cut it off, e.g. with tail -c +4"
+                .to_owned(),
+        ),
         Some(b'{' | b'[') => Ok(Format::Json),
         _ => Csv::of(text, head.len() == HEAD_BYTES).map(Format::Csv),
     }

@@ -84,6 +84,9 @@ fn what_is_no_table_says_why() {
         (&many[..], "at most 4096 columns"),
         (&endless[..], "second line has more than 32 KB"),
         (&b"a,\xff\xfe\n"[..], "no UTF-8"),
+        (&b"\xff\xfea\0,\0b\0\n\0"[..], "UTF-16"),
+        (&b"\xfe\xff\0a\0\n"[..], "UTF-16"),
+        (&b"\xef\xbb\xbf[{\"a\":1}]"[..], "byte order mark"),
     ] {
         let error = format(bytes).unwrap_err();
         assert!(error.contains(why), "{error}");

@@ -42,7 +42,7 @@ impl Csv {
         let line = std::str::from_utf8(line)
             .map_err(|e| {
                 format!(
-                    "its first line is no UTF-8 from byte {} on",
+                    "its first line is no UTF-8 from byte {} on; write it as UTF-8 first, e.g. with iconv",
                     e.valid_up_to()
                 )
             })?

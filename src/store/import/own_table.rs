@@ -222,8 +222,15 @@ fn own_reader(
     } else {
         format!(", names = [{}]", names.join(", "))
     };
+    // DuckDB would pass over lines that have fewer fields than those below them. A title may be one of these.
+    let skip = if csv.first.len() > 1 {
+        ", skip = 0"
+    } else {
+        ""
+    };
+    // … and, if a line begins with #, over all that follows one in any line.
     Some(format!(
-        "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names}{})",
+        "read_csv({}, delim = {}, quote = '\"', escape = '\"', comment = '', header = {}, compression = '{packing}'{names}{skip}{})",
         relation::path(&input.data),
         literal(&csv.delimiter.to_string()),
         csv.header,

@@ -505,10 +505,19 @@ pub(super) fn described(
 /// What DuckDB says of a file that it cannot read.
 pub(super) fn unread(input: &Input, error: &duckdb::Error) -> Error {
     let text = error.to_string();
+    if text.contains("Error when sniffing file") {
+        return refused(
+            input,
+            "its lines differ in their numbers of fields, or in how these are quoted; mend those that do, or say --delimiter. Nothing of it was loaded",
+        );
+    }
+    // DuckDB's own advice is about options that mdb has not.
+    let ragged = text.contains("Expected Number of Columns");
+    let mend = if ragged { ". Mend that line" } else { "" };
     let first: Vec<&str> = text.lines().take(3).collect();
     refused(
         input,
-        format!("{}. Nothing of it was loaded", first.join(" ")),
+        format!("{}{mend}. Nothing of it was loaded", first.join(" ")),
     )
 }
 
