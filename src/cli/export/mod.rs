@@ -2,7 +2,7 @@
 
 mod tool;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -362,6 +362,8 @@ struct Target {
     temporary: PathBuf,
     /// What is in its place now.
     old: Option<PathBuf>,
+    /// Who may read that, and who then may read what takes its place.
+    permissions: Option<Permissions>,
     /// What is no regular file, such as `/dev/null` or a named pipe, is written to directly.
     direct: bool,
 }
@@ -408,6 +410,7 @@ impl Target {
             temporary: if direct { path.clone() } else { beside("new") },
             path,
             old,
+            permissions: there.as_ref().map(fs::Metadata::permissions),
             direct,
         })
     }
@@ -418,6 +421,9 @@ impl Target {
             return Ok((1, 0));
         }
         let cannot = || format!("cannot write {}", self.path.display());
+        if let Some(permissions) = &self.permissions {
+            fs::set_permissions(&self.temporary, permissions.clone()).with_context(cannot)?;
+        }
         let size = sync(&self.temporary).with_context(cannot)?;
         if let Some(old) = &self.old {
             fs::rename(&self.path, old).with_context(cannot)?;
