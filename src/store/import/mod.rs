@@ -9,6 +9,7 @@ mod bad_rows;
 mod beside;
 mod chunk;
 mod dialect;
+mod folders;
 mod guard;
 mod known;
 mod own_table;
@@ -160,7 +161,7 @@ impl Store {
     /// If it cannot be read, or nothing fits it.
     pub fn plan_import(&self, input: &Input, import: &Import) -> Result<Plan> {
         let conn = self.clone_connection()?;
-        let input = &relation::in_folders(&conn, input)?;
+        let input = &folders::resolved(&conn, input, import)?;
         if self.is_own_table(import) {
             return Plan::of(&conn, input, import, None);
         }
@@ -191,7 +192,7 @@ impl Store {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
-        let input = &relation::in_folders(&self.conn, input)?;
+        let input = &folders::resolved(&self.conn, input, import)?;
         if self.is_own_table(import) {
             let plan = Plan::of(&self.conn, input, import, None)?;
             return self.with_memory(&plan, || own_table::load(&self.conn, input, import, stop));

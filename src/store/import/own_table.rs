@@ -8,7 +8,7 @@ use std::time::Duration;
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
-use super::{IfExists, Import, Imported, Shape, refused, relation, times};
+use super::{IfExists, Import, Imported, Shape, folders, refused, relation, times};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Result};
@@ -167,7 +167,7 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         None => Vec::new(),
     };
     let mut in_file = columns;
-    in_file.retain(|(column, _)| !relation::is_folder(input, column));
+    in_file.retain(|(column, _)| !folders::is_folder(input, column));
     let reader = times::exact(conn, input, &reader, &in_file, &said)?;
     let columns = relation::described(conn, &reader, input)?;
     relation::check_shape(&columns, &import.shape, input)?;
@@ -234,7 +234,7 @@ fn own_reader(
         relation::path(&input.data),
         literal(&csv.delimiter.to_string()),
         csv.header,
-        relation::folders(input),
+        folders::option(input),
     ))
 }
 

@@ -1,17 +1,16 @@
 //! The relation `file` that a dialect's SELECT reads: a vendor's columns, shaped as the user said, and what is known
 //! of the file itself.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
+use duckdb::Connection;
 use duckdb::vtab::arrow::ArrowBatchRegistration;
-use duckdb::{Connection, OptionalExt};
 
 use super::dialect::Dialect;
-use super::{ColumnCase, Import, PARTITION_TYPES, Shape, refused};
+use super::{ColumnCase, Import, Shape, folders, refused};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Batches, Csv, Format, Input, Packing};
 use crate::store::error::{Doing, Error, Result};
@@ -59,89 +58,6 @@ pub(super) fn path(file: &Path) -> String {
     literal(&pattern)
 }
 
-/// The option by which DuckDB takes those of a file's folders for columns that are, and no others.
-pub(super) fn folders(input: &Input) -> String {
-    if input.folders.is_empty() {
-        return ", hive_partitioning = false".to_owned();
-    }
-    let types: Vec<String> = input
-        .folders
-        .iter()
-        .map(|folder| format!("{}: {}", literal(&folder.name), literal(&folder.sql_type)))
-        .collect();
-    format!(
-        ", hive_partitioning = true, hive_types_autocast = false, hive_types = {{{}}}",
-        types.join(", ")
-    )
-}
-
-/// Whether a column is a folder's name, and not in the file.
-pub(super) fn is_folder(input: &Input, column: &str) -> bool {
-    input.folders.iter().any(|folder| folder.name == column)
-}
-
-/// The input without its folders if it has a column of such a name itself, which is the one to go by; or with those types
-/// of them that an export has written into it.
-pub(super) fn in_folders(conn: &Connection, input: &Input) -> Result<Input> {
-    let mut input = input.clone();
-    let mut folders = std::mem::take(&mut input.folders);
-    if folders.is_empty() {
-        return Ok(input);
-    }
-    let file = path(&input.data);
-    let own: Vec<(String, String)> = match &input.format {
-        Format::Csv(csv) if csv.header => {
-            let names = csv.first.iter();
-            names.map(|name| (name.clone(), String::new())).collect()
-        }
-        Format::Csv(_) => Vec::new(),
-        Format::Json => {
-            let reader = format!("read_json({file}, hive_partitioning = false)");
-            described(conn, &reader, &input)?
-        }
-        Format::Parquet => {
-            let reader = format!("read_parquet({file}, hive_partitioning = false)");
-            described(conn, &reader, &input)?
-        }
-        Format::Arrow | Format::Dbn => return Ok(input),
-    };
-    let has = |name: &str| {
-        own.iter()
-            .any(|(column, _)| column.eq_ignore_ascii_case(name))
-    };
-    if folders.iter().any(|folder| has(&folder.name)) {
-        return Ok(input);
-    }
-    if input.format == Format::Parquet {
-        let written = written_types(conn, &input)?;
-        for folder in &mut folders {
-            if let Some(sql_type) = written.get(&folder.name) {
-                folder.sql_type.clone_from(sql_type);
-            }
-        }
-    }
-    input.folders = folders;
-    Ok(input)
-}
-
-/// The types of its folders' values that stand in a Parquet file of mdb's.
-fn written_types(conn: &Connection, input: &Input) -> Result<BTreeMap<String, String>> {
-    let sql = format!(
-        "SELECT decode(value) FROM parquet_kv_metadata({}) WHERE key = '{PARTITION_TYPES}'::BLOB LIMIT 1",
-        path(&input.data)
-    );
-    let text: Option<String> = conn
-        .query_row(&sql, [], |row| row.get(0))
-        .optional()
-        .map_err(|error| unread(input, &error))?;
-    let written: Option<BTreeMap<String, String>> =
-        text.and_then(|text| serde_json::from_str(&text).ok());
-    let mut written = written.unwrap_or_default();
-    // DuckDB takes no others for a folder.
-    written.retain(|_, sql_type| !sql_type.contains('(') || sql_type.starts_with("DECIMAL("));
-    Ok(written)
-}
-
 /// What DuckDB reads a file by; `None` if it cannot.
 pub(super) fn reader(
     input: &Input,
@@ -149,7 +65,7 @@ pub(super) fn reader(
     columns: Option<&[String]>,
     document: bool,
 ) -> Option<String> {
-    let (path, folders) = (path(&input.data), folders(input));
+    let (path, folders) = (path(&input.data), folders::option(input));
     let packing = match input.packing {
         Packing::None => "none",
         Packing::Gzip => "gzip",
@@ -206,7 +122,7 @@ pub(super) fn text_reader(
     };
     let columns: Vec<String> = described(conn, &told, input)?
         .iter()
-        .filter(|(column, _)| !is_folder(input, column))
+        .filter(|(column, _)| !folders::is_folder(input, column))
         .map(|(column, sql_type)| {
             let nested = sql_type.contains(['(', '[']);
             let sql_type = if nested { sql_type } else { "VARCHAR" };
@@ -347,7 +263,7 @@ impl Relation {
             with: [with(plain), with(numbered)].map(|sql| sql.replace('\n', " ")),
             columns: columns
                 .into_iter()
-                .filter(|(column, _)| !is_folder(input, column))
+                .filter(|(column, _)| !folders::is_folder(input, column))
                 .collect(),
             source,
             header: matches!(&dialect.csv, Some(csv) if csv.header),
