@@ -16,7 +16,7 @@ use super::progress::{bar, grouped};
 use super::serving::Serving;
 use super::{Outcome, open_store, outcome, stop_flag};
 use crate::config::Settings;
-use crate::sources::files::{Input, Source, sources};
+use crate::sources::files::{self, Input, Source};
 use crate::store::{ColumnCase, IfExists, Import, Imported, MAX_ERRORS, Shape, Store};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -175,14 +175,14 @@ pub(super) fn run(
     };
     let stop = stop_flag()?;
     let mut store = open_store(settings)?;
-    let found = found(&store, files)?;
-    if args.explain {
+    let (found, mut failures) = found(&store, files)?;
+    if args.explain || found.is_empty() {
         explain(&store, &import, &found, &settings.db)?;
         store.close()?;
+        super::all_told(failures)?;
         return Ok(Outcome::Done);
     }
     let serving = Serving::start("load", settings, &store, &stop)?;
-    let mut failures = Vec::new();
     let mut total = Imported::default();
     let start = Instant::now();
     let many = found.len() > 1;
@@ -216,25 +216,37 @@ pub(super) fn run(
     Ok(outcome(&stop))
 }
 
-/// The files meant: patterns are resolved, directories and archives opened.
-fn found(store: &Store, files: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
-    let mut found = Vec::new();
+/// The files meant, and what is wrong with the others: patterns are resolved, directories and archives opened.
+fn found(store: &Store, files: &[PathBuf]) -> anyhow::Result<(Vec<Source>, Vec<anyhow::Error>)> {
+    let (mut sources, mut failures) = (Vec::new(), Vec::new());
+    let mut add = |path: &Path| {
+        let found = files::found(path);
+        sources.extend(found.sources);
+        failures.extend(found.failures.into_iter().map(anyhow::Error::from));
+    };
+    let mut unlike = Vec::new();
     for file in files {
         let text = file.to_string_lossy();
         if !file.exists() && text.contains(['*', '?', '[']) {
             // DuckDB would look for it in the database's directory.
             let absolute = std::path::absolute(file)?;
             let matching = store.glob(&absolute.to_string_lossy())?;
-            anyhow::ensure!(!matching.is_empty(), "no file is like {text}");
-            for file in matching {
-                found.extend(sources(&file)?);
+            if matching.is_empty() {
+                unlike.push(anyhow::anyhow!("no file is like {text}"));
+            }
+            for file in &matching {
+                add(file);
             }
         } else {
-            found.extend(sources(file)?);
+            add(file);
         }
     }
-    anyhow::ensure!(!found.is_empty(), "there is no file in what was named");
-    Ok(found)
+    failures.extend(unlike);
+    anyhow::ensure!(
+        !sources.is_empty() || !failures.is_empty(),
+        "there is no file in what was named"
+    );
+    Ok((sources, failures))
 }
 
 fn explain(store: &Store, import: &Import, found: &[Source], db: &Path) -> anyhow::Result<()> {

@@ -57,7 +57,8 @@ pub(crate) use error::in_file;
 pub use error::{Error, Result};
 pub use functions::PROBLEM;
 pub use import::{
-    ColumnCase, Drift, IfExists, Import, Imported, Importer, MAX_ERRORS, Plan, Shape,
+    ColumnCase, Drift, IfExists, Import, Imported, Importer, MAX_ERRORS, PARTITION_TYPES, Plan,
+    Shape,
 };
 pub use live::{BookState, Commit, FilePart, IdRun, Order, Seen};
 pub use load::{Load, Loaded, known_ends};

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -1070,6 +1071,227 @@ fn a_table_of_ones_own_keeps_nanoseconds() {
     let text = "at,v\n2024-01-02 03:04:05.678901234,1\n";
     load_text(&db, "exact.csv", text, &["--into", "exact"]).ok();
     assert_eq!(table(&db, "exact"), text);
+}
+
+#[test]
+fn a_table_of_ones_own_keeps_nanoseconds_of_times_with_an_offset_and_of_times_of_day() {
+    let db = empty();
+    // As --cast and --rename see them, too.
+    let cast = ["--rename", "ts=utc", "--cast", "utc=TIMESTAMP_NS"];
+    let expected = [
+        ["2024-08-08 09:30:00.123456789", "09:30:00.123456789"],
+        ["2024-08-08 09:30:00.1", "09:30:00.1"],
+    ];
+    let csv = "ts,day,v\n2024-08-08T09:30:00.123456789Z,09:30:00.123456789,1\n\
+               2024-08-08T11:30:00.1+02:00,09:30:00.1,2\n";
+    let json = r#"{"ts":"2024-08-08T09:30:00.123456789Z","day":"09:30:00.123456789","v":1,"s":{"ts":["2024-08-08T11:30:00.123456789+02:00"]}}
+{"ts":"2024-08-08T11:30:00.1+02:00","day":"09:30:00.1","v":2,"s":null}
+"#;
+    for (name, text) in [("t.csv", csv), ("t.ndjson", json)] {
+        let into = name.replace('.', "_");
+        load_text(&db, name, text, &["--into", &into]).ok();
+        let rows = format!("SELECT ts::VARCHAR, day::VARCHAR FROM {into} ORDER BY v");
+        assert_eq!(db.sql(&rows), expected, "{name}");
+        let types = format!("SELECT typeof(ts), typeof(day) FROM {into} LIMIT 1");
+        assert_eq!(db.row(&types), ["TIMESTAMP_NS", "TIME_NS"], "{name}");
+
+        let into = format!("{into}_cast");
+        load_text(&db, name, text, &[&["--into", &into][..], &cast].concat()).ok();
+        let rows = format!("SELECT utc::VARCHAR, day::VARCHAR FROM {into} ORDER BY v");
+        assert_eq!(db.sql(&rows), expected, "{name}");
+    }
+    assert_eq!(
+        db.value("SELECT s.ts[1]::VARCHAR FROM t_ndjson WHERE v = 1"),
+        "2024-08-08 09:30:00.123456789"
+    );
+}
+
+#[test]
+fn times_without_nanoseconds_stay_what_they_are_and_fit_a_table_that_has_some() {
+    let db = empty();
+    let plain = "ts,v\n2024-08-08T11:30:00.5+02:00,1\n";
+    let fine = "ts,v\n2024-08-08T11:30:00.000000001+02:00,2\n";
+    load_text(&db, "plain.csv", plain, &["--into", "plain"]).ok();
+    let typed = |table: &str| db.value(&format!("SELECT typeof(ts) FROM {table} LIMIT 1"));
+    assert_eq!(typed("plain"), "TIMESTAMP WITH TIME ZONE");
+    // … also if another type is asked for.
+    let cast = ["--into", "as_cast", "--cast", "ts=TIMESTAMP"];
+    load_text(&db, "plain.csv", plain, &cast).ok();
+    assert_eq!(
+        db.value("SELECT ts::VARCHAR FROM as_cast"),
+        "2024-08-08 09:30:00.5"
+    );
+
+    load_text(&db, "fine.csv", fine, &["--into", "fine"]).ok();
+    load_text(&db, "plain.csv", plain, &["--into", "fine"]).ok();
+    let both = ["2024-08-08 09:30:00.5", "2024-08-08 09:30:00.000000001"];
+    let rows = |table: &str| {
+        db.sql(&format!("SELECT ts::VARCHAR FROM {table} ORDER BY v"))
+            .concat()
+    };
+    assert_eq!(rows("fine"), both);
+    load_text(&db, "fine.csv", fine, &["--into", "plain"]).fails_naming(&["ts", "--evolve"]);
+    load_text(&db, "fine.csv", fine, &["--into", "plain", "--evolve"]).ok();
+    assert_eq!(rows("plain"), both);
+}
+
+#[test]
+fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
+    let db = empty();
+    let mut text = "ts,v\n".to_owned();
+    text.push_str(&"2024-08-08T11:30:00.123456789,1\n".repeat(30_000));
+    text.push_str("2024-08-08T11:30:00.123456789+02:00,2\n");
+    load_text(&db, "late.csv", &text, &["--into", "late"]).ok();
+    assert_eq!(
+        db.row("SELECT typeof(ts), ts::VARCHAR FROM late WHERE v = 2"),
+        ["TIMESTAMP_NS", "2024-08-08 09:30:00.123456789"]
+    );
+}
+
+#[test]
+fn names_that_are_empty_or_years_are_names() {
+    let db = empty();
+    for (into, text, expected) in [
+        ("indexed", ",price\n0,1.5\n", "column0,price\n0,1.5\n"),
+        ("trailing", "a,b,\n1,2,\n", "a,b,column2\n1,2,\n"),
+        (
+            "years",
+            "name,2023,2024\nA,1,2\n",
+            "name,2023,2024\nA,1,2\n",
+        ),
+    ] {
+        load_text(&db, "t.csv", text, &["--into", into]).ok();
+        assert_eq!(table(&db, into), expected);
+    }
+    // Of a canonical table, too.
+    let text = ",ts,symbol,price,size\n0,2024-01-01 00:00:00,X,1.5,2\n";
+    load_text(&db, "indexed.csv", text, &["--venue", "v"]).ok();
+    assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
+}
+
+#[test]
+fn no_line_is_passed_over_for_its_number_of_fields_or_a_number_sign() {
+    let db = empty();
+    let into = ["--into", "mine"];
+    for (name, text, part) in [
+        ("wider.csv", "a,b\n1,2,3\n4,5,6\n", "--delimiter"),
+        ("longer.csv", "a,b\n1,2\n3,4,5\n6,7\n", "--delimiter"),
+        ("first.csv", "x,1\ny,2,3\nz,4,5\n", "--delimiter"),
+    ] {
+        let run = load_text(&db, name, text, &into).fails_naming(&[name, "fields", part]);
+        assert!(run.stderr.contains("Nothing of it was loaded"), "{run}");
+    }
+    let late = format!("a,b\n{}3,4,5\n", "1,2\n".repeat(30_000));
+    load_text(&db, "late.csv", &late, &into).fails_naming(&["late.csv", "30002", "Mend that line"]);
+    let signs = "a,b\n1,x#y\n#2,z\n";
+    load_text(&db, "signs.csv", signs, &into).ok();
+    assert_eq!(table(&db, "mine"), signs);
+    // A title above the names is none of the rows.
+    load_text(
+        &db,
+        "title.csv",
+        "Prices\na,b\n1,2\n",
+        &["--into", "titled"],
+    )
+    .ok();
+    assert_eq!(table(&db, "titled"), "a,b\n1,2\n");
+}
+
+/// Puts a file into folders beside the database.
+fn write_below(db: &Db, folders: &str, name: &str, text: &str) {
+    let folder = db.beside(folders);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn a_partitioned_export_is_loaded_back_as_the_table_that_it_was() {
+    let db = empty();
+    let query = "SELECT CASE i % 3 WHEN 0 THEN '7203' WHEN 1 THEN 'a/b c=d' END AS symbol, \
+                 DATE '2024-01-01' + (i % 2)::INTEGER AS day, make_timestamp_ns(i % 2) AS ts, 1.5 AS price \
+                 FROM range(12) t(i)";
+    let path = db.beside("parts");
+    let path = path.to_str().unwrap();
+    db.run(["export", query, path, "--partition-by", "symbol,day,ts"])
+        .ok();
+    db.run(["load", path, "--into", "back"]).ok();
+    let lost = format!(
+        "SELECT count(*) FROM ({query} EXCEPT ALL SELECT symbol, day, ts, price FROM back)"
+    );
+    assert_eq!(
+        (db.count("SELECT count(*) FROM back"), db.count(&lost)),
+        (12, 0)
+    );
+    assert_eq!(
+        db.row("SELECT typeof(symbol), typeof(day), typeof(ts) FROM back LIMIT 1"),
+        ["VARCHAR", "DATE", "TIMESTAMP_NS"]
+    );
+}
+
+#[test]
+fn folders_of_others_are_columns_if_all_files_lie_in_such() {
+    let db = empty();
+    let loaded = |folder: &str| {
+        let (folder, into) = (db.beside(folder), folder.to_owned());
+        db.run(["load", folder.to_str().unwrap(), "--into", &into])
+            .ok();
+        table(&db, &format!("(FROM {into} ORDER BY ALL)"))
+    };
+    // The same content in two folders is no repetition.
+    write_below(&db, "csv/k=A/n=1", "t.csv", "x\n1\n");
+    write_below(&db, "csv/k=B/n=1", "t.csv", "x\n1\n");
+    assert_eq!(loaded("csv"), "x,k,n\n1,A,1\n1,B,1\n");
+    write_below(
+        &db,
+        "json/k=A",
+        "t.ndjson",
+        "{\"x\":\"2024-01-01T00:00:00.000000001Z\"}\n",
+    );
+    assert_eq!(loaded("json"), "x,k\n2024-01-01 00:00:00.000000001,A\n");
+    // A column of the file's own is the one to go by.
+    write_below(&db, "own/k=A", "t.csv", "k,x\nB,1\n");
+    assert_eq!(loaded("own"), "k,x\nB,1\n");
+    write_below(&db, "mixed/k=A", "t.csv", "x\n1\n");
+    write_below(&db, "mixed", "u.csv", "x\n2\n");
+    assert_eq!(loaded("mixed"), "x\n1\n2\n");
+    // Of a canonical table, too.
+    write_below(
+        &db,
+        "trades/symbol=X",
+        "t.csv",
+        "ts,price,size\n2024-01-01 00:00:00,1.5,2\n",
+    );
+    let path = db.beside("trades");
+    db.run(["load", path.to_str().unwrap(), "--venue", "v"])
+        .ok();
+    assert_eq!(db.row("SELECT symbol, price FROM trades"), ["X", "1.5"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_loaded() {
+    let db = empty();
+    write_below(&db, "dir", "a.csv", "x\n1\n");
+    write_below(&db, "dir/inner", "b.csv", "x\n2\n");
+    symlink("nowhere.csv", db.beside("dir/dangling.csv")).unwrap();
+    symlink("itself", db.beside("dir/itself")).unwrap();
+    symlink("..", db.beside("dir/inner/loop")).unwrap();
+    let made = Command::new("mkfifo").arg(db.beside("dir/pipe")).status();
+    assert!(made.unwrap().success());
+    db.write("c.csv", b"x\n3\n");
+    let files = ["missing.csv", "dir", "none*.csv", "c.csv"];
+    let args = ["load", "--into", "mine"].into_iter().chain(files);
+    db.run(args).fails_naming(&[
+        "missing.csv",
+        "none*.csv",
+        "dangling.csv",
+        "itself",
+        "loop",
+        "pipe",
+        "write what comes out of it to a file",
+    ]);
+    assert_eq!(table(&db, "(FROM mine ORDER BY x)"), "x\n1\n2\n3\n");
+    db.run(["load", "missing.csv", "--into", "mine"])
+        .fails_naming(&["missing.csv"]);
 }
 
 #[test]

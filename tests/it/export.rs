@@ -1,7 +1,8 @@
 //! `mdb export`: what other programs get is what the database has.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -229,6 +230,31 @@ fn a_process_that_has_the_database_open_exports_as_well() {
         &format!("read_parquet('{}')", path.display()),
         "trades",
     );
+    assert_tidy(&db);
+}
+
+#[test]
+fn what_takes_the_place_of_another_is_read_by_the_same_people() {
+    let db = filled(307);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for name in ["t.parquet", "t.csv", "t.ndjson", "t.arrow"] {
+        let path = db.write(name, b"old");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        db.run(["export", "trades", path.to_str().unwrap()]).ok();
+        assert_eq!(mode(&path), 0o600, "{name}");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let format = name.trim_start_matches("t.");
+        let args = ["sql", "--format", format, "-o", path.to_str().unwrap()];
+        db.run(args.into_iter().chain(["SELECT 1 AS a"])).ok();
+        assert_eq!(mode(&path), 0o640, "{name}");
+    }
+    let path = db.beside("quotes");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    let args = ["export", "quotes", path.to_str().unwrap(), "--replace"];
+    db.run(args.into_iter().chain(["--partition-by", "venue"]))
+        .ok();
+    assert_eq!(mode(&path), 0o700);
     assert_tidy(&db);
 }
 

@@ -2,7 +2,7 @@
 
 mod tool;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use crate::model::sql::{identifier, literal};
 use crate::output::Format;
 use crate::query::{self, Session, Source, Types, statements};
 use crate::shell::{self, report_width};
+use crate::store::PARTITION_TYPES;
 
 /// What an export is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,7 +147,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         return Ok(code);
     }
     let target = Target::new(args, partitioned)?;
-    let text = copy(args, format, &query, &target.temporary);
+    let text = copy(args, format, &query, &columns, &target.temporary);
     if partitioned && !args.sort.is_empty() {
         execute(&mut session, WHOLE_PARTITIONS)?;
     }
@@ -303,7 +304,7 @@ fn query(args: &Args, relation: &str, columns: &Columns) -> anyhow::Result<Strin
     Ok(query)
 }
 
-fn copy(args: &Args, format: As, query: &str, to: &Path) -> String {
+fn copy(args: &Args, format: As, query: &str, columns: &Columns, to: &Path) -> String {
     let mut options = Vec::new();
     if format == As::Parquet {
         let compression = args.compression.to_possible_value();
@@ -321,12 +322,29 @@ fn copy(args: &Args, format: As, query: &str, to: &Path) -> String {
             "PARTITION_BY ({})",
             identifiers(&args.partition_by)
         ));
+        if format == As::Parquet {
+            let types = literal(&partition_types(args, columns));
+            options.push(format!("KV_METADATA {{{PARTITION_TYPES}: {types}}}"));
+        }
         if !args.sort.is_empty() {
             options.push(format!("ORDER_BY ({})", identifiers(&args.sort)));
         }
     }
     let to = literal(&to.display().to_string());
     format!("COPY ({query}) TO {to} ({})", options.join(", "))
+}
+
+/// A folder's name does not say whether `0700` is a number: `mdb load` reads the types in the file.
+fn partition_types(args: &Args, columns: &Columns) -> String {
+    let types = columns
+        .iter()
+        .filter(|(name, _)| args.partition_by.contains(name));
+    let types = types.map(|(name, kind)| {
+        let cut = args.timestamp == Unit::Us && kind == "TIMESTAMP_NS";
+        let kind = if cut { "TIMESTAMP" } else { kind.as_str() };
+        (name.clone(), kind.into())
+    });
+    serde_json::Value::Object(types.collect()).to_string()
 }
 
 fn identifiers(names: &[String]) -> String {
@@ -344,6 +362,8 @@ struct Target {
     temporary: PathBuf,
     /// What is in its place now.
     old: Option<PathBuf>,
+    /// Who may read that, and who then may read what takes its place.
+    permissions: Option<Permissions>,
     /// What is no regular file, such as `/dev/null` or a named pipe, is written to directly.
     direct: bool,
 }
@@ -390,6 +410,7 @@ impl Target {
             temporary: if direct { path.clone() } else { beside("new") },
             path,
             old,
+            permissions: there.as_ref().map(fs::Metadata::permissions),
             direct,
         })
     }
@@ -400,6 +421,9 @@ impl Target {
             return Ok((1, 0));
         }
         let cannot = || format!("cannot write {}", self.path.display());
+        if let Some(permissions) = &self.permissions {
+            fs::set_permissions(&self.temporary, permissions.clone()).with_context(cannot)?;
+        }
         let size = sync(&self.temporary).with_context(cannot)?;
         if let Some(old) = &self.old {
             fs::rename(&self.path, old).with_context(cannot)?;

@@ -1,6 +1,7 @@
 //! Vendors' files: which there are, what each holds, told from its content, and what of it DuckDB cannot read itself.
 
 mod dbn;
+mod folders;
 mod ipc;
 mod json;
 mod text;
@@ -17,6 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tempfile::TempPath;
 
 use super::{Error, unpack};
+pub use folders::Folder;
 pub use text::Csv;
 pub use zipped::UNPACKED;
 
@@ -68,6 +70,8 @@ pub struct Source {
     path: PathBuf,
     /// Which member, of a zip archive.
     member: Option<usize>,
+    /// The folders whose names are columns of it.
+    folders: Vec<Folder>,
 }
 
 /// A file that is ready to be read.
@@ -85,34 +89,106 @@ pub struct Input {
     pub format: Format,
     /// How it is packed.
     pub packing: Packing,
+    /// The folders whose names are columns of it.
+    pub folders: Vec<Folder>,
     /// What a zip archive's member was unpacked to; removed with the last of this.
     _unpacked: Option<Arc<TempPath>>,
 }
 
+/// What there is to load.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files and members of archives, sorted.
+    pub sources: Vec<Source>,
+    /// Why others cannot be read.
+    pub failures: Vec<Error>,
+}
+
 /// What there is to load below `path`: itself, each member if it is a zip archive, or each file if it is a directory.
-///
-/// # Errors
-/// If it is not there or cannot be read.
-pub fn sources(path: &Path) -> Result<Vec<Source>, Error> {
-    let failed = |source| Error::Open {
-        path: path.to_owned(),
-        source,
-    };
-    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
-        return zipped::members(path);
-    }
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
-        .map_err(failed)?;
-    entries.sort();
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with('.') {
-            found.extend(sources(&entry)?);
+#[must_use]
+pub fn found(path: &Path) -> Found {
+    let mut found = Found::default();
+    found.look(path, &mut Vec::new());
+    let is_plain = |source: &Source| source.member.is_none();
+    if path.is_dir() && found.sources.iter().all(is_plain) {
+        let files = found.sources.iter().map(|source| source.path.as_path());
+        if let Some(folders) = folders::of(path, files) {
+            for (source, folders) in found.sources.iter_mut().zip(folders) {
+                source.folders = folders;
+            }
         }
     }
-    Ok(found)
+    found
+}
+
+/// The same, if all of it can be read.
+///
+/// # Errors
+/// If something is not there or cannot be read.
+pub fn sources(path: &Path) -> Result<Vec<Source>, Error> {
+    let found = found(path);
+    match found.failures.into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(found.sources),
+    }
+}
+
+impl Found {
+    /// Adds what is below `path`, which stands in the directories `inside`.
+    fn look(&mut self, path: &Path, inside: &mut Vec<PathBuf>) {
+        let looked = if path.is_dir() {
+            self.look_inside(path, inside)
+        } else {
+            file(path).map(|members| self.sources.extend(members))
+        };
+        self.failures.extend(looked.err());
+    }
+
+    fn look_inside(&mut self, path: &Path, inside: &mut Vec<PathBuf>) -> Result<(), Error> {
+        let failed = |source| Error::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let real = path.canonicalize().map_err(failed)?;
+        if inside.contains(&real) {
+            return Err(Error::File {
+                path: path.display().to_string(),
+                message:
+                    "it is a link to a directory that it stands in, and is passed over; remove it"
+                        .to_owned(),
+            });
+        }
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+            .map_err(failed)?;
+        entries.sort();
+        inside.push(real);
+        for entry in entries {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with('.') {
+                self.look(&entry, inside);
+            }
+        }
+        inside.pop();
+        Ok(())
+    }
+}
+
+/// A file, or the members of it.
+fn file(path: &Path) -> Result<Vec<Source>, Error> {
+    let there = std::fs::metadata(path).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    if there.is_file() {
+        return zipped::members(path);
+    }
+    // To open a pipe would wait for its writer.
+    Err(Error::File {
+        path: path.display().to_string(),
+        message: "it is a pipe or a device, and a file is read more than once; write what comes out of it to a file, and load that"
+            .to_owned(),
+    })
 }
 
 impl Source {
@@ -158,6 +234,7 @@ impl Source {
             bytes,
             format,
             packing,
+            folders: self.folders.clone(),
             _unpacked: unpacked.map(Arc::new),
         })
     }
@@ -167,6 +244,15 @@ impl Source {
 pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>>>;
 
 impl Input {
+    /// The folders whose names are columns, as a path; empty if there are none.
+    #[must_use]
+    pub fn folder_path(&self) -> String {
+        let folders = self.folders.iter();
+        folders
+            .map(|folder| format!("/{}={}", folder.name, folder.value))
+            .collect()
+    }
+
     /// The rows of a file that DuckDB cannot read, in batches of bounded size; `None` of one that it can.
     ///
     /// # Errors
@@ -321,11 +407,21 @@ fn format_of(head: &[u8], packing: Packing) -> Result<Format, String> {
     if head.is_empty() {
         return Err("it is empty".to_owned());
     }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Err(
+            "it is UTF-16; write it as UTF-8 first, e.g. with iconv -f UTF-16 -t UTF-8".to_owned(),
+        );
+    }
     if head.contains(&0) {
         return Err("it is binary, and neither Parquet, Arrow, DBN, zip, gzip nor zstd".to_owned());
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        // DuckDB takes such an array for one row.
+        Some(b'[') if text.len() < head.len() => Err(
+            "it begins with a byte order mark, which JSON must not have; cut it off, e.g. with tail -c +4"
+                .to_owned(),
+        ),
         Some(b'{' | b'[') => Ok(Format::Json),
         _ => Csv::of(text, head.len() == HEAD_BYTES).map(Format::Csv),
     }

@@ -33,6 +33,7 @@ pub(super) fn members(path: &Path) -> Result<Vec<Source>, Error> {
         return Ok(vec![Source {
             path: path.to_owned(),
             member: None,
+            folders: Vec::new(),
         }]);
     }
     let mut archive = open(path)?;
@@ -54,6 +55,7 @@ pub(super) fn members(path: &Path) -> Result<Vec<Source>, Error> {
             members.push(Source {
                 path: path.to_owned(),
                 member: Some(member),
+                folders: Vec::new(),
             });
         }
     }

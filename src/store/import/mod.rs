@@ -9,12 +9,14 @@ mod bad_rows;
 mod beside;
 mod chunk;
 mod dialect;
+mod folders;
 mod guard;
 mod known;
 mod own_table;
 mod plan;
 mod relation;
 mod sink;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +49,9 @@ const READ_AHEAD: &str = "8MB";
 
 /// A file with more bad rows is refused, unless the user says another number.
 pub const MAX_ERRORS: u64 = 1000;
+
+/// Parquet files of a partitioned export have the types of its columns under this key, as JSON.
+pub const PARTITION_TYPES: &str = "mdb_partition_types";
 
 /// What is said of files to load.
 #[derive(Debug, Clone)]
@@ -156,6 +161,7 @@ impl Store {
     /// If it cannot be read, or nothing fits it.
     pub fn plan_import(&self, input: &Input, import: &Import) -> Result<Plan> {
         let conn = self.clone_connection()?;
+        let input = &folders::resolved(&conn, input, import)?;
         if self.is_own_table(import) {
             return Plan::of(&conn, input, import, None);
         }
@@ -186,6 +192,7 @@ impl Store {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported> {
+        let input = &folders::resolved(&self.conn, input, import)?;
         if self.is_own_table(import) {
             let plan = Plan::of(&self.conn, input, import, None)?;
             return self.with_memory(&plan, || own_table::load(&self.conn, input, import, stop));
@@ -316,6 +323,7 @@ impl Mark {
         if !import.defaults.is_empty() {
             said = format!("{said}|{:?}", import.defaults);
         }
+        said.push_str(&input.folder_path());
         let said = blake3::hash(said.as_bytes()).to_hex();
         let seen: bool = conn
             .query_row(

@@ -8,11 +8,10 @@ use std::time::Duration;
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
-use super::relation;
-use super::{IfExists, Import, Imported, Shape, refused};
+use super::{IfExists, Import, Imported, Shape, folders, refused, relation, times};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
-use crate::store::error::{Doing, Error, Result};
+use crate::store::error::{Doing, Result};
 use crate::store::{models, schema};
 
 /// How often it is looked whether a load is to stop.
@@ -81,7 +80,8 @@ fn in_transaction(
         table: table.to_owned(),
         ..Imported::default()
     };
-    let shape = blake3::hash(format!("{:?}", import.shape).as_bytes()).to_hex();
+    let said = format!("{:?}{}", import.shape, input.folder_path());
+    let shape = blake3::hash(said.as_bytes()).to_hex();
     let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
     let known: bool = conn
         .query_row(
@@ -137,14 +137,7 @@ fn in_transaction(
             &format!("INSERT INTO main.{} BY NAME {select}", identifier(table)),
             [],
         )
-        .map_err(|error| {
-            let text = error.to_string();
-            let lines: Vec<&str> = text.lines().take(3).collect();
-            refused(
-                input,
-                format!("{}. Nothing of it was loaded", lines.join(" ")),
-            )
-        })?;
+        .map_err(|error| relation::unread(input, &error))?;
     if new == 0 {
         return Err(refused(input, "it has no rows"));
     }
@@ -161,35 +154,22 @@ fn in_transaction(
 /// The file's rows as the user shapes them.
 fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
     let csv = relation::csv(input, &import.shape)?;
-    let Some(mut reader) = own_reader(input, import, csv.as_ref()) else {
+    let Some(reader) = own_reader(input, import, csv.as_ref()) else {
         return Err(refused(
             input,
             "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
         ));
     };
-    let mut columns = relation::described(conn, &reader, input)?;
-    let said = said_times(&columns, import);
-    let times: Vec<String> = columns
-        .iter()
-        .filter(|_| csv.is_some())
-        .filter_map(|(column, sql_type)| {
-            let read_as = if said.contains(column) {
-                // As the user says it is written, and not as DuckDB guesses.
-                "VARCHAR"
-            } else if sql_type == "TIMESTAMP" {
-                "TIMESTAMP_NS"
-            } else {
-                return None;
-            };
-            Some(format!("{}: '{read_as}'", literal(column)))
-        })
-        .collect();
-    if !times.is_empty() {
-        // DuckDB would cut them to microseconds.
-        let closed = reader.trim_end_matches(')');
-        reader = format!("{closed}, types = {{{}}})", times.join(", "));
-        columns = relation::described(conn, &reader, input)?;
-    }
+    let columns = relation::described(conn, &reader, input)?;
+    let said = match csv {
+        // As the user says it is written, and not as DuckDB guesses.
+        Some(_) => said_times(&columns, import),
+        None => Vec::new(),
+    };
+    let mut in_file = columns;
+    in_file.retain(|(column, _)| !folders::is_folder(input, column));
+    let reader = times::exact(conn, input, &reader, &in_file, &said)?;
+    let columns = relation::described(conn, &reader, input)?;
     relation::check_shape(&columns, &import.shape, input)?;
     let list: Vec<String> = relation::shaped(&columns, &import.shape)
         .iter()
@@ -242,11 +222,19 @@ fn own_reader(
     } else {
         format!(", names = [{}]", names.join(", "))
     };
+    // DuckDB would pass over lines that have fewer fields than those below them. A title may be one of these.
+    let skip = if csv.first.len() > 1 {
+        ", skip = 0"
+    } else {
+        ""
+    };
+    // … and, if a line begins with #, over all that follows one in any line.
     Some(format!(
-        "read_csv({}, delim = {}, quote = '\"', escape = '\"', header = {}, compression = '{packing}'{names})",
+        "read_csv({}, delim = {}, quote = '\"', escape = '\"', comment = '', header = {}, compression = '{packing}'{names}{skip}{})",
         relation::path(&input.data),
         literal(&csv.delimiter.to_string()),
         csv.header,
+        folders::option(input),
     ))
 }
 
@@ -256,11 +244,7 @@ fn narrow(
     before: &[(String, String)],
     now: Vec<(String, String)>,
 ) -> Vec<(String, String)> {
-    let holds = |wide: &str, other: &str| {
-        let sql = format!("SELECT typeof(coalesce(NULL::{wide}, NULL::{other}))");
-        let both: duckdb::Result<String> = conn.query_row(&sql, [], |row| row.get(0));
-        both.is_ok_and(|both| both == wide)
-    };
+    let holds = |wide: &str, other: &str| widest(conn, wide, other).is_some_and(|t| t == wide);
     now.into_iter()
         .map(|(column, sql_type)| {
             let own = before.iter().find(|(c, _)| c.eq_ignore_ascii_case(&column));
@@ -270,6 +254,24 @@ fn narrow(
             }
         })
         .collect()
+}
+
+/// The type that holds what either does, if there is one.
+fn widest(conn: &Connection, one: &str, other: &str) -> Option<String> {
+    // DuckDB does not widen these by itself. All are UTC.
+    const FINER: [(&str, &str); 3] = [
+        ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS"),
+        ("TIMESTAMPTZ_NS", "TIMESTAMP_NS"),
+        ("TIME", "TIME_NS"),
+    ];
+    let finer = FINER
+        .iter()
+        .find(|pair| **pair == (one, other) || **pair == (other, one));
+    if let Some((_, finer)) = finer {
+        return Some((*finer).to_owned());
+    }
+    let sql = format!("SELECT typeof(coalesce(NULL::{one}, NULL::{other}))");
+    conn.query_row(&sql, [], |row| row.get(0)).ok()
 }
 
 /// What mdb makes itself is nobody's table: a mart would lose the history it keeps.
@@ -315,12 +317,7 @@ fn evolve(conn: &Connection, table: &str, drift: &Drift, input: &Input) -> Resul
                 )
             }
             (Some((column, before)), Some((_, now))) => {
-                let wide: Result<String, _> = conn.query_row(
-                    &format!("SELECT typeof(coalesce(NULL::{before}, NULL::{now}))"),
-                    [],
-                    |row| row.get(0),
-                );
-                let wide = wide.map_err(|_: duckdb::Error| -> Error {
+                let wide = widest(conn, before, now).ok_or_else(|| {
                     refused(
                         input,
                         format!("'{column}' was {before} and is {now}: no type holds both"),

@@ -10,10 +10,10 @@ use duckdb::Connection;
 use duckdb::vtab::arrow::ArrowBatchRegistration;
 
 use super::dialect::Dialect;
-use super::{ColumnCase, Import, Shape, refused};
+use super::{ColumnCase, Import, Shape, folders, refused};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Batches, Csv, Format, Input, Packing};
-use crate::store::error::{Doing, Result};
+use crate::store::error::{Doing, Error, Result};
 use crate::store::insert::SCAN;
 
 /// Rows of Arrow batches are numbered in this column.
@@ -26,7 +26,7 @@ const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// A file as a relation.
 pub(super) struct Relation {
-    /// Name and type of each column, as the file has them.
+    /// Name and type of each column that the file itself has, as it has them.
     pub(super) columns: Vec<(String, String)>,
     /// SQL of `WITH file AS (…)`, without the numbers of its rows, and with them.
     pub(super) with: [String; 2],
@@ -65,14 +65,14 @@ pub(super) fn reader(
     columns: Option<&[String]>,
     document: bool,
 ) -> Option<String> {
-    let path = path(&input.data);
+    let (path, folders) = (path(&input.data), folders::option(input));
     let packing = match input.packing {
         Packing::None => "none",
         Packing::Gzip => "gzip",
         Packing::Zstd => "zstd",
     };
     match &input.format {
-        Format::Parquet => Some(format!("read_parquet({path}, hive_partitioning = false)")),
+        Format::Parquet => Some(format!("read_parquet({path}{folders})")),
         Format::Json if document => {
             // DuckDB takes a buffer of twice this for each thread.
             let unpacked = match input.packing {
@@ -84,7 +84,9 @@ pub(super) fn reader(
                 "(SELECT json AS document FROM read_json_objects({path}, format = 'auto', compression = '{packing}', maximum_object_size = {bytes}))"
             ))
         }
-        Format::Json => Some(format!("read_json({path}, compression = '{packing}')")),
+        Format::Json => Some(format!(
+            "read_json({path}, compression = '{packing}'{folders})"
+        )),
         Format::Csv(csv) => {
             let types: Vec<String> = columns
                 .unwrap_or(&csv.first)
@@ -93,7 +95,7 @@ pub(super) fn reader(
                 .collect();
             Some(format!(
                 "read_csv({path}, auto_detect = false, delim = {}, quote = '\"', escape = '\"', header = {}, columns = {{{}}},
-                 compression = '{packing}', buffer_size = {BUFFER_BYTES}, store_rejects = true, rejects_limit = {})",
+                 compression = '{packing}'{folders}, buffer_size = {BUFFER_BYTES}, store_rejects = true, rejects_limit = {})",
                 literal(&csv.delimiter.to_string()),
                 csv.header,
                 types.join(", "),
@@ -120,6 +122,7 @@ pub(super) fn text_reader(
     };
     let columns: Vec<String> = described(conn, &told, input)?
         .iter()
+        .filter(|(column, _)| !folders::is_folder(input, column))
         .map(|(column, sql_type)| {
             let nested = sql_type.contains(['(', '[']);
             let sql_type = if nested { sql_type } else { "VARCHAR" };
@@ -166,10 +169,9 @@ pub(super) fn csv(input: &Input, shape: &Shape) -> Result<Option<Csv>> {
         return Ok(None);
     };
     let mut csv = match shape.delimiter {
-        Some(delimiter) if delimiter != csv.delimiter => {
-            let line = csv.first.join(&csv.delimiter.to_string());
-            Csv::with(&line, delimiter).map_err(|message| refused(input, message))?
-        }
+        Some(delimiter) if delimiter != csv.delimiter => csv
+            .with(delimiter)
+            .map_err(|message| refused(input, message))?,
         _ => csv.clone(),
     };
     let mut both = csv.first.iter().zip(&shape.columns);
@@ -259,7 +261,10 @@ impl Relation {
         let relation = Self {
             // On one line, so that an error's line is that of the dialect's own text.
             with: [with(plain), with(numbered)].map(|sql| sql.replace('\n', " ")),
-            columns,
+            columns: columns
+                .into_iter()
+                .filter(|(column, _)| !folders::is_folder(input, column))
+                .collect(),
             source,
             header: matches!(&dialect.csv, Some(csv) if csv.header),
             rejects: matches!(input.format, Format::Csv(_)),
@@ -410,14 +415,26 @@ pub(super) fn described(
             s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
                 .and_then(Iterator::collect)
         });
-    described.map_err(|error| {
-        let text = error.to_string();
-        let first: Vec<&str> = text.lines().take(2).collect();
-        refused(
+    described.map_err(|error| unread(input, &error))
+}
+
+/// What DuckDB says of a file that it cannot read.
+pub(super) fn unread(input: &Input, error: &duckdb::Error) -> Error {
+    let text = error.to_string();
+    if text.contains("Error when sniffing file") {
+        return refused(
             input,
-            format!("{}. Nothing of it was loaded", first.join(" ")),
-        )
-    })
+            "its lines differ in their numbers of fields, or in how these are quoted; mend those that do, or say --delimiter. Nothing of it was loaded",
+        );
+    }
+    // DuckDB's own advice is about options that mdb has not.
+    let ragged = text.contains("Expected Number of Columns");
+    let mend = if ragged { ". Mend that line" } else { "" };
+    let first: Vec<&str> = text.lines().take(3).collect();
+    refused(
+        input,
+        format!("{}{mend}. Nothing of it was loaded", first.join(" ")),
+    )
 }
 
 /// The columns as the user shapes them: name and SQL.

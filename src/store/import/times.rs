@@ -1,0 +1,313 @@
+//! Times of a file on their way into a table of the user's own, to the nanosecond: of texts with an offset and of times
+//! of day DuckDB makes types of microseconds, and cuts off the rest.
+
+use duckdb::Connection;
+
+use super::relation;
+use crate::model::sql::{identifier, literal};
+use crate::sources::files::{Format, Input};
+use crate::store::error::Result;
+
+/// A text with an offset, as DuckDB tells it.
+const OFFSET: &str = "TIMESTAMP WITH TIME ZONE";
+/// The type that reads offsets and nanoseconds. Hardly a function takes it …
+const OFFSET_NS: &str = "TIMESTAMPTZ_NS";
+/// … and so it becomes this one, in UTC.
+const UTC_NS: &str = "TIMESTAMP_NS";
+/// A time that is finer than microseconds.
+const FINE: &str = ":[0-9]{2}[.][0-9]{6}[0-9]*[1-9]";
+/// DuckDB tells a column's type from so many rows.
+const SAMPLE_ROWS: u32 = 20_480;
+
+/// A column that is not read as DuckDB would.
+struct Reading {
+    column: String,
+    read_as: String,
+    becomes: Option<String>,
+}
+
+/// What a column's texts are like.
+struct Look {
+    /// Some are finer than microseconds.
+    fine: bool,
+    /// The type to the nanosecond has them all.
+    fits: bool,
+}
+
+/// A file as DuckDB reads it by itself.
+struct File<'a> {
+    conn: &'a Connection,
+    input: &'a Input,
+    reader: &'a str,
+    columns: &'a [(String, String)],
+}
+
+/// A reader of the same file that loses nothing of its times. Those columns that are said in `as_text` stay texts.
+///
+/// # Errors
+/// If the file cannot be read to its end.
+pub(super) fn exact(
+    conn: &Connection,
+    input: &Input,
+    reader: &str,
+    columns: &[(String, String)],
+    as_text: &[String],
+) -> Result<String> {
+    let file = File {
+        conn,
+        input,
+        reader,
+        columns,
+    };
+    let readings = match input.format {
+        Format::Csv(_) => file.csv(as_text)?,
+        Format::Json => file.json()?,
+        _ => file.stored(),
+    };
+    Ok(file.read_by(&readings))
+}
+
+impl File<'_> {
+    fn csv(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let is_text = |column: &String| as_text.contains(column);
+        let of_type = |wanted: &'static str| {
+            let columns = self.columns.iter();
+            columns.filter(move |(column, sql_type)| sql_type == wanted && !is_text(column))
+        };
+        let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
+        // Rows after those that told the type may have an offset, which only this type heeds. How else times are
+        // written, DuckDB has found out for its own types alone.
+        let plain: Vec<(&str, &str)> = of_type("TIMESTAMP")
+            .map(|(column, _)| (column.as_str(), OFFSET_NS))
+            .collect();
+        let looks = self.look(&plain, &format!("LIMIT {SAMPLE_ROWS}"))?;
+        for ((column, _), look) in plain.into_iter().zip(looks) {
+            readings.push(if look.fits {
+                Reading::new(column, OFFSET_NS, Some(UTC_NS))
+            } else {
+                Reading::new(column, UTC_NS, None)
+            });
+        }
+        let cut: Vec<(&str, &str)> = of_type(OFFSET)
+            .map(|(column, _)| (column.as_str(), OFFSET_NS))
+            .chain(of_type("TIME").map(|(column, _)| (column.as_str(), "TIME_NS")))
+            .collect();
+        let looks = self.look(&cut, "")?;
+        for ((column, read_as), look) in cut.into_iter().zip(looks) {
+            let becomes = (read_as == OFFSET_NS).then_some(UTC_NS);
+            if look.fine && look.fits {
+                readings.push(Reading::new(column, read_as, becomes));
+            } else if look.fine {
+                readings.push(Reading::text(column));
+            } else if read_as == OFFSET_NS {
+                readings.push(Reading::new(column, OFFSET, Some(OFFSET)));
+            }
+        }
+        Ok(readings)
+    }
+
+    /// Of JSON, times may stand inside lists and objects, too.
+    fn json(&self) -> Result<Vec<Reading>> {
+        let ns: Vec<(&str, [String; 2])> = self
+            .columns
+            .iter()
+            .filter_map(|(column, sql_type)| Some((column.as_str(), to_ns(sql_type)?)))
+            .collect();
+        let ask: Vec<(&str, &str)> = ns
+            .iter()
+            .map(|(c, [read, _])| (*c, read.as_str()))
+            .collect();
+        let looks = self.look(&ask, "")?;
+        let mut readings = Vec::new();
+        for ((column, [read_as, becomes]), look) in ns.iter().zip(looks) {
+            if look.fine && look.fits {
+                readings.push(Reading::new(column, read_as, Some(becomes)));
+            } else if look.fine {
+                readings.push(Reading::text(column));
+            }
+        }
+        if !readings.is_empty() {
+            // Once types are named, DuckDB no longer finds out how dates are written.
+            let others = self.columns.iter();
+            let others: Vec<(&str, &str)> = others
+                .filter(|(_, sql_type)| sql_type == "DATE" || sql_type == "TIMESTAMP")
+                .map(|(column, sql_type)| (column.as_str(), sql_type.as_str()))
+                .collect();
+            let looks = self.look(&others, "")?;
+            let unlike = others.iter().zip(looks).filter(|(_, look)| !look.fits);
+            readings.extend(unlike.map(|((column, _), _)| Reading::text(column)));
+        }
+        Ok(readings)
+    }
+
+    /// Parquet's own types have lost nothing yet.
+    fn stored(&self) -> Vec<Reading> {
+        let offset = self.columns.iter().filter(|(_, t)| t == OFFSET_NS);
+        offset
+            .map(|(column, _)| Reading::new(column, OFFSET_NS, Some(UTC_NS)))
+            .collect()
+    }
+
+    /// Reads columns as texts: column, and the type that it would have to the nanosecond.
+    fn look(&self, columns: &[(&str, &str)], limit: &str) -> Result<Vec<Look>> {
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
+        let tests: Vec<String> = columns
+            .iter()
+            .map(|(column, sql_type)| {
+                let text = identifier(column);
+                let fits = if sql_type.contains(['(', '[']) {
+                    "true".to_owned()
+                } else {
+                    format!("{text} IS NULL OR TRY_CAST({text} AS {sql_type}) IS NOT NULL")
+                };
+                format!(
+                    "coalesce(bool_or(regexp_matches({text}, '{FINE}')), false), coalesce(bool_and({fits}), true)"
+                )
+            })
+            .collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM {} {limit})",
+            tests.join(", "),
+            self.typed(&texts)
+        );
+        self.conn
+            .query_row(&sql, [], |row| {
+                (0..columns.len())
+                    .map(|at| {
+                        Ok(Look {
+                            fine: row.get(2 * at)?,
+                            fits: row.get(2 * at + 1)?,
+                        })
+                    })
+                    .collect::<duckdb::Result<Vec<Look>>>()
+            })
+            .map_err(|error| relation::unread(self.input, &error))
+    }
+
+    /// DuckDB's reader, told these types.
+    fn typed(&self, readings: &[Reading]) -> String {
+        let open = self.reader.strip_suffix(')').unwrap_or(self.reader);
+        let pair =
+            |column: &str, sql_type: &str| format!("{}: {}", literal(column), literal(sql_type));
+        if self.input.format == Format::Json {
+            let all = self.columns.iter().map(|(column, sql_type)| {
+                let read = readings.iter().find(|reading| reading.column == *column);
+                pair(column, read.map_or(sql_type, |reading| &reading.read_as))
+            });
+            let all: Vec<String> = all.collect();
+            return format!("{open}, columns = {{{}}})", all.join(", "));
+        }
+        let read = readings.iter();
+        let read: Vec<String> = read.map(|r| pair(&r.column, &r.read_as)).collect();
+        format!("{open}, types = {{{}}})", read.join(", "))
+    }
+
+    fn read_by(&self, readings: &[Reading]) -> String {
+        if readings.is_empty() {
+            return self.reader.to_owned();
+        }
+        let typed = match self.input.format {
+            Format::Csv(_) | Format::Json => self.typed(readings),
+            _ => self.reader.to_owned(),
+        };
+        let become_other: Vec<String> = readings
+            .iter()
+            .filter_map(|reading| {
+                let column = identifier(&reading.column);
+                // A bare cast DuckDB would have its CSV reader do, from the text: which drops the offset.
+                let becomes = reading.becomes.as_ref()?;
+                Some(format!(
+                    "CASE WHEN {column} IS NOT NULL THEN {column}::{becomes} END AS {column}"
+                ))
+            })
+            .collect();
+        if become_other.is_empty() {
+            return typed;
+        }
+        format!(
+            "(SELECT * REPLACE ({}) FROM {typed})",
+            become_other.join(", ")
+        )
+    }
+}
+
+impl Reading {
+    fn new(column: &str, read_as: &str, becomes: Option<&str>) -> Self {
+        Self {
+            column: column.to_owned(),
+            read_as: read_as.to_owned(),
+            becomes: becomes.map(str::to_owned),
+        }
+    }
+
+    fn text(column: &str) -> Self {
+        Self::new(column, "VARCHAR", None)
+    }
+}
+
+/// A type with its times to the nanosecond, as it is read and as it is kept; `None` if there is nothing to be cut off.
+fn to_ns(sql_type: &str) -> Option<[String; 2]> {
+    let (mut read, mut kept) = (String::new(), String::new());
+    let mut quoted = false;
+    let parts = sql_type.split_inclusive(|c: char| {
+        quoted ^= c == '"';
+        !quoted && "(),[]".contains(c)
+    });
+    for part in parts {
+        // A field's name and its type, a type, or what stands between them.
+        let field = part.trim_end_matches(['(', ')', ',', '[', ']']);
+        let end = &part[field.len()..];
+        let name_before = |sql_type: &str| {
+            let name = field.strip_suffix(sql_type);
+            name.filter(|name| name.is_empty() || name.ends_with(' '))
+        };
+        let (name, types) = match (name_before(OFFSET), name_before("TIME")) {
+            (Some(name), _) => (name, [OFFSET_NS, UTC_NS]),
+            (None, Some(name)) => (name, ["TIME_NS", "TIME_NS"]),
+            (None, None) => (field, ["", ""]),
+        };
+        for (to, sql_type) in [&mut read, &mut kept].into_iter().zip(types) {
+            to.push_str(name);
+            to.push_str(sql_type);
+            to.push_str(end);
+        }
+    }
+    (read != sql_type).then_some([read, kept])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_times_become_those_of_nanoseconds_wherever_they_stand() {
+        for (sql_type, read, kept) in [
+            (OFFSET, OFFSET_NS, UTC_NS),
+            ("TIME", "TIME_NS", "TIME_NS"),
+            (
+                "STRUCT(t TIMESTAMP WITH TIME ZONE, \"TIME\" TIME, \"a, TIME\" BIGINT)[]",
+                "STRUCT(t TIMESTAMPTZ_NS, \"TIME\" TIME_NS, \"a, TIME\" BIGINT)[]",
+                "STRUCT(t TIMESTAMP_NS, \"TIME\" TIME_NS, \"a, TIME\" BIGINT)[]",
+            ),
+            (
+                "MAP(VARCHAR, TIMESTAMP WITH TIME ZONE[])",
+                "MAP(VARCHAR, TIMESTAMPTZ_NS[])",
+                "MAP(VARCHAR, TIMESTAMP_NS[])",
+            ),
+        ] {
+            let found = to_ns(sql_type);
+            assert_eq!(found, Some([read.to_owned(), kept.to_owned()]));
+        }
+        for other in [
+            "TIMESTAMP",
+            "DATE",
+            "TIME WITH TIME ZONE",
+            "STRUCT(t VARCHAR)",
+        ] {
+            assert_eq!(to_ns(other), None, "{other}");
+        }
+    }
+}
