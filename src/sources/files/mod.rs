@@ -248,9 +248,9 @@ impl Input {
     #[must_use]
     pub fn folder_path(&self) -> String {
         let folders = self.folders.iter();
-        folders
-            .map(|folder| format!("/{}={}", folder.name, folder.value))
-            .collect()
+        folders.fold(String::new(), |path, folder| {
+            path + "/" + &folder.name + "=" + &folder.value
+        })
     }
 
     /// The rows of a file that DuckDB cannot read, in batches of bounded size; `None` of one that it can.

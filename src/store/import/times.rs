@@ -153,7 +153,7 @@ impl File<'_> {
         if columns.is_empty() {
             return Ok(Vec::new());
         }
-        let texts: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
+        let as_text: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
         let tests: Vec<String> = columns
             .iter()
             .map(|(column, sql_type)| {
@@ -171,7 +171,7 @@ impl File<'_> {
         let sql = format!(
             "SELECT {} FROM (SELECT * FROM {} {limit})",
             tests.join(", "),
-            self.typed(&texts)
+            self.typed(&as_text)
         );
         self.conn
             .query_row(&sql, [], |row| {
