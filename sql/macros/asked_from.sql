@@ -4,4 +4,4 @@
 -- Result: TIMESTAMP_NS; NULL if there is neither, or the range is open: $from is the year 1700 then.
 -- Example: FROM trades WHERE ts >= coalesce(asked_from(NULL), '2024-08-08');
 CREATE OR REPLACE MACRO asked_from(t) AS
-    nullif(coalesce(to_moment(t), to_moment(getvariable('from'))), TIMESTAMP_NS '1700-01-01');
+    nullif(to_moment(coalesce(t::VARCHAR, getvariable('from')::VARCHAR)), TIMESTAMP_NS '1700-01-01');

@@ -4,4 +4,4 @@
 -- Result: TIMESTAMP_NS; NULL if there is neither, or the range is open: $to is the year 2262 then.
 -- Example: FROM trades WHERE ts < coalesce(asked_to(NULL), '2024-08-09');
 CREATE OR REPLACE MACRO asked_to(t) AS
-    nullif(coalesce(to_moment(t), to_moment(getvariable('to'))), TIMESTAMP_NS '2262-01-01');
+    nullif(to_moment(coalesce(t::VARCHAR, getvariable('to')::VARCHAR)), TIMESTAMP_NS '2262-01-01');

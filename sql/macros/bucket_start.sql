@@ -19,7 +19,7 @@ CREATE OR REPLACE MACRO bucket_start(ts, bucket) AS
              try_cast(bucket AS INTERVAL),
              -- Not by `error`: see `asked_symbol`.
              to_days((
-                 'mdb: ''' || bucket::VARCHAR
+                 'mdb: ''' || coalesce(bucket::VARCHAR, 'NULL')
                  || ''' is no length of time: it is written ''5 minutes'', ''1 hour'', ''1 day'', ''1 week''…'
              )::INTEGER)
          ), make_timestamp(epoch_ns(ts) // 1000))::TIMESTAMP_NS END;

@@ -10,5 +10,5 @@ SELECT venue, asked_symbol(sym) AS symbol, bucket_start(ts, bucket) AS ts,
        arg_max(price, arrival(ts, seq, trade_id)) AS close, sum(size) AS volume, count(*)::UBIGINT AS trades
 FROM trades
 WHERE symbol = asked_symbol(sym)
-  AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
+  AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
 GROUP BY 1, 3;

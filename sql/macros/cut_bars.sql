@@ -28,12 +28,13 @@ WITH amounts AS (
            END AS amount
     FROM trades
     WHERE symbol = asked_symbol(sym)
-      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
+      AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
     WINDOW arrived AS (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id
                        ROWS UNBOUNDED PRECEDING)
 ), numbered AS (
     -- In units of 1e-8, so that the division is one of whole numbers.
-    SELECT *, coalesce(((after - amount) * 100000000)::HUGEINT // (per_bar::DECIMAL(38, 8) * 100000000)::HUGEINT, 0) AS bar
+    SELECT *, coalesce(((after - amount) * 100000000)::HUGEINT
+                        // (at_least(per_bar::DECIMAL(38, 8), IF(measure = 'ticks', 1, 0.00000001), 'per_bar') * 100000000)::HUGEINT, 0) AS bar
     FROM amounts
 )
 SELECT venue, symbol, bar::BIGINT AS bar, min(ts) AS ts, max(ts) AS end_ts,

@@ -11,7 +11,7 @@ CREATE OR REPLACE MACRO ema(sym := NULL, bucket := '1 minute', span := 20, "from
 -- before is below the precision of a DOUBLE.
 WITH placed AS (
     SELECT *, row_number() OVER (PARTITION BY venue, symbol ORDER BY ts) - 1 AS place,
-           1 - 2 / (span::DOUBLE + 1) AS keep,
+           1 - 2 / (at_least(span, 1, 'span')::DOUBLE + 1) AS keep,
            CASE WHEN span::DOUBLE > 1 THEN ceil(41.5 / -ln(1 - 2 / (span::DOUBLE + 1)))::BIGINT ELSE 1 END AS length
     FROM closes(sym, bucket, "from", "to")
 ), blocks AS (

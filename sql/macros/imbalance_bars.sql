@@ -17,7 +17,7 @@ WITH RECURSIVE signed AS MATERIALIZED (
            row_number() OVER (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id) - 1 AS place
     FROM trades
     WHERE symbol = asked_symbol(sym)
-      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
+      AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
 ), blocks AS MATERIALIZED (
     -- Where a bar ends depends on where the one before did. Trades are walked in blocks, so that neither the list
     -- of ends copied from trade to trade nor the number of recursions grows with their number squared.
@@ -31,7 +31,7 @@ WITH RECURSIVE signed AS MATERIALIZED (
     SELECT venue, blocks.block,
            list_reduce(list_prepend({flow: walk.state.flow, place: -1::BIGINT, ends: []::BIGINT[]}, blocks.steps),
                        lambda sum, step: CASE
-                           WHEN abs(sum.flow + step.flow) >= per_bar::DECIMAL(38, 8)
+                           WHEN abs(sum.flow + step.flow) >= at_least(per_bar::DECIMAL(38, 8), 0.00000001, 'per_bar')
                            THEN {flow: 0::DECIMAL(38, 8), place: step.place, ends: list_append(sum.ends, step.place)}
                            ELSE {flow: (sum.flow + step.flow)::DECIMAL(38, 8), place: step.place, ends: sum.ends}
                        END)

@@ -16,8 +16,8 @@ WITH own_days AS MATERIALIZED (
 )
 SELECT r.* FROM query_table(rel) AS r
 SEMI JOIN by_date AS h ON r.ts::DATE = h.date AND r.ts >= h.starts AND r.ts < h.ends
-WHERE calendar <> '24x7' AND (
-    SELECT IF(count(*) = 0 AND calendar <> '24x7',
-              error('there is no calendar ''' || calendar || ''' in ' || days), true) FROM own_days)
+WHERE calendar IS DISTINCT FROM '24x7' AND (
+    SELECT IF(count(*) = 0 AND calendar IS DISTINCT FROM '24x7',
+              error('there is no calendar ''' || coalesce(calendar, 'NULL') || ''' in ' || days), true) FROM own_days)
 UNION ALL
 SELECT r.* FROM query_table(rel) AS r WHERE calendar = '24x7';

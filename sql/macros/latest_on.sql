@@ -3,6 +3,11 @@
 -- Result: the columns of rel. Last is by ts, and by seq among equal ts; of several rows of one message any one.
 -- Example: FROM latest_on('quotes', '2024-08-08 23:55');
 CREATE OR REPLACE MACRO latest_on(rel, t := NULL) AS TABLE
-FROM query_table(rel)
-WHERE t IS NULL OR ts <= t::TIMESTAMP_NS
-QUALIFY row_number() OVER (PARTITION BY venue, symbol ORDER BY ts DESC, seq DESC) = 1;
+WITH asked AS NOT MATERIALIZED (
+    FROM query_table(rel) WHERE ts <= coalesce(to_moment(t), 'infinity')
+), latest AS (
+    SELECT venue, symbol, max(ts) AS ts FROM asked GROUP BY venue, symbol
+)
+-- Few rows are left to be sorted.
+FROM asked SEMI JOIN latest USING (venue, symbol, ts)
+QUALIFY row_number() OVER (PARTITION BY venue, symbol ORDER BY seq DESC) = 1;

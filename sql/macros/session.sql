@@ -20,8 +20,8 @@ CREATE OR REPLACE MACRO session(ts, calendar, days := 'exchange_days') AS CASE
         SELECT list_concat(list_resize(touching[:0], first - DATE '1970-01-01'), touching)
         FROM (
             SELECT CASE
-                WHEN count(*) = 0 AND calendar <> '24x7'
-                THEN error('there is no calendar ''' || calendar || ''' in ' || days)
+                WHEN count(*) = 0 AND calendar IS DISTINCT FROM '24x7'
+                THEN error('there is no calendar ''' || coalesce(calendar, 'NULL') || ''' in ' || days)
                 WHEN max(d.date) - min(d.date) >= count(*)
                 THEN error(days || ' lacks dates of the calendar ''' || calendar || '''')
                 ELSE list([list_filter([before, own, after],

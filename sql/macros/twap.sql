@@ -14,7 +14,7 @@ WITH held AS (
            - epoch_ns(ts) AS held_ns
     FROM trades
     WHERE symbol = asked_symbol(sym)
-      AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
+      AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
     WINDOW arrived AS (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id)
 )
 SELECT venue, symbol,

@@ -10,7 +10,7 @@ CREATE OR REPLACE MACRO volatility(sym := NULL, bucket := '1 minute', periods :=
 SELECT *, volatility * sqrt(epoch("year"::INTERVAL) / epoch(bucket::INTERVAL)) AS annualized
 FROM (
     SELECT venue, symbol, ts, close, log_return,
-           CASE WHEN count(log_return) OVER back = periods THEN stddev_samp(log_return) OVER back END AS volatility
+           CASE WHEN count(log_return) OVER back = at_least(periods, 2, 'periods') THEN stddev_samp(log_return) OVER back END AS volatility
     FROM returns(sym, bucket, "from", "to")
-    WINDOW back AS (PARTITION BY venue, symbol ORDER BY ts ROWS BETWEEN periods - 1 PRECEDING AND CURRENT ROW)
+    WINDOW back AS (PARTITION BY venue, symbol ORDER BY ts ROWS BETWEEN at_least(periods, 2, 'periods') - 1 PRECEDING AND CURRENT ROW)
 );

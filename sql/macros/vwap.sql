@@ -10,5 +10,5 @@ SELECT venue, symbol, sum(price * size) / nullif(sum(size), 0) AS vwap,
        sum(size) AS volume, sum(price * size) AS quote_volume, count(*)::UBIGINT AS trades
 FROM trades
 WHERE symbol = asked_symbol(sym)
-  AND (asked_from("from") IS NULL OR ts >= asked_from("from")) AND (asked_to("to") IS NULL OR ts < asked_to("to"))
+  AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
 GROUP BY venue, symbol;

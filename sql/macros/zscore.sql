@@ -11,8 +11,8 @@ CREATE OR REPLACE MACRO zscore(sym := NULL, bucket := '1 minute', periods := 20,
 SELECT *, (close - mean) / nullif(stddev, 0) AS zscore
 FROM (
     SELECT venue, symbol, ts, close,
-           CASE WHEN count(*) OVER back = periods THEN avg(close) OVER back END AS mean,
-           CASE WHEN count(*) OVER back = periods THEN stddev_samp(close) OVER back END AS stddev
+           CASE WHEN count(*) OVER back = at_least(periods, 2, 'periods') THEN avg(close) OVER back END AS mean,
+           CASE WHEN count(*) OVER back = at_least(periods, 2, 'periods') THEN stddev_samp(close) OVER back END AS stddev
     FROM closes(sym, bucket, "from", "to")
-    WINDOW back AS (PARTITION BY venue, symbol ORDER BY ts ROWS BETWEEN periods - 1 PRECEDING AND CURRENT ROW)
+    WINDOW back AS (PARTITION BY venue, symbol ORDER BY ts ROWS BETWEEN at_least(periods, 2, 'periods') - 1 PRECEDING AND CURRENT ROW)
 );

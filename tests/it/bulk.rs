@@ -1153,7 +1153,7 @@ fn names_that_are_empty_or_years_are_names() {
     let db = empty();
     for (into, text, expected) in [
         ("indexed", ",price\n0,1.5\n", "column0,price\n0,1.5\n"),
-        ("trailing", "a,b,\n1,2,\n", "a,b,column2\n1,2,\n"),
+        ("trailed", "a,b,\n1,2,\n", "a,b,column2\n1,2,\n"),
         (
             "years",
             "name,2023,2024\nA,1,2\n",
@@ -1185,7 +1185,8 @@ fn no_line_is_passed_over_for_its_number_of_fields_or_a_number_sign() {
     load_text(&db, "late.csv", &late, &into).fails_naming(&["late.csv", "30002", "Mend that line"]);
     let signs = "a,b\n1,x#y\n#2,z\n";
     load_text(&db, "signs.csv", signs, &into).ok();
-    assert_eq!(table(&db, "mine"), signs);
+    // DuckDB puts what has such a sign in quotes.
+    assert_eq!(table(&db, "mine"), "a,b\n1,\"x#y\"\n\"#2\",z\n");
     // A title above the names is none of the rows.
     load_text(
         &db,

@@ -2,6 +2,7 @@
 //! returns, samples, the book at a moment, and trades with their quotes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use crate::harness::{Db, Rng, gzip, join_lines, read_lines, real};
@@ -223,6 +224,32 @@ fn a_wrong_argument_is_told_with_how_it_is_written() {
     for macro_name in ["ohlcv", "sample_by", "volatility"] {
         db.try_sql(&format!("FROM {macro_name}('TESTUSDT', '1 fortnight')"))
             .fails_naming(&["'1 fortnight' is no length of time", "'5 minutes'"]);
+    }
+    for (call, wrong) in [
+        ("ema('TESTUSDT', '1 second', 0)", "span is 0; it must be 1"),
+        ("ema('TESTUSDT', '1 second', NULL)", "span is NULL"),
+        (
+            "zscore('TESTUSDT', '1 second', 1)",
+            "periods is 1; it must be 2",
+        ),
+        (
+            "volatility('TESTUSDT', '1 second', NULL)",
+            "periods is NULL",
+        ),
+        ("tick_bars('TESTUSDT', -5)", "per_bar is -5"),
+        ("volume_bars('TESTUSDT')", "per_bar is NULL"),
+        ("value_bars('TESTUSDT', 0)", "per_bar is 0"),
+        ("imbalance_bars('TESTUSDT', 0)", "per_bar is 0"),
+        ("ohlcv('TESTUSDT', NULL)", "'NULL' is no length of time"),
+        ("sample_by('TESTUSDT', NULL)", "'NULL' is no length of time"),
+        ("in_session('trades', NULL)", "no calendar 'NULL'"),
+        ("latest_on('trades', 'soon')", "'soon' is no moment"),
+        (
+            "trades_with_quotes('TESTUSDT', clock := 'mine')",
+            "'mine' is no clock",
+        ),
+    ] {
+        db.try_sql(&format!("FROM {call}")).fails_naming(&[wrong]);
     }
     db.run(["sql", "--param", "from=soon", "FROM vwap('TESTUSDT')"])
         .fails_naming(&["'soon' is no moment"]);
@@ -846,6 +873,83 @@ fn trades_meet_the_same_quotes_in_twenty_runs() {
     for _ in 1..20 {
         assert_eq!(db.sql(query), first);
     }
+}
+
+#[test]
+fn quotes_from_before_a_time_count_for_its_trades_and_either_clock_can_be_asked_for() {
+    let db = Db::new();
+    let file = db.beside("trades.csv");
+    let load = |table: &str, rows: &str| {
+        fs::write(&file, rows).unwrap();
+        let file = file.to_str().unwrap();
+        db.run(["load", file, "--into", table, "--venue", "v"]).ok();
+    };
+    // Trades are received 0.4 s after their time, and quotes at once.
+    load(
+        "trades",
+        "ts,recv_ts,symbol,price,size\n\
+         2024-08-08 10:00:01.0,2024-08-08 10:00:01.4,A,1,1\n\
+         2024-08-08 10:00:02.0,2024-08-08 10:00:02.4,A,2,1\n",
+    );
+    load(
+        "quotes",
+        "ts,recv_ts,symbol,bid_price,bid_size,ask_price,ask_size\n\
+         2024-08-08 09:00:00.0,2024-08-08 09:00:00.0,A,10,1,11,1\n\
+         2024-08-08 09:30:00.0,2024-08-08 09:30:00.0,A,20,1,21,1\n\
+         2024-08-08 10:00:01.2,2024-08-08 10:00:01.2,A,30,1,31,1\n\
+         2024-08-08 10:00:03.0,2024-08-08 10:00:03.0,A,40,1,41,1\n",
+    );
+    let bids = |arguments: &str| {
+        db.value(&format!(
+            "SELECT string_agg(bid_price::INTEGER || ' ' || staleness_ns // 1000000, ', ' ORDER BY ts)
+             FROM trades_with_quotes('A'{arguments})"
+        ))
+    };
+    for range in [
+        "",
+        ", '2024-08-08 10:00'",
+        ", '2024-08-08 10:00', '2024-08-08 10:01'",
+    ] {
+        assert_eq!(bids(range), "20 1801000, 30 800", "{range}");
+    }
+    assert_eq!(bids(", '2024-08-08 10:00:02'"), "30 800");
+    assert_eq!(bids(", clock := 'receipt'"), "30 200, 30 1200");
+}
+
+/// Open and close are told by `seq` and then by `trade_id` where times are equal, whether or not one message had several.
+#[test]
+fn bars_of_trades_at_once_open_with_the_first_and_close_with_the_last() {
+    let db = Db::new();
+    let file = db.beside("trades.parquet");
+    let ties = format!(
+        "COPY (SELECT make_timestamp_ns((hash(i) % 40)::BIGINT * 1000000000) AS ts, 'A' AS symbol, \
+                      i::VARCHAR AS trade_id, (hash(i, 'price') % 1000 + 1)::DOUBLE AS price, 1.0 AS size, \
+                      'buy' AS side FROM range(3000) t(i)) TO '{}'",
+        file.display()
+    );
+    db.run(["sql", "--write", &ties]).ok();
+    let file = file.to_str().unwrap();
+    db.run(["load", file, "--into", "trades", "--venue", "v"])
+        .ok();
+    // Of several of one message too: rows of one seq.
+    db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.trades BY NAME SELECT 1000000 + (hash(i) % 7) AS seq, 'w' AS venue, 'A' AS symbol,
+                make_timestamp_ns((hash(i, 'at') % 5)::BIGINT * 1000000000) AS ts, ts AS recv_ts, i::VARCHAR AS trade_id,
+                (hash(i, 'price') % 1000 + 1)::DOUBLE AS price, 1.0 AS size, 'sell' AS side FROM range(400) t(i)",
+    ])
+    .ok();
+    let by_macro =
+        db.sql("SELECT venue, ts, open, close, trades FROM ohlcv('A', '3 seconds') ORDER BY ALL");
+    let by_hand = db.sql(
+        "SELECT venue, bucket_start(ts, '3 seconds') AS ts,
+                first(price ORDER BY ts, seq, length(trade_id), trade_id) AS open,
+                last(price ORDER BY ts, seq, length(trade_id), trade_id) AS close, count(*)
+         FROM trades WHERE symbol = 'A' GROUP BY ALL ORDER BY ALL",
+    );
+    assert_eq!(by_macro.len(), 14 + 2);
+    assert_eq!(by_macro, by_hand);
 }
 
 #[test]
