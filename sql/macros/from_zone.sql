@@ -7,6 +7,11 @@
 -- zone's is an error.
 -- Example: FROM trades WHERE ts >= from_zone('2024-07-01 09:30', 'America/New_York');
 CREATE OR REPLACE MACRO from_zone(ts, zone) AS from_zone_number(
-    TRY_CAST(ts AS TIMESTAMP_NS),
+    CASE WHEN typeof(ts) = 'VARCHAR' AND regexp_full_match(ts::VARCHAR, '.{10,}([+-]\d\d(:?\d\d)?|Z)')
+         -- Not by `error`: see below.
+         THEN make_timestamp_ns((
+             'mdb: ''' || ts::VARCHAR || ''' says its offset itself: from_zone takes a local time, to_moment this one'
+         )::BIGINT)
+         ELSE TRY_CAST(ts AS TIMESTAMP_NS) END,
     -- `error` would count as a side effect, and the result could not be used by its alias.
     CASE WHEN zone_number(zone) < 0 THEN zone_problem(zone)::INTEGER ELSE zone_number(zone) END);

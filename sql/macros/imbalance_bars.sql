@@ -13,31 +13,26 @@
 CREATE OR REPLACE MACRO imbalance_bars(sym := NULL, per_bar := NULL, "from" := NULL, "to" := NULL) AS TABLE
 WITH RECURSIVE signed AS MATERIALIZED (
     SELECT venue, symbol, ts, price, size, side,
-           CASE side WHEN 'buy' THEN size WHEN 'sell' THEN -size ELSE 0 END::DECIMAL(38, 8) AS flow,
+           CASE side WHEN 'buy' THEN size WHEN 'sell' THEN -size ELSE 0 END AS flow,
            row_number() OVER (PARTITION BY venue, symbol ORDER BY ts, seq, length(trade_id), trade_id) - 1 AS place
     FROM trades
     WHERE symbol = asked_symbol(sym)
       AND ts >= coalesce(asked_from("from"), '-infinity') AND ts < coalesce(asked_to("to"), 'infinity')
 ), blocks AS MATERIALIZED (
-    -- Where a bar ends depends on where the one before did. Trades are walked in blocks, so that neither the list
-    -- of ends copied from trade to trade nor the number of recursions grows with their number squared.
-    SELECT venue, place // 4096 AS block,
-           list({flow: flow, place: place, ends: []::BIGINT[]} ORDER BY place) AS steps
+    SELECT venue, place // 65536 AS block, list(flow ORDER BY place) AS flows
     FROM signed GROUP BY ALL
 ), walk AS (
-    SELECT DISTINCT venue, -1::BIGINT AS block, {flow: 0::DECIMAL(38, 8), place: -1::BIGINT, ends: []::BIGINT[]} AS state
+    -- Where a bar ends depends on where the one before did, so blocks are walked one after the other.
+    SELECT DISTINCT venue, -1::BIGINT AS block, {ends: []::BIGINT[], carried: '0'} AS state
     FROM blocks
     UNION ALL
     SELECT venue, blocks.block,
-           list_reduce(list_prepend({flow: walk.state.flow, place: -1::BIGINT, ends: []::BIGINT[]}, blocks.steps),
-                       lambda sum, step: CASE
-                           WHEN abs(sum.flow + step.flow) >= at_least(per_bar::DECIMAL(38, 8), 0.00000001, 'per_bar')
-                           THEN {flow: 0::DECIMAL(38, 8), place: step.place, ends: list_append(sum.ends, step.place)}
-                           ELSE {flow: (sum.flow + step.flow)::DECIMAL(38, 8), place: step.place, ends: sum.ends}
-                       END)
+           sum_ends(blocks.flows,
+                    (at_least(per_bar::DECIMAL(38, 8), 0.00000001, 'per_bar') * 100000000)::HUGEINT::VARCHAR,
+                    walk.state.carried)
     FROM walk JOIN blocks USING (venue) WHERE blocks.block = walk.block + 1
 ), bar_ends AS (
-    SELECT venue, unnest(state.ends) AS place, true AS ends FROM walk
+    SELECT venue, block * 65536 + unnest(state.ends) AS place, true AS ends FROM walk
 ), numbered AS (
     SELECT signed.*, ends,
            count(ends) OVER (PARTITION BY venue ORDER BY place ROWS UNBOUNDED PRECEDING)
@@ -55,7 +50,7 @@ SELECT venue, symbol, bar, min(ts) AS ts, max(ts) AS end_ts,
        sum(price * size) / nullif(sum(size), 0) AS vwap,
        coalesce(sum(size) FILTER (side = 'buy'), 0) AS buy_volume,
        coalesce(sum(size) FILTER (side = 'sell'), 0) AS sell_volume,
-       sum(flow)::DOUBLE AS imbalance,
+       sum(flow::DECIMAL(38, 8))::DOUBLE AS imbalance,
        coalesce(bool_or(ends), false) AS is_full
 FROM numbered
 GROUP BY venue, symbol, bar;

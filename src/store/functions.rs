@@ -7,8 +7,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use arrow::array::TimestampNanosecondArray;
-use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Int32Type, TimeUnit, TimestampNanosecondType};
+use arrow::array::{
+    ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{
+    DataType, Field, Fields, Float64Type, Int32Type, TimeUnit, TimestampNanosecondType,
+};
 use duckdb::Connection;
 use duckdb::vscalar::{ArrowFunctionSignature, VArrowScalar};
 
@@ -22,6 +27,7 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
         .and_then(|()| conn.register_scalar_function::<AtZone>("at_zone_number"))
         .and_then(|()| conn.register_scalar_function::<FromZone>("from_zone_number"))
         .and_then(|()| conn.register_scalar_function::<OffsetNs>("zone_offset_ns"))
+        .and_then(|()| conn.register_scalar_function::<SumEnds>("sum_ends"))
         .doing("preparing the database")
 }
 
@@ -171,6 +177,73 @@ fn by_zone(
     pairs.map(|(ns, number)| one(ns, number)).collect()
 }
 
+/// `sum_ends(amounts, size, carried)`: adds amounts up, from `carried` on, and begins anew from 0 behind each at which the
+/// sum is as far from 0 as `size`: the places of these, from 0, and what is carried in the end. SQL that carries a sum from
+/// row to row takes 20 µs for each.
+///
+/// Sums are of whole numbers of [`AMOUNT_UNIT`]s, as those of DECIMAL(38, 8) are; `size` and `carried` are such, as texts.
+struct SumEnds;
+
+/// Units in 1.
+const AMOUNT_UNIT: f64 = 1e8;
+
+impl VArrowScalar for SumEnds {
+    type State = ();
+
+    fn invoke((): &(), input: RecordBatch) -> Invoked {
+        let lists = input.column(0).as_list::<i32>();
+        let amounts = lists.values().as_primitive::<Float64Type>().values();
+        let units = |column: usize, row: usize| -> i128 {
+            let texts = input.column(column).as_string::<i32>();
+            texts.value(row).parse().unwrap_or(0)
+        };
+        let (mut ends, mut counts, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, bounds) in lists.value_offsets().windows(2).enumerate() {
+            let (size, mut sum, before) = (units(1, row), units(2, row), ends.len());
+            for (place, amount) in amounts[bounds[0] as usize..bounds[1] as usize]
+                .iter()
+                .enumerate()
+            {
+                sum = sum.saturating_add((amount * AMOUNT_UNIT).round_ties_even() as i128);
+                if sum.unsigned_abs() >= size.unsigned_abs() {
+                    ends.push(place as i64);
+                    sum = 0;
+                }
+            }
+            counts.push(ends.len() - before);
+            carried.push(sum.to_string());
+        }
+        let places = OffsetBuffer::from_lengths(counts);
+        let ends = ListArray::try_new(place(), places, Arc::new(Int64Array::from(ends)), None)?;
+        let carried = StringArray::from(carried);
+        let state: [ArrayRef; 2] = [Arc::new(ends), Arc::new(carried)];
+        Ok(Arc::new(StructArray::try_new(
+            ends_and_carried(),
+            state.to_vec(),
+            None,
+        )?))
+    }
+
+    fn signatures() -> Vec<ArrowFunctionSignature> {
+        let amounts = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
+        vec![ArrowFunctionSignature::exact(
+            vec![amounts, DataType::Utf8, DataType::Utf8],
+            DataType::Struct(ends_and_carried()),
+        )]
+    }
+}
+
+fn place() -> Arc<Field> {
+    Arc::new(Field::new_list_field(DataType::Int64, false))
+}
+
+fn ends_and_carried() -> Fields {
+    Fields::from(vec![
+        Field::new("ends", DataType::List(place()), false),
+        Field::new("carried", DataType::Utf8, false),
+    ])
+}
+
 /// DuckDB keeps the ends of the range for its infinities.
 fn is_finite(ns: i64) -> bool {
     (-i64::MAX + 1..i64::MAX).contains(&ns)
@@ -240,6 +313,34 @@ mod tests {
         assert!(at(i64::MAX - 5, "America/New_York").is_some());
         let offset = "zone_offset_ns('infinity'::TIMESTAMP_NS, zone_number('UTC'))";
         assert_eq!(text(&conn, offset), None);
+    }
+
+    #[test]
+    fn sums_end_where_those_of_decimals_do_and_go_on_with_what_was_carried() {
+        let conn = conn();
+        let state = |amounts: &str, size: &str, carried: &str| {
+            text(
+                &conn,
+                &format!("sum_ends({amounts}, '{size}', '{carried}')"),
+            )
+            .unwrap()
+        };
+        let told =
+            |ends: &str, carried: &str| format!("{{'ends': [{ends}], 'carried': {carried}}}");
+        let amounts = "[0.5, -0.25, 0.75, 1, -1, -1, 0.1, 0.2]";
+        assert_eq!(
+            state(amounts, "100000000", "0"),
+            told("2, 3, 4, 5", "30000000")
+        );
+        assert_eq!(
+            state(amounts, "100000000", "-75000001"),
+            told("3, 4, 5", "30000000")
+        );
+        assert_eq!(state("[]::DOUBLE[]", "1", "-7"), told("", "-7"));
+        let rounded = "SELECT count(*) FROM (SELECT (hash(i) % 1000000007)::DOUBLE / (1 + hash(i, 1) % 100003) AS x \
+             FROM range(100000) t(i)) WHERE struct_extract(sum_ends([x], '1000000000000000000000', '0'), 'carried') \
+             <> (x::DECIMAL(38, 8) * 100000000)::HUGEINT::VARCHAR";
+        assert_eq!(text(&conn, &format!("({rounded})")).as_deref(), Some("0"));
     }
 
     #[test]

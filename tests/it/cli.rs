@@ -688,3 +688,11 @@ fn the_demo_shows_a_market_and_ends_where_no_terminal_is() {
     }
     assert!(!run.stderr.contains("ERROR"), "{run}");
 }
+
+#[test]
+fn casts_of_a_files_times_heed_their_offset() {
+    let db = Db::new();
+    let file = db.write("times.csv", b"ts,a\n2024-08-08T10:00:00+02:00,1\n");
+    let cast = format!("SELECT ts::TIMESTAMP FROM read_csv('{}')", file.display());
+    assert_eq!(db.value(&cast), "2024-08-08 08:00:00");
+}

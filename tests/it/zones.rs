@@ -172,6 +172,18 @@ fn any_time_will_do_and_what_is_none_is_null() {
 }
 
 #[test]
+fn a_text_with_an_offset_is_that_moment_and_no_local_time() {
+    let db = Db::new();
+    let zone = "'America/New_York'";
+    for text in ["2024-08-08T10:00:00+02:00", "2024-08-08 08:00:00Z"] {
+        let at = format!("SELECT at_zone('{text}', {zone}), zone_offset('{text}', {zone})");
+        assert_eq!(db.row(&at), ["2024-08-08 04:00:00", "-04:00:00"], "{text}");
+        db.try_sql(&format!("SELECT from_zone('{text}', {zone})"))
+            .fails_naming(&[text, "local time", "to_moment"]);
+    }
+}
+
+#[test]
 fn the_result_can_be_used_by_its_alias_and_a_constant_is_computed_ahead() {
     let db = independence_day();
     let counts = db.sql(
