@@ -28,8 +28,8 @@ const NAMES_WAIT: Duration = Duration::from_secs(3);
 /// How long it waits for values, and for the columns of a call or file.
 const VALUES_WAIT: Duration = Duration::from_millis(250);
 
-/// Candidates shown without asking.
-const SHOWN: usize = 100;
+/// A terminal that does not say how large it is.
+const SCREEN: (u16, u16) = (80, 24);
 
 impl Shell<'_> {
     /// Reads and runs statements until the user leaves.
@@ -182,7 +182,8 @@ impl Shell<'_> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
-            .completion_prompt_limit(SHOWN)
+            // No more are offered than fit on the screen: while it asks, the editor takes no Ctrl-C.
+            .completion_prompt_limit(usize::MAX)
             .max_history_size(10_000)
             .and_then(|config| config.history_ignore_dups(true))
             .map(rustyline::config::Builder::build)
@@ -264,7 +265,9 @@ impl Completer for Assistant {
         let Some(start) = completion.start.checked_sub(self.typed.len()) else {
             return Ok((at, Vec::new()));
         };
-        Ok((start, completion.candidates))
+        let (columns, lines) = crossterm::terminal::size().unwrap_or(SCREEN);
+        let screen = (usize::from(columns), usize::from(lines));
+        Ok((start, complete::page(completion.candidates, screen)))
     }
 }
 

@@ -72,6 +72,25 @@ fn ctrl_c_clears_what_was_typed_and_twice_leaves_nothing_half_done() {
 }
 
 #[test]
+fn more_candidates_than_the_screen_holds_ask_nothing_and_ctrl_c_goes_on() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    // Every column, macro and function of the database could follow.
+    terminal.keys("select \t");
+    terminal.awaits("… more");
+    let text = terminal.text();
+    assert!(
+        !text.contains("possibilities") && !text.contains("--More--"),
+        "{text}"
+    );
+    terminal.keys("\x03");
+    terminal.awaits_screen("an empty prompt", |text| text.ends_with("mdb db>"));
+    terminal.line("select 40 + 2 as answer;");
+    terminal.awaits("│     42 │");
+    terminal.leave();
+}
+
+#[test]
 fn a_long_query_shows_how_far_it_is_here_and_in_another_process() {
     const ASK: &str = "select count(*) as n from t, range(4000) b where hash(t.i + b.range) = 1;";
     let db = filled();

@@ -9,6 +9,7 @@ mod clause;
 mod commands;
 mod files;
 mod librarian;
+mod page;
 mod place;
 mod rank;
 mod scope;
@@ -32,6 +33,7 @@ pub(super) use catalog::Function;
 pub(super) use catalog::{Catalog, ValuesOf, relations};
 pub(super) use files::paths;
 pub(super) use librarian::Librarian;
+pub(super) use page::page;
 pub(super) use rank::Candidate;
 
 /// What there is to complete with.
