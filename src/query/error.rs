@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::ops::{Range, RangeInclusive};
 
+use duckdb::types::Type;
 use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -63,11 +64,14 @@ impl Error {
     pub(super) fn from_duckdb(error: duckdb::Error) -> Self {
         match error {
             duckdb::Error::DuckDBFailure(_, Some(message)) => Self::from_message(&message),
-            error if error.to_string().contains("decoding Variant columns") => {
+            duckdb::Error::FromSqlConversionFailure(column, Type::Variant, _) => {
                 Self::Sql(Box::new(SqlError {
-                    message: "a VARIANT cannot be shown as it is".into(),
+                    message: format!(
+                        "column {} is a VARIANT, which cannot be shown as it is",
+                        column + 1
+                    ),
                     at: None,
-                    hint: Some("cast it to what it holds, or to JSON or VARCHAR".into()),
+                    hint: Some("cast it to what it holds, or to text: column::VARCHAR".into()),
                 }))
             }
             error => Self::Driver(error),

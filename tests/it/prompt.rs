@@ -86,7 +86,7 @@ fn more_candidates_than_the_screen_holds_ask_nothing_and_ctrl_c_goes_on() {
     terminal.keys("\x03");
     terminal.awaits_screen("an empty prompt", |text| text.ends_with("mdb db>"));
     terminal.line("select 40 + 2 as answer;");
-    terminal.awaits("│     42 │");
+    terminal.awaits("│      42 │");
     terminal.leave();
 }
 
