@@ -314,8 +314,8 @@ fn zoned(text: &str) -> Option<(String, Option<String>)> {
     } else {
         return None;
     };
-    let hint = "times here are UTC, without a zone: now_utc() is now, now_utc()::DATE today, x::TIMESTAMP any other one so; \
-                at_zone(ts, 'America/New_York') is the time there";
+    let hint = "times here are UTC, without a zone: now_utc() for now(), now_utc()::DATE for current_date, x::TIMESTAMP for \
+                any other x; at_zone(ts, 'America/New_York') is the time there";
     Some((message, Some(hint.to_owned())))
 }
 

@@ -580,6 +580,19 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_exported_and_told_of_by_its_quoted_name() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.csv");
+        let (out, end) = script(&format!(
+            "create table \"my t\" as select 1 as a;\n.mode csv\n.schema \"my t\"\n.export '{}' \"my t\"",
+            file.display()
+        ));
+        assert_eq!(end, Ok(()));
+        assert_eq!(out, "column,type,comment\na,INTEGER,\n");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "a\n1\n");
+    }
+
+    #[test]
     fn a_parameter_may_be_named_like_a_word_of_sql() {
         let (out, end) = script(
             ".mode csv\n.param set limit 5\nselect $limit + 1 as more;\n.param clear limit\nselect $limit;",

@@ -160,7 +160,7 @@ impl Shell<'_> {
 
     /// The query of a table's rows in the session's range, of its symbol, if a name is all there is.
     fn rows_of(&mut self, query: &str) -> Result<Option<String>, Failure> {
-        if !query.split('.').all(command::is_plain_name) {
+        if command::name_parts(query).is_none() {
             return Ok(None);
         }
         let described = self.ask(&format!(
