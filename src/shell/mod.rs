@@ -593,6 +593,29 @@ mod tests {
     }
 
     #[test]
+    fn what_plot_cannot_draw_says_what_it_takes() {
+        for (asked, says) in [
+            ("foo", "there is no table foo, nor a kind of picture"),
+            ("candels", "did you mean candles? .plot takes"),
+            ("tradez", "did you mean \"trades\"? .plot takes"),
+            ("\"no such\"", "there is no table \"no such\""),
+            ("pie trades", "pie trades is no table, query or kind"),
+        ] {
+            let (_, end) = script(&format!(
+                "create table trades (price double);\n.plot {asked}"
+            ));
+            let error = end.unwrap_err();
+            assert!(error.contains(says), "{asked}: {error}");
+            assert!(
+                error.contains("a KIND is line, candles") && error.contains("<stdin>:2:"),
+                "{asked}: {error}"
+            );
+        }
+        let (_, end) = script(".plot select nope");
+        assert!(!end.unwrap_err().contains(".plot takes"));
+    }
+
+    #[test]
     fn a_parameter_may_be_named_like_a_word_of_sql() {
         let (out, end) = script(
             ".mode csv\n.param set limit 5\nselect $limit + 1 as more;\n.param clear limit\nselect $limit;",
