@@ -239,12 +239,19 @@ impl<'w> Shell<'w> {
     }
 
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
-        self.offer_last(statement.text)?;
-        self.refresh_focus(statement.text)?;
+        let outlet = self
+            .offer_last(statement.text)
+            .and_then(|()| self.refresh_focus(statement.text))
+            .and_then(|()| self.once.take().map(open).transpose())
+            .map_err(|failure| match source.name {
+                Some(name) => failure.at(name, statement.line),
+                None => failure,
+            })?;
         let worker = self.session.attached_to().map(|process| process.pid);
         let usage = self.timer.then(|| Usage::start(worker));
-        let result =
-            self.redirected(|printer, session| printer.statement(session, source, statement));
+        let result = self.redirected(outlet, |printer, session| {
+            printer.statement(session, source, statement)
+        });
         self.last_sql = Some(statement.text.to_owned());
         if self.session.in_transaction() || first_word(statement.text) == "rollback" {
             // What is made in a transaction may be gone after it.
@@ -275,12 +282,12 @@ impl<'w> Shell<'w> {
         Ok(())
     }
 
-    /// Prints to standard output, or to where `.once` or `.output` said.
+    /// Prints to standard output, or to where `.once` or `.output` said; `once` is what the one opened.
     fn redirected(
         &mut self,
+        once: Option<Outlet>,
         print: impl FnOnce(&mut Printer<'_>, &mut Session) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
-        let once = self.once.take().map(open).transpose()?;
         let is_once = once.is_some();
         let Some(mut outlet) = once.or_else(|| self.outlet.take()) else {
             return print(&mut self.printer, &mut self.session);
@@ -613,6 +620,18 @@ mod tests {
         }
         let (_, end) = script(".plot select nope");
         assert!(!end.unwrap_err().contains(".plot takes"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_told_with_its_place_in_the_script() {
+        let (_, end) = script("select 1;\n.once /no/such/directory/x.csv\n\nselect 2;");
+        let error = end.unwrap_err();
+        assert!(
+            error.starts_with("error: cannot write to") && error.contains("<stdin>:4:"),
+            "{error}"
+        );
+        let (_, end) = script("select 1;\n.output /no/such/directory/x.csv");
+        assert!(end.unwrap_err().contains("<stdin>:2:"));
     }
 
     #[test]
