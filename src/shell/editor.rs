@@ -90,7 +90,7 @@ impl Shell<'_> {
                         continue;
                     }
                     remember(&mut editor, &input, history.as_ref());
-                    self.come_back(editor.helper(), options);
+                    let is_back = self.come_back(editor.helper(), options);
                     let symbol = self.focus.symbol.clone();
                     if self.input(&input, word) == Next::Leave {
                         return Ok(());
@@ -98,7 +98,8 @@ impl Shell<'_> {
                     if self.focus.symbol != symbol {
                         self.doubt_symbol(editor.helper());
                     }
-                    let moved = self.session.is_lost() && self.reopen(options);
+                    // Where that has just failed it would again, and say so twice.
+                    let moved = is_back && self.session.is_lost() && self.reopen(options);
                     self.tell(editor.helper(), moved, options);
                 }
                 Err(ReadlineError::Interrupted) => typed.clear(),
@@ -113,23 +114,26 @@ impl Shell<'_> {
         }
     }
 
-    /// Has a session again, if the file was let go or the process that had it has ended.
-    fn come_back(&mut self, helper: Option<&Assistant>, options: &Options<'_>) {
+    /// Has a session again, if the file was let go or the process that had it has ended; false if that cannot be, which
+    /// has been said then.
+    fn come_back(&mut self, helper: Option<&Assistant>, options: &Options<'_>) -> bool {
         if self.session.in_transaction() {
             // That is over, and a statement must not run without it.
-            return;
+            return true;
         }
         self.session.look();
         if !self.session.is_lost() {
-            return;
+            return true;
         }
         if let Some(helper) = helper {
             // While its session lived, the file would be open twice, and closing it once drop the lock on it.
             helper.librarian.borrow_mut().leave();
         }
-        if self.reopen(options) {
+        let is_back = self.reopen(options);
+        if is_back {
             self.tell(helper, true, options);
         }
+        is_back
     }
 
     /// Says so if the session's symbol is none that completion knows: it may be mistyped, or have no rows yet.

@@ -333,6 +333,26 @@ fn rows_are_followed_of_the_sessions_venue_and_range() {
 }
 
 #[test]
+fn a_file_that_cannot_be_opened_again_is_told_of_once() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 140);
+    // What another process wants to write, the shell lets go of.
+    db.run(["sql", "--write", "create table mine (i integer)"])
+        .ok();
+    let (file, aside) = (db.dir().join("market.duckdb"), db.dir().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    fs::write(&file, "no database").unwrap();
+    terminal.line("select 1 as one;");
+    terminal.awaits("was let go");
+    let text = terminal.text();
+    assert_eq!(text.matches("cannot open").count(), 1, "{text}");
+    fs::rename(&aside, &file).unwrap();
+    terminal.line("select 40 + 2 as answer;");
+    terminal.awaits("│      42 │");
+    terminal.leave();
+}
+
+#[test]
 fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
     let db = filled();
     let before = db.count("SELECT count(*) FROM trades");
