@@ -635,6 +635,24 @@ mod tests {
     }
 
     #[test]
+    fn the_query_of_a_command_may_go_over_lines() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.csv");
+        let (out, end) = script(&format!(
+            ".mode csv\n.export '{}' SELECT * FROM (\n  SELECT 1 AS a\n);\nselect 2 as b;",
+            file.display()
+        ));
+        assert_eq!((out.as_str(), end), ("b\n2\n", Ok(())));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "a\n1\n");
+        let (_, end) = script("select 1;\n.plot SELECT max(\n  nope\n);");
+        let error = end.unwrap_err();
+        assert!(
+            error.contains("nope") && error.contains("<stdin>:2:"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_parameter_may_be_named_like_a_word_of_sql() {
         let (out, end) = script(
             ".mode csv\n.param set limit 5\nselect $limit + 1 as more;\n.param clear limit\nselect $limit;",

@@ -91,6 +91,18 @@ fn more_candidates_than_the_screen_holds_ask_nothing_and_ctrl_c_goes_on() {
 }
 
 #[test]
+fn the_query_of_a_command_goes_on_while_a_bracket_is_open() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys(".export one.csv SELECT count(\r");
+    terminal.awaits("(>");
+    terminal.keys("  *) AS n FROM range(7);\r");
+    terminal.awaits("1 row");
+    terminal.leave();
+    assert_eq!(fs::read_to_string(db.beside("one.csv")).unwrap(), "n\n7\n");
+}
+
+#[test]
 fn a_long_query_shows_how_far_it_is_here_and_in_another_process() {
     const ASK: &str = "select count(*) as n from t, range(4000) b where hash(t.i + b.range) = 1;";
     let db = filled();
