@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::ops::{Range, RangeInclusive};
 
+use duckdb::types::Type;
 use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -63,11 +64,14 @@ impl Error {
     pub(super) fn from_duckdb(error: duckdb::Error) -> Self {
         match error {
             duckdb::Error::DuckDBFailure(_, Some(message)) => Self::from_message(&message),
-            error if error.to_string().contains("decoding Variant columns") => {
+            duckdb::Error::FromSqlConversionFailure(column, Type::Variant, _) => {
                 Self::Sql(Box::new(SqlError {
-                    message: "a VARIANT cannot be shown as it is".into(),
+                    message: format!(
+                        "column {} is a VARIANT, which cannot be shown as it is",
+                        column + 1
+                    ),
                     at: None,
-                    hint: Some("cast it to what it holds, or to JSON or VARCHAR".into()),
+                    hint: Some("cast it to what it holds, or to text: column::VARCHAR".into()),
                 }))
             }
             error => Self::Driver(error),
@@ -94,7 +98,7 @@ impl Error {
         let text = field("exception_message")
             .unwrap_or_else(|| message.split_once(" Error: ").map_or(message, |m| m.1));
         let own_words = own_words(text);
-        let (text, hint) = split_hint(own_words.unwrap_or(text));
+        let (text, hint) = zoned(text).unwrap_or_else(|| split_hint(own_words.unwrap_or(text)));
         let message = if kind.eq_ignore_ascii_case("internal") {
             format!("DuckDB internal error: {text}")
         } else {
@@ -282,6 +286,39 @@ fn own_words(text: &str) -> Option<&str> {
     (before == "Could not convert string '").then_some(said)
 }
 
+/// What to say of times with a zone: their arithmetic is in DuckDB's ICU extension, which mdb is built without; `None` if a
+/// message is not about them.
+fn zoned(text: &str) -> Option<(String, Option<String>)> {
+    const LACKS: &str = "needs DuckDB's icu extension, which mdb is built without";
+    const TYPE: &str = "TIMESTAMP WITH TIME ZONE";
+    let first = text.lines().next().unwrap_or_default();
+    let message = if let Some((_, rest)) = text.split_once("with name \"")
+        && let Some((name, _)) =
+            rest.split_once("\" is not in the catalog, but it exists in the icu")
+    {
+        format!("{} {LACKS}", name.strip_prefix("get_").unwrap_or(name))
+    } else if text.contains("required extension 'icu") {
+        format!("arithmetic of times with a zone {LACKS}")
+    } else if first.contains(TYPE)
+        && [
+            "Unimplemented type for cast",
+            "No function matches",
+            "Cannot compare",
+            "Cannot mix",
+        ]
+        .iter()
+        .any(|start| first.starts_with(start))
+    {
+        // The functions that DuckDB proposes are not what is meant.
+        first.to_owned()
+    } else {
+        return None;
+    };
+    let hint = "times here are UTC, without a zone: now_utc() for now(), now_utc()::DATE for current_date, x::TIMESTAMP for \
+                any other x; at_zone(ts, 'America/New_York') is the time there";
+    Some((message, Some(hint.to_owned())))
+}
+
 /// Separates what DuckDB proposes from what it complains of.
 fn split_hint(text: &str) -> (String, Option<String>) {
     const OPENERS: [&str; 5] = [
@@ -447,6 +484,57 @@ mod tests {
         error: there is no x 'y'
         hint: did you mean z?
         ");
+    }
+
+    #[test]
+    fn times_with_a_zone_are_answered_with_what_to_write_instead() {
+        for (said, says) in [
+            (
+                "Catalog Error: Scalar Function with name \"current_date\" is not in the catalog, but it exists in the icu \
+                 extension.\n\nPlease try installing and loading the icu extension by running:\nINSTALL icu;\nLOAD icu;",
+                "current_date needs DuckDB's icu extension",
+            ),
+            (
+                "Catalog Error: Scalar Function with name \"get_current_time\" is not in the catalog, but it exists in the \
+                 icu extension.\n\nPlease try installing",
+                "current_time needs DuckDB's icu extension",
+            ),
+            (
+                "Extension Autoloading Error: An error occurred while trying to automatically install the required \
+                 extension 'icu:\nExtension \"icu\" is an existing extension.\n\nInstall it first using \"INSTALL icu\".",
+                "arithmetic of times with a zone needs",
+            ),
+            (
+                "Binder Error: Unimplemented type for cast (TIMESTAMP WITH TIME ZONE -> DATE)",
+                "Unimplemented type for cast",
+            ),
+            (
+                "Binder Error: No function matches the given name and argument types '-(TIMESTAMP WITH TIME ZONE, INTERVAL)'. \
+                 You might need to add explicit type casts.\n\tCandidate functions:\n\t-(x TINYINT) -> TINYINT",
+                "No function matches",
+            ),
+            (
+                "Binder Error: Cannot compare values of type TIMESTAMP_NS and type TIMESTAMP WITH TIME ZONE - an explicit \
+                 cast is required",
+                "Cannot compare values",
+            ),
+            (
+                "Binder Error: Cannot mix values of type TIMESTAMP_NS and TIMESTAMP WITH TIME ZONE in BETWEEN clause - an \
+                 explicit cast is required",
+                "Cannot mix values",
+            ),
+        ] {
+            let Error::Sql(error) = Error::from_message(said) else {
+                panic!("not an SQL error")
+            };
+            assert!(error.message.contains(says), "{error:?}");
+            assert!(!error.message.contains("INSTALL"), "{error:?}");
+            let hint = error.hint.unwrap_or_default();
+            assert!(hint.contains("now_utc()::DATE"), "{said}: {hint}");
+        }
+        // One of another kind keeps its own hint.
+        let other = report(None, &format!("{TABLE}select prise from trades"));
+        assert!(!other.contains("now_utc"), "{other}");
     }
 
     #[test]

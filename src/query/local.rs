@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 use duckdb::{Connection, InterruptHandle, ProgressHandle, Statement};
 
 use super::Types;
+use super::as_text;
 use super::error::Error;
 use super::parameters;
 use super::shared::{self, Shared};
@@ -148,23 +149,46 @@ fn start<'s>(
             .execute_batch("BEGIN TRANSACTION READ ONLY")
             .map_err(Error::from_duckdb)?;
     }
-    let failed = |error| Error::from_duckdb(error).placed(|at| edited.written(at));
-    let mut statement = connection.prepare(&edited.sql).map_err(failed)?;
-    // The stream only borrows the statement; its rows are fetched by `step` just as well.
-    drop(statement.stream_arrow([]).map_err(failed)?);
+    let has_parameters = edited.is_second();
+    let mut started = begun(connection, &edited);
+    let mut asked = edited;
+    let mut called: Option<SchemaRef> = None;
+    if as_text::is_needed(&started) && as_text::is_possible(&asked.sql) {
+        // While its rows wait, the connection answers nothing else.
+        drop(started);
+        let text = as_text::as_text(connection, &asked);
+        started = begun(
+            connection,
+            text.as_ref().map_or(&asked, |text| &text.edited),
+        );
+        if let (Some(text), Ok(statement)) = (&text, &started) {
+            called = Some(text.named(&statement.schema()));
+        }
+        asked = text.map_or(asked, |text| text.edited);
+    }
+    let statement =
+        started.map_err(|error| Error::from_duckdb(error).placed(|at| asked.written(at)))?;
     let schema = statement.schema();
-    let named = if edited.is_second() {
-        parameters::as_written(&schema)
+    let written = if has_parameters {
+        parameters::as_written(called.as_ref().unwrap_or(&schema))
     } else {
         None
     };
     Ok(LocalRows {
         statement,
         schema,
-        named,
-        edited,
+        named: written.or(called),
+        edited: asked,
         guard,
     })
+}
+
+/// A statement whose rows can be fetched.
+fn begun<'s>(connection: &'s Connection, edited: &Edited) -> duckdb::Result<Statement<'s>> {
+    let mut statement = connection.prepare(&edited.sql)?;
+    // The stream only borrows the statement; its rows are fetched by `step` just as well.
+    drop(statement.stream_arrow([])?);
+    Ok(statement)
 }
 
 /// The rows of one statement.

@@ -1,5 +1,6 @@
 //! SQL in, Arrow batches out: sessions, here or in another process, the splitting of scripts, errors with their place.
 
+mod as_text;
 mod error;
 mod interrupt;
 mod local;
@@ -445,6 +446,60 @@ mod tests {
             .and_then(|rows| rows.last().unwrap());
         assert!(last.unwrap_err().to_string().contains("stop"));
         assert_eq!(session.run("select 1", Types::Exact).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn columns_that_cannot_be_read_come_as_text_under_their_own_names() {
+        let mut session = session();
+        let asked = "SELECT 7 AS a, {'b': 2}::VARIANT AS a, 'POINT(1 2)'::GEOMETRY AS \"the g\", [1::VARIANT] AS l, \
+                     {'p': 'POINT(3 4)'::GEOMETRY}";
+        let mut shown = |sql: &str| {
+            let rows = session.run(sql, Types::Exact).unwrap();
+            let schema = rows.schema();
+            let mut out = Vec::new();
+            crate::output::encode(
+                crate::output::Format::Csv,
+                crate::output::Layout::default(),
+                &schema,
+                rows.map(|batch| Ok::<_, crate::output::Error>(batch.unwrap())),
+                &mut out,
+            )
+            .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = shown(asked);
+        let (names, row) = text.split_once('\n').unwrap();
+        assert!(names.starts_with("a,a,the g,l,"), "{text}");
+        assert!(
+            row.starts_with("7,{'b': 2},POINT (1 2),[1],") && row.contains("POINT (3 4)"),
+            "{text}"
+        );
+        shown("SET VARIABLE n = 3");
+        assert_eq!(
+            shown("SELECT $n::VARIANT -- and no more"),
+            "CAST($n AS VARIANT)\n3\n"
+        );
+        let sorted = "WITH x AS (SELECT i::VARIANT AS v, i FROM range(9) t(i)) SELECT v FROM x ORDER BY i DESC LIMIT 2";
+        assert_eq!(shown(sorted), "v\n8\n7\n");
+    }
+
+    #[test]
+    fn what_cannot_be_asked_again_says_which_column_to_cast() {
+        let mut session = session();
+        let mut run = |sql: &str| {
+            let rows = session.run(sql, Types::Exact)?;
+            rows.finish()
+        };
+        run("CREATE TABLE v (i INTEGER, v VARIANT)").unwrap();
+        let error = run("INSERT INTO v VALUES (1, 2) RETURNING i, v").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column 2 is a VARIANT, which cannot be shown as it is"
+        );
+        let Error::Sql(error) = error else {
+            panic!("no hint: {error}")
+        };
+        assert!(error.hint.unwrap().contains("::VARCHAR"));
     }
 
     #[test]

@@ -73,20 +73,23 @@ impl<'a> Pieces<'a> {
         self.open
     }
 
-    /// The line that comes next if it is no SQL but a command: it begins with a `.`, where a statement would.
+    /// What comes next if it is no SQL but a command: a line that begins with a `.`, where a statement would. One whose
+    /// query leaves a bracket or quote open goes on up to the `;` that ends that query.
     pub fn command(&mut self) -> Option<Statement<'a>> {
         let rest = &self.text[self.at..];
         let start = nothing_length(rest.as_bytes());
         let line = rest[start..].split_inclusive('\n').next();
         let line = line.filter(|line| line.starts_with('.'))?;
+        let (length, open) = command_length(&rest[start..], line);
+        let whole = &rest[start..start + length];
         let command = Statement {
-            text: line.trim_end(),
+            text: whole.trim_end(),
             offset: self.at + start,
             line: self.line + count_lines(&rest[..start]),
         };
-        self.line = command.line + count_lines(line);
-        self.at = command.offset + line.len();
-        self.open = None;
+        self.line = command.line + count_lines(whole);
+        self.at = command.offset + length;
+        self.open = open;
         Some(command)
     }
 }
@@ -146,6 +149,50 @@ pub fn first_word(statement: &str) -> String {
         .find(|c: char| !c.is_ascii_alphabetic())
         .unwrap_or(statement.len());
     statement[..end].to_ascii_lowercase()
+}
+
+/// The length of the command that `rest` begins with, whose first line is `line`; and what it leaves open.
+fn command_length(rest: &str, line: &str) -> (usize, Option<Open>) {
+    let alone = (line.len(), None);
+    let Some(query) = query_in(line.as_bytes()) else {
+        return alone;
+    };
+    if Scan::run(&line.as_bytes()[query..]).open.is_none() {
+        return alone;
+    }
+    let scan = Scan::run(&rest.as_bytes()[query..]);
+    let unended = (!scan.ended).then_some(Open::Statement);
+    (query + scan.end, scan.open.or(unended))
+}
+
+/// Where in the line of a command the query begins that it is given: at the first SELECT, FROM or WITH that stands alone.
+fn query_in(line: &[u8]) -> Option<usize> {
+    const FIRST_WORDS: [&str; 3] = ["select", "from", "with"];
+    let space = |at: usize| line.get(at).is_none_or(u8::is_ascii_whitespace);
+    let mut at = 0;
+    while at < line.len() {
+        if line[at..].starts_with(b"--") {
+            // Of a command that is an option, `--to`, and no comment.
+            at += 2;
+            continue;
+        }
+        at += match lexeme(line, at) {
+            Lexeme::Word(length) => {
+                let word = &line[at..at + length];
+                let is_first = FIRST_WORDS
+                    .iter()
+                    .any(|first| word.eq_ignore_ascii_case(first.as_bytes()));
+                let ends = space(at + length) || line[at + length] == b'(';
+                if is_first && at > 0 && space(at - 1) && ends {
+                    return Some(at);
+                }
+                length
+            }
+            Lexeme::Nothing(length) | Lexeme::Quoted(length, _) => length,
+            Lexeme::Sign => 1,
+        };
+    }
+    None
 }
 
 /// The length of the space and the comments that `bytes` begin with.
@@ -461,6 +508,40 @@ mod tests {
         check(".mode csv\nselect 1", Some(Open::Statement));
         check("select 1\n.mode csv", Some(Open::Statement));
         check("/* .mode csv", Some(Open::Comment));
+        check(".plot select (", Some(Open::Bracket('(')));
+        check(
+            ".plot --to a.svg from (select 1,\n2",
+            Some(Open::Bracket('(')),
+        );
+        check(".plot select (\n1)", Some(Open::Statement));
+        check(".plot select (\n1);", None);
+        check(".plot select 'a", Some(Open::Quote));
+        check(".plot select 1", None);
+        check(".plot (", None);
+        check(".read /from/it's (1.sql", None);
+        check(".read from_it's.sql", None);
+    }
+
+    #[test]
+    fn a_command_goes_on_where_its_query_leaves_a_bracket_open() {
+        let script = ".explain SELECT max(\n  price -- ;\n) FROM t; select 2;\n.watch 1s WITH x AS (\n\n select 1) FROM x\n;\n.mode csv";
+        let mut pieces = Pieces::new(script);
+        let mut found = Vec::new();
+        while let Some(part) = pieces
+            .command()
+            .or_else(|| pieces.next().and_then(|piece| piece.statement))
+        {
+            assert!(script[part.offset..].starts_with(part.text));
+            found.push((part.text, part.line));
+        }
+        let expected = [
+            (".explain SELECT max(\n  price -- ;\n) FROM t;", 1),
+            ("select 2", 3),
+            (".watch 1s WITH x AS (\n\n select 1) FROM x\n;", 4),
+            (".mode csv", 8),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(pieces.open(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::commands::{commands, entry};
 use super::outlet::Target;
 use super::{candles, plot, range};
 use crate::output::Format;
-use crate::query;
+use crate::query::{self, TokenKind};
 
 /// What a line that is no SQL asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,20 +135,21 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
     let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let argument = Some(argument.trim()).filter(|argument| !argument.is_empty());
     let owned = argument.map(str::to_owned);
+    let unquoted_name = argument.map(bare);
     let name = name.trim_start_matches('.').to_ascii_lowercase();
     let nothing = |command| match argument {
         None => Ok(command),
         Some(argument) => Err(format!(".{name} takes nothing, not {argument}")),
     };
     match name.as_str() {
-        "tables" => Ok(Command::Tables(owned)),
-        "schema" => Ok(Command::Schema(owned)),
+        "tables" => Ok(Command::Tables(unquoted_name)),
+        "schema" => Ok(Command::Schema(unquoted_name)),
         "describe" => Ok(Command::Describe(owned)),
         "summarize" => Ok(Command::Summarize(owned)),
-        "functions" => Ok(Command::Functions(owned)),
-        "settings" => Ok(Command::Settings(owned)),
+        "functions" => Ok(Command::Functions(unquoted_name)),
+        "settings" => Ok(Command::Settings(unquoted_name)),
         "models" => nothing(Command::Models),
-        "lineage" => Ok(Command::Lineage(owned)),
+        "lineage" => Ok(Command::Lineage(unquoted_name)),
         "venues" => nothing(Command::Venues),
         "status" => nothing(Command::Status),
         "explain" => Ok(Command::Explain(needed(&name, argument)?.to_owned())),
@@ -156,7 +157,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
             let (file, table) = path(needed(&name, argument)?);
             Ok(Command::Import {
                 file: at_home(file),
-                name: Some(table.to_owned()).filter(|table| !table.is_empty()),
+                name: Some(unquoted(table).to_owned()).filter(|table| !table.is_empty()),
             })
         }
         "export" => {
@@ -227,6 +228,45 @@ fn needed<'a>(name: &str, argument: Option<&'a str>) -> Result<&'a str, String> 
 pub(super) fn unquoted(text: &str) -> &str {
     let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     inner('\'').or_else(|| inner('"')).unwrap_or(text)
+}
+
+/// The parts of a name as SQL has them, `trades`, `"trades"` or `ops."manifest"`, without quotes; `None` if a text is no
+/// such name.
+pub(super) fn name_parts(text: &str) -> Option<Vec<String>> {
+    let tokens = query::tokens(text);
+    if tokens.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        match token.kind {
+            TokenKind::Sign if i % 2 == 1 && token.text == "." => {}
+            TokenKind::Word if i % 2 == 0 && is_plain_name(token.text) => {
+                parts.push(token.text.to_owned());
+            }
+            TokenKind::Name if i % 2 == 0 => {
+                let inner = token.text.strip_prefix('"')?.strip_suffix('"')?;
+                parts.push(inner.replace("\"\"", "\""));
+            }
+            _ => return None,
+        }
+    }
+    Some(parts)
+}
+
+/// A name without its quotes; what is no name stays as it is.
+fn bare(text: &str) -> String {
+    name_parts(text).map_or_else(|| text.to_owned(), |parts| parts.join("."))
+}
+
+/// A name as a statement may have it, without quotes where it needs none.
+fn without_needless_quotes(text: &str) -> String {
+    let name = bare(text);
+    if name.split('.').all(is_plain_name) {
+        name
+    } else {
+        text.to_owned()
+    }
 }
 
 /// A path, in quotes or up to the next space, and what stands behind it.
@@ -334,7 +374,7 @@ fn tail(argument: &str) -> Result<Command, String> {
         [table, rest @ ..] if rest.len() <= 2 => {
             let mut rest = rest.iter().map(|word| unquoted(word).to_owned());
             Ok(Command::Tail(Some(Tail {
-                table: (*table).to_owned(),
+                table: without_needless_quotes(table),
                 symbol: rest.next(),
                 venue: rest.next(),
             })))
@@ -506,6 +546,29 @@ mod tests {
         );
         assert!(parse(".save ../s").is_err());
         assert!(parse(".watch 1ms FROM latest").is_err());
+    }
+
+    #[test]
+    fn names_may_stand_in_double_quotes() {
+        for (line, same) in [
+            (".schema \"trades\"", ".schema trades"),
+            (".schema ops.\"manifest\"", ".schema ops.manifest"),
+            (".tables \"trades\"", ".tables trades"),
+            (".lineage \"ohlcv_1m\";", ".lineage ohlcv_1m"),
+            (".tail \"trades\" BTCUSDT", ".tail trades BTCUSDT"),
+            (".import a.csv \"mine\"", ".import a.csv mine"),
+        ] {
+            assert_eq!(parse(line), parse(same), "{line}");
+        }
+        let parts = |text: &str| name_parts(text).map(|parts| parts.join("|"));
+        assert_eq!(
+            parts("\"my \"\"own\"\" t\"").as_deref(),
+            Some("my \"own\" t")
+        );
+        assert_eq!(parts("ops . \"a.b\"").as_deref(), Some("ops|a.b"));
+        for none in ["", "from t", "a.", "\"open", "1", "'text'", "a b c", "f()"] {
+            assert_eq!(parts(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) enum Argument {
     Symbol,
     /// A venue, or `--at`.
     Venue,
-    /// SQL, to the end of the line.
+    /// SQL, to the end of the line, or of the query that is open there.
     Query,
     /// The same, or a table or view.
     Relations,

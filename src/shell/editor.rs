@@ -28,8 +28,8 @@ const NAMES_WAIT: Duration = Duration::from_secs(3);
 /// How long it waits for values, and for the columns of a call or file.
 const VALUES_WAIT: Duration = Duration::from_millis(250);
 
-/// Candidates shown without asking.
-const SHOWN: usize = 100;
+/// A terminal that does not say how large it is.
+const SCREEN: (u16, u16) = (80, 24);
 
 impl Shell<'_> {
     /// Reads and runs statements until the user leaves.
@@ -90,7 +90,7 @@ impl Shell<'_> {
                         continue;
                     }
                     remember(&mut editor, &input, history.as_ref());
-                    self.come_back(editor.helper(), options);
+                    let is_back = self.come_back(editor.helper(), options);
                     let symbol = self.focus.symbol.clone();
                     if self.input(&input, word) == Next::Leave {
                         return Ok(());
@@ -98,7 +98,8 @@ impl Shell<'_> {
                     if self.focus.symbol != symbol {
                         self.doubt_symbol(editor.helper());
                     }
-                    let moved = self.session.is_lost() && self.reopen(options);
+                    // Where that has just failed it would again, and say so twice.
+                    let moved = is_back && self.session.is_lost() && self.reopen(options);
                     self.tell(editor.helper(), moved, options);
                 }
                 Err(ReadlineError::Interrupted) => typed.clear(),
@@ -113,23 +114,26 @@ impl Shell<'_> {
         }
     }
 
-    /// Has a session again, if the file was let go or the process that had it has ended.
-    fn come_back(&mut self, helper: Option<&Assistant>, options: &Options<'_>) {
+    /// Has a session again, if the file was let go or the process that had it has ended; false if that cannot be, which
+    /// has been said then.
+    fn come_back(&mut self, helper: Option<&Assistant>, options: &Options<'_>) -> bool {
         if self.session.in_transaction() {
             // That is over, and a statement must not run without it.
-            return;
+            return true;
         }
         self.session.look();
         if !self.session.is_lost() {
-            return;
+            return true;
         }
         if let Some(helper) = helper {
             // While its session lived, the file would be open twice, and closing it once drop the lock on it.
             helper.librarian.borrow_mut().leave();
         }
-        if self.reopen(options) {
+        let is_back = self.reopen(options);
+        if is_back {
             self.tell(helper, true, options);
         }
+        is_back
     }
 
     /// Says so if the session's symbol is none that completion knows: it may be mistyped, or have no rows yet.
@@ -182,7 +186,8 @@ impl Shell<'_> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
-            .completion_prompt_limit(SHOWN)
+            // No more are offered than fit on the screen: while it asks, the editor takes no Ctrl-C.
+            .completion_prompt_limit(usize::MAX)
             .max_history_size(10_000)
             .and_then(|config| config.history_ignore_dups(true))
             .map(rustyline::config::Builder::build)
@@ -264,7 +269,9 @@ impl Completer for Assistant {
         let Some(start) = completion.start.checked_sub(self.typed.len()) else {
             return Ok((at, Vec::new()));
         };
-        Ok((start, completion.candidates))
+        let (columns, lines) = crossterm::terminal::size().unwrap_or(SCREEN);
+        let screen = (usize::from(columns), usize::from(lines));
+        Ok((start, complete::page(completion.candidates, screen)))
     }
 }
 

@@ -239,12 +239,19 @@ impl<'w> Shell<'w> {
     }
 
     fn statement(&mut self, source: Source<'_>, statement: Statement<'_>) -> Result<(), Failure> {
-        self.offer_last(statement.text)?;
-        self.refresh_focus(statement.text)?;
+        let outlet = self
+            .offer_last(statement.text)
+            .and_then(|()| self.refresh_focus(statement.text))
+            .and_then(|()| self.once.take().map(open).transpose())
+            .map_err(|failure| match source.name {
+                Some(name) => failure.at(name, statement.line),
+                None => failure,
+            })?;
         let worker = self.session.attached_to().map(|process| process.pid);
         let usage = self.timer.then(|| Usage::start(worker));
-        let result =
-            self.redirected(|printer, session| printer.statement(session, source, statement));
+        let result = self.redirected(outlet, |printer, session| {
+            printer.statement(session, source, statement)
+        });
         self.last_sql = Some(statement.text.to_owned());
         if self.session.in_transaction() || first_word(statement.text) == "rollback" {
             // What is made in a transaction may be gone after it.
@@ -275,12 +282,12 @@ impl<'w> Shell<'w> {
         Ok(())
     }
 
-    /// Prints to standard output, or to where `.once` or `.output` said.
+    /// Prints to standard output, or to where `.once` or `.output` said; `once` is what the one opened.
     fn redirected(
         &mut self,
+        once: Option<Outlet>,
         print: impl FnOnce(&mut Printer<'_>, &mut Session) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
-        let once = self.once.take().map(open).transpose()?;
         let is_once = once.is_some();
         let Some(mut outlet) = once.or_else(|| self.outlet.take()) else {
             return print(&mut self.printer, &mut self.session);
@@ -577,6 +584,72 @@ mod tests {
         }
         let (_, end) = script(".output x.weird");
         assert!(end.unwrap_err().contains(".mode"));
+    }
+
+    #[test]
+    fn a_table_is_exported_and_told_of_by_its_quoted_name() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.csv");
+        let (out, end) = script(&format!(
+            "create table \"my t\" as select 1 as a;\n.mode csv\n.schema \"my t\"\n.export '{}' \"my t\"",
+            file.display()
+        ));
+        assert_eq!(end, Ok(()));
+        assert_eq!(out, "column,type,comment\na,INTEGER,\n");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "a\n1\n");
+    }
+
+    #[test]
+    fn what_plot_cannot_draw_says_what_it_takes() {
+        for (asked, says) in [
+            ("foo", "there is no table foo, nor a kind of picture"),
+            ("candels", "did you mean candles? .plot takes"),
+            ("tradez", "did you mean \"trades\"? .plot takes"),
+            ("\"no such\"", "there is no table \"no such\""),
+            ("pie trades", "pie trades is no table, query or kind"),
+        ] {
+            let (_, end) = script(&format!(
+                "create table trades (price double);\n.plot {asked}"
+            ));
+            let error = end.unwrap_err();
+            assert!(error.contains(says), "{asked}: {error}");
+            assert!(
+                error.contains("a KIND is line, candles") && error.contains("<stdin>:2:"),
+                "{asked}: {error}"
+            );
+        }
+        let (_, end) = script(".plot select nope");
+        assert!(!end.unwrap_err().contains(".plot takes"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_told_with_its_place_in_the_script() {
+        let (_, end) = script("select 1;\n.once /no/such/directory/x.csv\n\nselect 2;");
+        let error = end.unwrap_err();
+        assert!(
+            error.starts_with("error: cannot write to") && error.contains("<stdin>:4:"),
+            "{error}"
+        );
+        let (_, end) = script("select 1;\n.output /no/such/directory/x.csv");
+        assert!(end.unwrap_err().contains("<stdin>:2:"));
+    }
+
+    #[test]
+    fn the_query_of_a_command_may_go_over_lines() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("a.csv");
+        let (out, end) = script(&format!(
+            ".mode csv\n.export '{}' SELECT * FROM (\n  SELECT 1 AS a\n);\nselect 2 as b;",
+            file.display()
+        ));
+        assert_eq!((out.as_str(), end), ("b\n2\n", Ok(())));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "a\n1\n");
+        let (_, end) = script("select 1;\n.plot SELECT max(\n  nope\n);");
+        let error = end.unwrap_err();
+        assert!(
+            error.contains("nope") && error.contains("<stdin>:2:"),
+            "{error}"
+        );
     }
 
     #[test]

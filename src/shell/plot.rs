@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::commands::entry;
+use super::inspect::failed;
 use super::last::Last;
 use super::progress::Waiting;
 use super::{Failure, Shell, command, no_result, report_width, say};
 use crate::model::sql::literal;
 use crate::output::WholeFile;
 use crate::output::chart::{self, Chart, Kind, Size};
-use crate::query::{Error, Source, Statement};
+use crate::query::{Error, Source, Statement, first_word, meant};
 
 /// Lines of the terminal left to the prompt.
 const PROMPT_LINES: usize = 3;
@@ -102,13 +104,50 @@ fn kinds_listed() -> String {
     kinds().collect::<Vec<_>>().join(", ")
 }
 
+/// What the command takes, for hints.
+fn takes() -> String {
+    let arguments = entry(".plot").map_or("", |entry| entry.arguments);
+    format!(
+        ".plot takes {arguments}; a KIND is {}, a QUERY begins with SELECT, FROM or WITH",
+        kinds_listed()
+    )
+}
+
+/// Whether a text may be a query: it begins as one, or with a bracket or comment.
+fn may_be_query(text: &str) -> bool {
+    const FIRST_WORDS: [&str; 12] = [
+        "",
+        "call",
+        "describe",
+        "from",
+        "pivot",
+        "select",
+        "show",
+        "summarize",
+        "table",
+        "unpivot",
+        "values",
+        "with",
+    ];
+    FIRST_WORDS.contains(&first_word(text).as_str())
+}
+
 impl Shell<'_> {
     pub(super) fn plot(&mut self, request: &Request) -> Result<(), Failure> {
         let last = self.printer.last().is_some();
         let prices = || self.focus.symbol.as_ref().map(|_| "trades".to_owned());
         let query = request.query.clone().or_else(|| prices().filter(|_| !last));
         if let Some(query) = query {
-            let query = self.rows_of(&query)?.unwrap_or(query);
+            let query = match self.rows_of(&query)? {
+                Some(rows) => rows,
+                None if may_be_query(&query) => query,
+                None => {
+                    return Err(Failure::Report(format!(
+                        "error: {query} is no table, query or kind of picture\nhint: {}\n",
+                        takes()
+                    )));
+                }
+            };
             let last = self.fetch(&query)?;
             self.set_last(last, &query);
         }
@@ -160,12 +199,13 @@ impl Shell<'_> {
 
     /// The query of a table's rows in the session's range, of its symbol, if a name is all there is.
     fn rows_of(&mut self, query: &str) -> Result<Option<String>, Failure> {
-        if !query.split('.').all(command::is_plain_name) {
+        if command::name_parts(query).is_none() {
             return Ok(None);
         }
-        let described = self.ask(&format!(
+        let described = self.session.strings(&format!(
             "SELECT lower(column_name) FROM (DESCRIBE {query})"
-        ))?;
+        ));
+        let described = described.map_err(|error| self.no_such(query, error))?;
         let columns: Vec<String> = described.into_iter().flatten().flatten().collect();
         let has = |name: &str| columns.iter().any(|column| column == name);
         let mut which = Vec::new();
@@ -185,6 +225,27 @@ impl Shell<'_> {
         };
         let order = if has("ts") { " ORDER BY ts" } else { "" };
         Ok(Some(format!("FROM {query}{which}{order}")))
+    }
+
+    /// Why a name cannot be drawn: it may have been meant for a table, or for a kind of picture.
+    fn no_such(&mut self, name: &str, error: Error) -> Failure {
+        let error = super::hint::improved(error, &format!("FROM {name}"), &mut self.session);
+        let Error::Sql(error) = error else {
+            return failed(error);
+        };
+        if !error.message.contains("does not exist") {
+            return failed(Error::Sql(error));
+        }
+        let kinds: Vec<String> = kinds().collect();
+        let kind = meant(name, kinds.iter().map(String::as_str));
+        let kind = kind.map(|kind| format!("did you mean {kind}?"));
+        let table = error.hint.filter(|hint| hint.starts_with("did you mean"));
+        let meant = kind.or(table).unwrap_or_default();
+        let hint = format!("{meant} {}", takes());
+        Failure::Report(format!(
+            "error: there is no table {name}, nor a kind of picture of that name\nhint: {}\n",
+            hint.trim_start()
+        ))
     }
 
     /// Makes a result the last one.

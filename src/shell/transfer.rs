@@ -74,7 +74,7 @@ impl Shell<'_> {
             )));
         }
         let relation = self.relation(source)?;
-        let query = if relation.split('.').all(command::is_plain_name) {
+        let query = if command::name_parts(&relation).is_some() {
             format!("FROM {relation}")
         } else {
             relation

@@ -72,6 +72,37 @@ fn ctrl_c_clears_what_was_typed_and_twice_leaves_nothing_half_done() {
 }
 
 #[test]
+fn more_candidates_than_the_screen_holds_ask_nothing_and_ctrl_c_goes_on() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    // Every column, macro and function of the database could follow.
+    terminal.keys("select \t");
+    terminal.awaits("… more");
+    let text = terminal.text();
+    assert!(
+        !text.contains("possibilities") && !text.contains("--More--"),
+        "{text}"
+    );
+    terminal.keys("\x03");
+    terminal.awaits_screen("an empty prompt", |text| text.ends_with("mdb db>"));
+    terminal.line("select 40 + 2 as answer;");
+    terminal.awaits("│      42 │");
+    terminal.leave();
+}
+
+#[test]
+fn the_query_of_a_command_goes_on_while_a_bracket_is_open() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 80);
+    terminal.keys(".export one.csv SELECT count(\r");
+    terminal.awaits("(>");
+    terminal.keys("  *) AS n FROM range(7);\r");
+    terminal.awaits("1 row");
+    terminal.leave();
+    assert_eq!(fs::read_to_string(db.beside("one.csv")).unwrap(), "n\n7\n");
+}
+
+#[test]
 fn a_long_query_shows_how_far_it_is_here_and_in_another_process() {
     const ASK: &str = "select count(*) as n from t, range(4000) b where hash(t.i + b.range) = 1;";
     let db = filled();
@@ -310,6 +341,26 @@ fn rows_are_followed_of_the_sessions_venue_and_range() {
         "{}",
         terminal.text()
     );
+    terminal.leave();
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_again_is_told_of_once() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 140);
+    // What another process wants to write, the shell lets go of.
+    db.run(["sql", "--write", "create table mine (i integer)"])
+        .ok();
+    let (file, aside) = (db.dir().join("market.duckdb"), db.dir().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    fs::write(&file, "no database").unwrap();
+    terminal.line("select 1 as one;");
+    terminal.awaits("was let go");
+    let text = terminal.text();
+    assert_eq!(text.matches("cannot open").count(), 1, "{text}");
+    fs::rename(&aside, &file).unwrap();
+    terminal.line("select 40 + 2 as answer;");
+    terminal.awaits("│      42 │");
     terminal.leave();
 }
 

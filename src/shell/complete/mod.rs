@@ -9,6 +9,7 @@ mod clause;
 mod commands;
 mod files;
 mod librarian;
+mod page;
 mod place;
 mod rank;
 mod scope;
@@ -19,7 +20,7 @@ mod text;
 mod word;
 mod words;
 
-use crate::query::{Open, open_at_end};
+use crate::query::{Open, Pieces, open_at_end};
 
 use around::Around;
 use place::Place;
@@ -32,6 +33,7 @@ pub(super) use catalog::Function;
 pub(super) use catalog::{Catalog, ValuesOf, relations};
 pub(super) use files::paths;
 pub(super) use librarian::Librarian;
+pub(super) use page::page;
 pub(super) use rank::Candidate;
 
 /// What there is to complete with.
@@ -61,7 +63,7 @@ const VALUES_UNASKED: usize = 20;
 /// Completes the word that ends at byte `cursor` of `text`.
 pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completion {
     let (before, after) = text.split_at(cursor);
-    if before.trim_start().starts_with('.') && !before.trim().contains('\n') {
+    if is_in_command(before) {
         return commands::complete(text, cursor, names);
     }
     let start = last_statement(before);
@@ -122,6 +124,13 @@ pub(super) fn complete(text: &str, cursor: usize, names: &Names<'_>) -> Completi
         describe: scope.wants.clone(),
         values: job.values,
     }
+}
+
+/// Whether a text ends in the command that it begins with, which may go over several lines.
+fn is_in_command(before: &str) -> bool {
+    let command = Pieces::new(before).command();
+    let end = command.map(|command| command.offset + command.text.len());
+    before.trim_start().starts_with('.') && end == Some(before.trim_end().len())
 }
 
 fn without_end(candidate: Candidate, rest: &str) -> Option<Candidate> {
