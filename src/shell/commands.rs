@@ -166,7 +166,7 @@ pub(super) const SECTIONS: [(&str, &[Entry]); 5] = [
                 ".plot",
                 "[KIND] [--to FILE] [TABLE|QUERY]",
                 "draws the last result, a table or a query",
-                "Line, candles, histogram, depth or heat, by its columns if not told; --to writes a PNG, SVG or HTML file. Of a \
+                "Line, candles, histogram, depth, heat or bar, by its columns if not told; --to writes a PNG, SVG or HTML file. Of a \
                  table: its rows in .range, of .symbol.",
                 &[Argument::Picture],
                 &[
@@ -174,6 +174,7 @@ pub(super) const SECTIONS: [(&str, &[Entry]); 5] = [
                     ".plot trades",
                     ".plot candles FROM ohlcv('BTCUSDT', '1 minute') ORDER BY ts",
                     ".plot histogram SELECT size FROM trades",
+                    ".plot SELECT symbol, count(*) AS trades FROM trades GROUP BY ALL",
                     ".plot depth FROM book_at('BTCUSDT', '2024-08-08 23:55')",
                     ".plot --as heat SELECT ts, price, size FROM book_deltas WHERE symbol = $symbol",
                     ".plot --to spread.svg SELECT ts, ask_price - bid_price AS spread FROM quotes",

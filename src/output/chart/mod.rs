@@ -1,6 +1,7 @@
 //! Pictures of a result: what is drawn is told from its columns, and then painted for a terminal or as a file.
 
 mod axis;
+mod bars;
 mod columns;
 mod encoder;
 mod heat;
@@ -17,6 +18,7 @@ use std::ops::RangeInclusive;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
+use bars::Bar;
 use columns::{Column, Role};
 use heat::Heat;
 
@@ -38,6 +40,8 @@ pub enum Kind {
     Depth,
     /// How large a number is, by colours over two others; or how many points there are.
     Heat,
+    /// A number for each name, as counts by category are.
+    Bar,
 }
 
 /// Why a result cannot be drawn.
@@ -121,6 +125,8 @@ pub(super) enum Marks {
         asks: Vec<(f64, f64)>,
     },
     Heat(Heat),
+    /// From the top down.
+    Bars(Vec<Bar>),
 }
 
 /// A picture, not yet painted.
@@ -153,6 +159,7 @@ impl Chart {
             Kind::Histogram => histogram(&columns),
             Kind::Depth => depth(&columns),
             Kind::Heat => heat::heat(&columns),
+            Kind::Bar => bars::bars(&columns),
         }
     }
 
@@ -182,6 +189,9 @@ fn choose(columns: &[Column]) -> Kind {
     }
     if sides(columns).is_some() && has("price") && has("size") {
         return Kind::Depth;
+    }
+    if bars::are_suggested(columns) {
+        return Kind::Bar;
     }
     let numbers = columns.iter().filter(|column| column.is_drawn()).count();
     let time = columns.iter().any(|column| column.role == Role::Time);

@@ -1,18 +1,18 @@
 //! A picture as shapes on a sheet, whatever they are then written as.
 
 use super::heat::Heat;
-use super::{Chart, Marks, axis, moments};
+use super::{Chart, Marks, axis, bars, moments};
 
 pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 480.0;
 const LEFT: f64 = 84.0;
 // Half a time fits beyond the last mark.
 const RIGHT: f64 = 32.0;
-const TOP: f64 = 34.0;
+pub(super) const TOP: f64 = 34.0;
 const BOTTOM: f64 = 34.0;
 
 /// Where captions stand.
-const CAPTION: f64 = 20.0;
+pub(super) const CAPTION: f64 = 20.0;
 /// Room for a letter, and between captions.
 const LETTER: f64 = 7.2;
 const APART: f64 = 18.0;
@@ -23,11 +23,11 @@ const MARK: usize = 14;
 pub(super) type Color = [u8; 3];
 
 pub(super) const PAPER: Color = [0xff, 0xff, 0xff];
-const INK: Color = [0x33, 0x33, 0x33];
+pub(super) const INK: Color = [0x33, 0x33, 0x33];
 const GRID: Color = [0xdd, 0xdd, 0xdd];
 
 /// Colours of lines, in their order (Okabe and Ito's, which the colour-blind tell apart).
-const COLORS: [Color; super::LINES] = [
+pub(super) const COLORS: [Color; super::LINES] = [
     [0x00, 0x72, 0xb2],
     [0xd5, 0x5e, 0x00],
     [0x00, 0x9e, 0x73],
@@ -154,6 +154,8 @@ pub(super) fn scene(chart: &Chart) -> Vec<Shape> {
             }
         }
         Marks::Heat(heat) => cells(heat, chart, &mut shapes),
+        // They have no scale, and an axis of their own.
+        Marks::Bars(bars) => return bars::shapes(chart, bars),
         Marks::Depth { bids, asks } => {
             shapes.extend(steps(bids, &frame, UP));
             shapes.extend(steps(asks, &frame, DOWN));
@@ -277,7 +279,7 @@ fn axes(chart: &Chart, frame: &Frame, shapes: &mut Vec<Shape>) {
     }
 }
 
-fn line(from: (f64, f64), to: (f64, f64), color: Color) -> Shape {
+pub(super) fn line(from: (f64, f64), to: (f64, f64), color: Color) -> Shape {
     Shape::Path {
         steps: vec![Step::Move(from.0, from.1), Step::Line(to.0, to.1)],
         stroke: 1.0,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::heat::Grid;
-use super::{Candle, Chart, Line, Marks, axis, moments};
+use super::{Candle, Chart, Line, Marks, axis, bars, moments};
 
 /// Where a picture is painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Size {
 }
 
 /// Colours of lines, in their order: SGR codes that are readable on dark and light.
-const COLORS: [u8; super::LINES] = [36, 33, 35, 32, 34, 31];
+pub(super) const COLORS: [u8; super::LINES] = [36, 33, 35, 32, 34, 31];
 const UP: u8 = 32;
 const DOWN: u8 = 31;
 
@@ -76,6 +76,11 @@ pub fn terminal(chart: &Chart, size: Size) -> String {
         Marks::Depth { bids, asks } => {
             paint_depth([bids, asks], chart.x, y_range, plot_width, height)
         }
+        Marks::Bars(bars) => {
+            // They need no scale: each bears its value.
+            let title = title(chart, "", width, size.color);
+            return bars::paint(chart, bars, &title, Size { width, ..size });
+        }
     };
     let mut text = title(chart, &legend, width, size.color);
     let line_of = |value: f64| {
@@ -110,7 +115,7 @@ fn padded(chart: &Chart) -> (f64, f64) {
     (low - room, high + room)
 }
 
-fn painted(text: &str, color: u8, on: bool) -> String {
+pub(super) fn painted(text: &str, color: u8, on: bool) -> String {
     if on && color > 0 {
         format!("\x1b[{color}m{text}\x1b[0m")
     } else {

@@ -124,6 +124,7 @@ fn the_columns_decide_what_is_drawn() {
         Marks::Bins(_) => "histogram".to_owned(),
         Marks::Depth { .. } => "depth".to_owned(),
         Marks::Heat(_) => "heat".to_owned(),
+        Marks::Bars(_) => "bars".to_owned(),
     };
     assert_eq!(kind(&bars()), "candles");
     assert_eq!(kind(&book()), "depth");
@@ -155,6 +156,103 @@ fn the_columns_decide_what_is_drawn() {
     assert_eq!(
         kind(&batch(vec![("a", floats(wave(9))), ("b", floats(wave(9)))])),
         "lines b"
+    );
+}
+
+/// A number for each name.
+fn named(names: &[&str], values: &[f64]) -> RecordBatch {
+    batch(vec![
+        (
+            "name",
+            Arc::new(StringArray::from_iter_values(names.iter().copied())),
+        ),
+        ("n", floats(values.iter().copied())),
+    ])
+}
+
+#[test]
+fn counts_by_category_become_bars() {
+    let counts = named(
+        &["BTCUSDT", "a name that is longer than its place", "数量"],
+        &[4000.0, 1000.0, 3.0],
+    );
+    let size = Size {
+        width: 40,
+        height: 16,
+        color: false,
+    };
+    let text = terminal(&chart(None, &counts), size);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].contains('n'), "{text}");
+    let full: Vec<usize> = lines.iter().map(|line| line.matches('█').count()).collect();
+    // Of 40 columns 13 are the name's and 5 the longest value's.
+    assert_eq!(full, [0, 19, 4, 0], "{text}");
+    assert!(lines[1].starts_with("BTCUSDT       │█") && lines[1].ends_with("█ 4,000"));
+    assert!(lines[2].starts_with("a name that … │█") && lines[2].ends_with("1,000"));
+    assert_eq!(lines[3], "数量          │▏ 3");
+    let document = svg(&chart(None, &counts));
+    assert_eq!(document.matches("<rect ").count(), 4, "{document}");
+    assert!(document.contains(">BTCUSDT<") && document.contains(">4,000<"));
+    assert!(
+        document.contains("a name that is longer tha…<"),
+        "{document}"
+    );
+    assert!(png(&chart(None, &counts)).is_ok());
+}
+
+#[test]
+fn bars_below_zero_lie_on_its_other_side() {
+    let size = Size {
+        width: 40,
+        height: 16,
+        color: false,
+    };
+    let text = terminal(&chart(None, &named(&["up", "down"], &[10.0, -10.0])), size);
+    let bar = |line: usize| {
+        let line = text.lines().nth(line).unwrap_or_default();
+        (
+            line.chars().position(|c| c == '█'),
+            line.matches('█').count(),
+        )
+    };
+    let ((up, length), (down, other)) = (bar(1), bar(2));
+    assert_eq!(length, other, "{text}");
+    assert_eq!(down.map(|down| down + other), up, "{text}");
+    // Nothing, and nothing but zero, is drawn too.
+    for values in [[0.0, 0.0], [f64::NAN, 1e300], [-1e308, 1e308]] {
+        let odd = chart(Some(Kind::Bar), &named(&["a", "b"], &values));
+        assert!(terminal(&odd, size).lines().count() >= 2);
+        assert!(!svg(&odd).contains("NaN"));
+    }
+}
+
+#[test]
+fn more_bars_than_fit_are_counted_and_repeated_names_are_none() {
+    let names: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let many = named(&names, &[2.0; 60]);
+    let text = painted(&many, 60);
+    assert!(
+        text.lines().count() <= 16 && text.ends_with("… 46 more\n"),
+        "{text}"
+    );
+    assert!(svg(&chart(None, &many)).contains("… 34 more"));
+    let prices = named(&["A", "A", "B"], &[1.0, 2.0, 3.0]);
+    assert!(matches!(chart(None, &prices).marks, Marks::Bins(_)));
+    let asked = chart(Some(Kind::Bar), &prices);
+    assert!(matches!(asked.marks, Marks::Bars(_)));
+    let numbers = batch(vec![("a", floats([1.0]))]);
+    let error = Chart::new(
+        Some(Kind::Bar),
+        &numbers.schema(),
+        std::slice::from_ref(&numbers),
+    );
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .starts_with("bar needs a column of names and one of numbers")
     );
 }
 
