@@ -160,7 +160,7 @@ fn the_columns_decide_what_is_drawn() {
 }
 
 /// A number for each name.
-fn named(names: &[&str], values: &[f64]) -> RecordBatch {
+fn by_name(names: &[&str], values: &[f64]) -> RecordBatch {
     batch(vec![
         (
             "name",
@@ -172,7 +172,7 @@ fn named(names: &[&str], values: &[f64]) -> RecordBatch {
 
 #[test]
 fn counts_by_category_become_bars() {
-    let counts = named(
+    let counts = by_name(
         &["BTCUSDT", "a name that is longer than its place", "数量"],
         &[4000.0, 1000.0, 3.0],
     );
@@ -208,7 +208,10 @@ fn bars_below_zero_lie_on_its_other_side() {
         height: 16,
         color: false,
     };
-    let text = terminal(&chart(None, &named(&["up", "down"], &[10.0, -10.0])), size);
+    let text = terminal(
+        &chart(None, &by_name(&["up", "down"], &[10.0, -10.0])),
+        size,
+    );
     let bar = |line: usize| {
         let line = text.lines().nth(line).unwrap_or_default();
         (
@@ -221,7 +224,7 @@ fn bars_below_zero_lie_on_its_other_side() {
     assert_eq!(down.map(|down| down + other), up, "{text}");
     // Nothing, and nothing but zero, is drawn too.
     for values in [[0.0, 0.0], [f64::NAN, 1e300], [-1e308, 1e308]] {
-        let odd = chart(Some(Kind::Bar), &named(&["a", "b"], &values));
+        let odd = chart(Some(Kind::Bar), &by_name(&["a", "b"], &values));
         assert!(terminal(&odd, size).lines().count() >= 2);
         assert!(!svg(&odd).contains("NaN"));
     }
@@ -231,14 +234,14 @@ fn bars_below_zero_lie_on_its_other_side() {
 fn more_bars_than_fit_are_counted_and_repeated_names_are_none() {
     let names: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let many = named(&names, &[2.0; 60]);
+    let many = by_name(&names, &[2.0; 60]);
     let text = painted(&many, 60);
     assert!(
         text.lines().count() <= 16 && text.ends_with("… 46 more\n"),
         "{text}"
     );
     assert!(svg(&chart(None, &many)).contains("… 34 more"));
-    let prices = named(&["A", "A", "B"], &[1.0, 2.0, 3.0]);
+    let prices = by_name(&["A", "A", "B"], &[1.0, 2.0, 3.0]);
     assert!(matches!(chart(None, &prices).marks, Marks::Bins(_)));
     let asked = chart(Some(Kind::Bar), &prices);
     assert!(matches!(asked.marks, Marks::Bars(_)));

@@ -5,6 +5,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::Candidate;
+use crate::output::cut;
 
 /// Columns that the editor leaves between two candidates.
 const BETWEEN: usize = 2;
@@ -21,6 +22,10 @@ pub(in crate::shell) fn page(
     mut candidates: Vec<Candidate>,
     (columns, lines): (usize, usize),
 ) -> Vec<Candidate> {
+    for candidate in &mut candidates {
+        // One that is wider would take two lines.
+        candidate.label = cut(&candidate.label, columns.saturating_sub(BETWEEN));
+    }
     let widths = candidates.iter().map(|candidate| candidate.label.width());
     let widest = widths.max().unwrap_or(0).max(MORE.width()) + BETWEEN;
     let side_by_side = (columns / widest).max(1);
@@ -72,6 +77,9 @@ mod tests {
         assert_eq!(cut[119].label, "… more");
         assert_eq!(page(candidates(3), (5, 1)).len(), 1);
         assert!(page(Vec::new(), screen).is_empty());
+        let long = vec![Candidate::plain("x".repeat(200))];
+        let cut = page(long, screen);
+        assert_eq!((cut[0].label.width(), cut[0].text.len()), (78, 200));
     }
 
     #[test]
