@@ -58,7 +58,8 @@ impl Shell<'_> {
             self.printer.text(&text)?;
             return self.schema(Some(topic));
         }
-        let names = "SELECT DISTINCT function_name FROM duckdb_functions() UNION SELECT table_name FROM duckdb_columns()";
+        let names = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE schema_name <> 'ops' \
+                     UNION SELECT table_name FROM duckdb_columns()";
         let names: Vec<String> = self.ask(names)?.into_iter().flatten().flatten().collect();
         let commands = commands().map(|entry| entry.name);
         let hint = meant(topic, commands.chain(names.iter().map(String::as_str))).map_or(

@@ -21,7 +21,8 @@ const FUNCTIONS: &str = "\
            array_to_string(arg_min(parameters, len(parameters)), ', ') AS parameters, \
            any_value(coalesce(description, split_part(comment, '. ', 1))) AS what, \
            bool_or(NOT internal AND function_type LIKE '%macro') AS own \
-    FROM duckdb_functions() WHERE regexp_full_match(function_name, '[a-z_][a-z0-9_]*') GROUP BY function_name";
+    FROM duckdb_functions() WHERE schema_name <> 'ops' AND regexp_full_match(function_name, '[a-z_][a-z0-9_]*') \
+    GROUP BY function_name";
 
 impl Shell<'_> {
     /// Shows the answer to a question of the shell's own.

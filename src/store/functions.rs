@@ -204,7 +204,7 @@ impl VArrowScalar for SumEnds {
                 .iter()
                 .enumerate()
             {
-                sum = sum.saturating_add((amount * AMOUNT_UNIT).round_ties_even() as i128);
+                sum = sum.saturating_add((amount * AMOUNT_UNIT).round() as i128);
                 if sum.unsigned_abs() >= size.unsigned_abs() {
                     ends.push(place as i64);
                     sum = 0;

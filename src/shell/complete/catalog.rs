@@ -83,7 +83,8 @@ impl Catalog {
                     bool_or(NOT internal AND function_type IN ('macro', 'table_macro'))::VARCHAR, \
                     array_to_string(arg_min(parameters, len(parameters)), chr(31)) \
              FROM duckdb_functions() \
-             WHERE function_type <> 'pragma' AND regexp_full_match(function_name, '[a-z][a-z0-9_]*') GROUP BY ALL";
+             WHERE function_type <> 'pragma' AND schema_name <> 'ops' \
+                 AND regexp_full_match(function_name, '[a-z][a-z0-9_]*') GROUP BY ALL";
         for row in session.strings(functions)? {
             let [Some(name), table, own, parameters] = row.as_slice() else {
                 continue;
