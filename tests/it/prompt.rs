@@ -76,7 +76,7 @@ fn more_candidates_than_the_screen_holds_ask_nothing_and_ctrl_c_goes_on() {
     let db = filled();
     let mut terminal = Terminal::shell(&db, 80);
     // Every function could follow.
-    terminal.keys(".functions \t");
+    terminal.keys(".functions \t\t");
     terminal.awaits("… more");
     let text = terminal.text();
     assert!(
