@@ -7,7 +7,7 @@
 -- zone's is an error.
 -- Example: FROM trades WHERE ts >= from_zone('2024-07-01 09:30', 'America/New_York');
 CREATE OR REPLACE MACRO from_zone(ts, zone) AS from_zone_number(
-    CASE WHEN typeof(ts) = 'VARCHAR' AND regexp_full_match(ts::VARCHAR, '.{10,}([+-]\d\d(:?\d\d)?|Z)')
+    CASE WHEN typeof(ts) = 'VARCHAR' AND regexp_full_match(ts::VARCHAR, '.{10,}([+-]\d\d(:?\d\d)?|Z| UTC)')
          -- Not by `error`: see below.
          THEN make_timestamp_ns((
              'mdb: ''' || ts::VARCHAR || ''' says its offset itself: from_zone takes a local time, to_moment this one'

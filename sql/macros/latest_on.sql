@@ -9,6 +9,8 @@ WITH asked AS NOT MATERIALIZED (
 ), latest AS (
     SELECT venue, symbol, max(ts) AS ts FROM asked GROUP BY venue, symbol
 )
--- Few rows are left to be sorted.
-FROM asked SEMI JOIN latest USING (venue, symbol, ts)
+-- Few rows are left to be sorted. Some tables have rows of no symbol.
+FROM asked SEMI JOIN latest
+    ON asked.ts = latest.ts AND asked.venue IS NOT DISTINCT FROM latest.venue
+       AND asked.symbol IS NOT DISTINCT FROM latest.symbol
 QUALIFY row_number() OVER (PARTITION BY venue, symbol ORDER BY seq DESC) = 1;

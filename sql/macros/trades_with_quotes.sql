@@ -15,7 +15,7 @@ CREATE OR REPLACE MACRO trades_with_quotes(sym := NULL, "from" := NULL, "to" := 
 WITH asked AS NOT MATERIALIZED (
     SELECT *, CASE clock WHEN 'venue' THEN ts WHEN 'receipt' THEN recv_ts ELSE make_timestamp_ns((
                   -- Not by `error`: see `asked_symbol`.
-                  'mdb: ''' || clock || ''' is no clock of trades_with_quotes: venue or receipt'
+                  'mdb: ''' || coalesce(clock, 'NULL') || ''' is no clock of trades_with_quotes: venue or receipt'
               )::BIGINT) END AS moment
     FROM trades
     WHERE symbol = asked_symbol(sym)

@@ -812,6 +812,11 @@ fn the_latest_row_is_by_time_and_then_by_arrival() {
         price("'trades', '2024-08-09 00:00:01'"),
     ];
     assert_eq!(found.map(|price| price.to_string()), ["103", "98", "100"]);
+    // Rows of no symbol have a latest one too.
+    let feed = "CREATE TEMP VIEW feed AS SELECT 'v' AS venue, NULL::VARCHAR AS symbol, make_timestamp_ns(n) AS ts, \
+                n::UBIGINT AS seq FROM range(3) t(n); SELECT max(seq), count(*) FROM latest_on('feed')";
+    let run = db.run(["sql", "--write", "--format", "csv", feed]).ok();
+    assert!(run.stdout.ends_with("2,1\n"), "{run}");
 }
 
 /// Quotes of a capture: time, best bid and ask. Spot gives them no time but that of receipt.
