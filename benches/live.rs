@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench live [-- RATE SECONDS]` (default 10,000 for 7 s, then 50,000 for 20 s): real frames of
 //! `mdb replay` over a loopback WebSocket, sender, capture and reader on the same cores; beside it the time of one
-//! fsync. `-- marts` measures what keeping the marts up to date costs: how long after a commit its trades are in the marts
+//! fsync, and of one commit of the same messages by plain DuckDB. `-- marts` measures what keeping the marts up to date costs: how long after a commit its trades are in the marts
 //! at 10,000/s, and how long as many messages as fast as they can be taken take with the marts and without. The recorded
 //! messages are sent again under other symbols when they are at an end, each with its own book.
 
@@ -12,6 +12,8 @@
     missing_docs,
     reason = "a bench that cannot run must stop, and says what it found"
 )]
+
+mod plain;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -27,6 +29,7 @@ use mdb::engine::process::{Process, Scope};
 use mdb::research::replay::{Options, Replay, Scratch, Speed, Start};
 use mdb::sources::capture::Capture;
 use mdb::store::{Load, Purpose, Readers, Store};
+use plain::Plain;
 
 /// As the binary does.
 #[cfg(unix)]
@@ -51,6 +54,7 @@ fn main() {
         return;
     }
     println!("one fsync of 4 KB: {:.2} ms", fsync_ms());
+    measure_plain(&file);
     if std::env::args().any(|arg| arg == "marts") {
         measure_marts(&file);
     } else if let [rate, seconds, ..] = args[..] {
@@ -162,6 +166,31 @@ impl Measured {
     fn at(sorted: &[i64], q: f64) -> f64 {
         sorted[((sorted.len() - 1) as f64 * q) as usize] as f64 / 1e6
     }
+}
+
+/// What a commit of so many messages as come in 10 ms takes plain DuckDB.
+fn measure_plain(file: &Path) {
+    let plain = Plain::new(VENUE, SYMBOL);
+    let (mut capture, mut first_seq) = (Capture::open(file).unwrap(), 1);
+    let mut times = Vec::new();
+    while let Some(batch) = capture.next_batch().unwrap()
+        && times.len() < 300
+    {
+        for from in (0..batch.recv_ns.len()).step_by(100) {
+            let count = (batch.recv_ns.len() - from).min(100);
+            let recv_ns = batch.recv_ns[from..from + count].to_vec();
+            let start = Instant::now();
+            plain.write(first_seq, recv_ns, batch.payloads.slice(from, count));
+            times.push(start.elapsed().as_nanos() as i64);
+            first_seq += count as u64;
+        }
+    }
+    times.sort_unstable();
+    println!(
+        "a commit of 100 messages by plain DuckDB, without keys and books: p50 {:.1} ms, p99 {:.1}",
+        Measured::at(&times, 0.5),
+        Measured::at(&times, 0.99)
+    );
 }
 
 fn measure(file: &Path, rate: u32, seconds: u32, marts: bool) {

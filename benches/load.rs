@@ -1,21 +1,27 @@
-//! Loading a capture, book included, beside a plain INSERT of the same lines; and the book engine alone.
+//! Loading a capture, book included, beside a plain INSERT of the same lines, and beside the venue's own SQL run by plain
+//! DuckDB; and the book engine alone.
 //!
 //! `cargo bench --bench load`. Reads the real capture where it is there, else the committed sample.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run must stop")]
 
+mod plain;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use duckdb::Connection;
+use duckdb::arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use duckdb::vtab::arrow::{ArrowBatchRegistration, ArrowVTab};
 use mdb::book::{Book, Change, Level, Rules, Side, Update};
 use mdb::config::Settings;
 use mdb::model::Sequencing;
 use mdb::sources::capture::{Batch, Capture};
 use mdb::store::{Load, Purpose, Store};
+use plain::Plain;
 
 /// As the binary has it.
 #[global_allocator]
@@ -89,15 +95,43 @@ fn plain_insert(bencher: Bencher) {
         .bench_local_values(|(conn, dir)| {
             let mut capture = Capture::open(&file).unwrap();
             while let Some(batch) = capture.next_batch().unwrap() {
-                let payloads: duckdb::arrow::array::ArrayRef = std::sync::Arc::new(batch.payloads);
-                let rows =
-                    duckdb::arrow::array::RecordBatch::try_from_iter([("payload", payloads)])
-                        .unwrap();
+                let payloads: ArrayRef = Arc::new(batch.payloads);
+                let rows = RecordBatch::try_from_iter([("payload", payloads)]).unwrap();
                 let registered = ArrowBatchRegistration::new(rows);
                 conn.execute("INSERT INTO raw FROM arrow(?)", [&registered])
                     .unwrap();
             }
             (conn, dir)
+        });
+}
+
+/// Plain DuckDB doing by hand what a load does, but for keys and books, with a commit for each 65,536 messages: it takes so
+/// many faster than few.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn plain_normalize(bencher: Bencher) {
+    let (file, venue, symbol) = capture();
+    bencher
+        .counter(messages())
+        .with_inputs(|| Plain::new(venue, symbol))
+        .bench_local_values(|plain| {
+            let (mut capture, mut first_seq) = (Capture::open(&file).unwrap(), 1);
+            let mut batches = std::iter::from_fn(|| capture.next_batch().unwrap());
+            loop {
+                let (mut recv_ns, mut payloads) = (Vec::new(), StringBuilder::new());
+                while recv_ns.len() < 65_536
+                    && let Some(batch) = batches.next()
+                {
+                    recv_ns.extend(batch.recv_ns);
+                    payloads.append_array(&batch.payloads).unwrap();
+                }
+                let count = recv_ns.len() as u64;
+                if count == 0 {
+                    break;
+                }
+                plain.write(first_seq, recv_ns, payloads.finish());
+                first_seq += count;
+            }
+            plain
         });
 }
 
