@@ -102,13 +102,13 @@ pub struct StoreSettings {
     pub memory_limit: Option<String>,
     /// DuckDB's threads; by default one for each core.
     pub threads: Option<usize>,
-    /// A capture's commits begin at least so long after one another; by default each as soon as the one before it is done
-    /// and a message is there.
+    /// A capture's commits begin at least so long after one another; zero: each as soon as the one before it is done and a
+    /// message is there. By default few messages wait a little, so that they take a quarter of a core.
     #[serde(deserialize_with = "commit_interval")]
-    pub commit_every: Duration,
+    pub commit_every: Option<Duration>,
 }
 
-fn commit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+fn commit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     const MOST: Duration = Duration::from_secs(10);
     let every = duration(from)?;
     if every > MOST {
@@ -116,7 +116,7 @@ fn commit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Er
             "10 s at most: what is not committed is lost in a crash",
         ));
     }
-    Ok(every)
+    Ok(Some(every))
 }
 
 /// `[seal]` in `mdb.toml`.
@@ -400,9 +400,9 @@ mod tests {
 
     #[test]
     fn commits_are_at_most_seconds_apart() {
-        assert_eq!(load("").unwrap().store.commit_every, Duration::ZERO);
+        assert_eq!(load("").unwrap().store.commit_every, None);
         let settings = load("[store]\ncommit_every = \"50 ms\"\n").unwrap();
-        assert_eq!(settings.store.commit_every, Duration::from_millis(50));
+        assert_eq!(settings.store.commit_every, Some(Duration::from_millis(50)));
         let error = load("[store]\ncommit_every = \"1 min\"\n").unwrap_err();
         assert!(
             error.contains("line 2") && error.contains("10 s at most"),

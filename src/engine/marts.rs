@@ -18,9 +18,10 @@ use crate::store::{Order, Readers, Written};
 use crate::transform::build::{Builder, How, Request};
 use crate::transform::{Error, Result};
 
-/// From the start of one build to the start of the next one at least.
-const EVERY: Duration = Duration::from_millis(250);
-/// … and so many times as long as the build took,
+/// Rows are in the marts so soon after their commit at the latest, if builds are fast enough; such builds are not begun
+/// sooner than that needs.
+const WITHIN: Duration = Duration::from_millis(650);
+/// From the start of one build to the start of the next one it is so many times as long as it took at least,
 const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:
 const PRESSED: f64 = 2.5;
@@ -209,7 +210,8 @@ impl Marts {
                 tracing::error!("marts: {error}");
             }
             let pace = if self.rest() >= BEHIND { PRESSED } else { PACE };
-            next = start + EVERY.max(start.elapsed().mul_f64(pace));
+            let took = start.elapsed();
+            next = start + took.mul_f64(pace).max(WITHIN.saturating_sub(took));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Live capture: what arrived while the last commit was under way becomes the next one.
 //!
 //! One thread takes all that waits, numbers it, normalizes it, inserts it and commits. While idle a message is
-//! committed at once; under load batches grow by themselves. A second thread would only make messages wait twice.
+//! committed at once; under load batches grow by themselves. A second thread would only make messages wait twice. Of few
+//! messages most of a commit's cost is its own: after it the thread rests, so that they leave the machine to its user.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,6 +29,12 @@ const MAX_MESSAGES: usize = 16_384;
 const MIN_MESSAGES: usize = 512;
 /// Batches are made small enough for their commits to take no longer: so long others wait for what is in them.
 const COMMIT_TIME: Duration = Duration::from_millis(200);
+/// After a commit the writer rests for so many times as long as it took …
+const REST: u32 = 3;
+/// … but no longer than this …
+const LONGEST_REST: Duration = Duration::from_millis(30);
+/// … nor when so many messages wait: they are worth a commit.
+const ENOUGH: usize = 64;
 
 /// What the live writer is asked to do besides.
 #[derive(Debug)]
@@ -212,7 +219,10 @@ impl Store {
             venues: HashMap::new(),
             next_seq: self.next_seq()?,
             most: MAX_MESSAGES,
-            commit_every: self.settings.commit_every,
+            pace: Pace {
+                every: self.settings.commit_every,
+                due: Instant::now(),
+            },
             planned: Instant::now(),
             delay: delay(),
             told,
@@ -251,6 +261,31 @@ fn most(most: usize, count: usize, took: Duration) -> usize {
     most.clamp(MIN_MESSAGES, MAX_MESSAGES)
 }
 
+/// When the next commit begins.
+struct Pace {
+    /// So long after the one before it began; `None`: after a rest.
+    every: Option<Duration>,
+    /// Then.
+    due: Instant,
+}
+
+impl Pace {
+    /// Whether so many messages, of `most` that one commit takes, wait no longer.
+    fn is_due(&self, now: Instant, waiting: usize, most: usize) -> bool {
+        let enough = if self.every.is_some() {
+            most
+        } else {
+            most.min(ENOUGH)
+        };
+        waiting > 0 && (waiting >= enough || now >= self.due)
+    }
+
+    fn committed(&mut self, start: Instant, took: Duration) {
+        let rested = || took + (took * REST).min(LONGEST_REST);
+        self.due = start + self.every.unwrap_or_else(rested);
+    }
+}
+
 struct Live<T> {
     writer: Writer,
     checkpoints: Checkpoints,
@@ -262,8 +297,7 @@ struct Live<T> {
     next_seq: u64,
     /// Messages that the next batch takes at most.
     most: usize,
-    /// Commits begin at least so long after one another.
-    commit_every: Duration,
+    pace: Pace,
     /// When the plans of all statements were last forgotten.
     planned: Instant,
     delay: Duration,
@@ -285,12 +319,12 @@ impl<T: FnMut(Commit)> Live<T> {
         mut orders: mpsc::Receiver<Order>,
     ) -> Result<()> {
         let (mut flowing, mut ordering) = (true, true);
-        let (mut received, mut due) = (Vec::new(), tokio::time::Instant::now());
+        let mut received = Vec::new();
         while flowing || ordering {
             let room = self.most.saturating_sub(received.len());
             tokio::select! {
                 count = messages.recv_many(&mut received, room), if flowing && room > 0 => flowing = count > 0,
-                () = tokio::time::sleep_until(due), if !received.is_empty() => {}
+                () = tokio::time::sleep_until(self.pace.due.into()), if !received.is_empty() => {}
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
                     // Nobody may be waiting for the answers any more.
@@ -308,12 +342,14 @@ impl<T: FnMut(Commit)> Live<T> {
                     }
                 },
             }
-            let full = received.len() >= self.most || !flowing;
-            if !received.is_empty() && (full || tokio::time::Instant::now() >= due) {
-                let (start, count) = (Instant::now(), received.len());
-                due = tokio::time::Instant::from_std(start + self.commit_every);
+            let waiting = received.len();
+            let last = !flowing && waiting > 0;
+            if last || self.pace.is_due(Instant::now(), waiting, self.most) {
+                let start = Instant::now();
                 self.commit(received.drain(..))?;
-                self.most = most(self.most, count, start.elapsed());
+                let took = start.elapsed();
+                self.pace.committed(start, took);
+                self.most = most(self.most, waiting, took);
             }
         }
         Ok(())
@@ -658,10 +694,37 @@ mod tests {
     }
 
     #[test]
+    fn few_messages_wait_until_the_writer_has_rested_and_many_do_not() {
+        let (start, took) = (Instant::now(), Duration::from_millis(5));
+        let mut pace = Pace {
+            every: None,
+            due: start,
+        };
+        assert!(pace.is_due(start, 1, MAX_MESSAGES));
+        pace.committed(start, took);
+        assert!(!pace.is_due(start + took, 0, MAX_MESSAGES));
+        assert!(!pace.is_due(start + took, ENOUGH - 1, MAX_MESSAGES));
+        assert!(pace.is_due(start + took, ENOUGH, MAX_MESSAGES));
+        assert!(!pace.is_due(start + took * REST, 1, MAX_MESSAGES));
+        assert!(pace.is_due(start + took * (REST + 1), 1, MAX_MESSAGES));
+        let long = Duration::from_secs(1);
+        pace.committed(start, long);
+        assert!(pace.is_due(start + long + LONGEST_REST, 1, MAX_MESSAGES));
+        // What is asked for counts, and nothing else.
+        pace.every = Some(long);
+        pace.committed(start, took);
+        assert!(!pace.is_due(start + long / 2, ENOUGH, MAX_MESSAGES));
+        assert!(pace.is_due(start + took, MAX_MESSAGES, MAX_MESSAGES));
+        pace.every = Some(Duration::ZERO);
+        pace.committed(start, took);
+        assert!(pace.is_due(start + took, 1, MAX_MESSAGES));
+    }
+
+    #[test]
     fn commits_wait_for_their_time_but_not_when_no_more_is_to_come() {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(dir.path());
-        settings.store.commit_every = Duration::from_hours(1);
+        settings.store.commit_every = Some(Duration::from_hours(1));
         let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
         let (messages, incoming) = mpsc::channel(1);
         let (committed, commits) = std::sync::mpsc::channel();
