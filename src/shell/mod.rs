@@ -550,6 +550,9 @@ mod tests {
         let (out, end) = script(".mode csv\nselect 1 as a;\n\nselect nope;\nselect 2;");
         assert_eq!(out, "a\n1\n");
         assert!(end.unwrap_err().contains("<stdin>:4:8:"));
+        let (out, end) = script(".mode csv\nselect 1 as a;\n/* not closed\nselect 2 as b;");
+        assert_eq!(out, "a\n1\n");
+        assert!(end.unwrap_err().contains("unterminated"));
         let (out, end) = script("\n-- a comment\n.nope\nselect 2;");
         assert_eq!(out, "");
         let error = end.unwrap_err();
