@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use super::{FAILED, INTERRUPTED, UNAVAILABLE, history, session};
 use crate::config::Settings;
 use crate::model::sql::literal;
-use crate::output::{Format, Layout, WholeFile};
+use crate::output::{Format, Layout, WholeFile, printable_lines};
 use crate::query::{Rows, Session, Source, Types};
 use crate::shell::{self, Failure, Printer};
 use crate::sqltree::SqlTree;
@@ -296,7 +296,7 @@ pub(super) fn exit_code(result: Result<(), Failure>, lost: bool) -> anyhow::Resu
             Ok(ExitCode::from(INTERRUPTED))
         }
         Err(Failure::Report(report)) => {
-            io::stderr().write_all(report.as_bytes())?;
+            io::stderr().write_all(printable_lines(&report).as_bytes())?;
             Ok(ExitCode::from(if lost { UNAVAILABLE } else { FAILED }))
         }
     }

@@ -495,7 +495,7 @@ fn no_result() -> Failure {
 /// Shows a failure after which the shell goes on; the failure itself if nobody is there to see it.
 fn tell(failure: Failure) -> Result<Next, Failure> {
     match failure {
-        Failure::Report(report) => say(&report),
+        Failure::Report(report) => say(&output::printable_lines(&report)),
         Failure::Interrupted => say("\ninterrupted\n"),
         Failure::Output(error) if error.is_broken_pipe() => return Err(Failure::Output(error)),
         Failure::Output(error) => say(&format!("error: {error}\n")),

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
 
-use crate::output::{Error, text, types};
+use crate::output::{Error, printable, text, types};
 
 /// What a column is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Role {
     Text,
 }
 
-/// A column; what is NULL is no number, and no text.
+/// A column; what is NULL is no number, and no text. Its name and texts are printable: they stand in titles, of files too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
     pub(super) name: String,
@@ -73,7 +73,7 @@ pub(super) fn read(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Colum
             continue;
         };
         let mut column = Column {
-            name: field.name().clone(),
+            name: printable(field.name().as_bytes()),
             role,
             origin: None,
             numbers: Vec::new(),
@@ -110,7 +110,7 @@ fn texts(field: &Field, array: &ArrayRef, into: &mut Vec<Option<String>>) -> Res
         value.clear();
         into.push((!cells.is_null(row)).then(|| {
             cells.write(row, &mut value);
-            String::from_utf8_lossy(&value).into_owned()
+            printable(&value)
         }));
     }
     Ok(())

@@ -81,6 +81,24 @@ fn book() -> RecordBatch {
 }
 
 #[test]
+fn names_from_the_data_neither_paint_nor_spoil_a_document() {
+    let names = (0..20).map(|i| ["a\u{1b}[31m", "b\u{7}"][i % 2]);
+    let symbols: ArrayRef = Arc::new(StringArray::from_iter_values(names));
+    let rows = batch(vec![
+        ("ts", times(20, 60)),
+        ("sym\u{1b}]0;x\u{7}", symbols),
+        ("pri\u{1b}[32mce", floats(wave(20))),
+    ]);
+    let picture = chart(None, &rows);
+    let text = painted(&rows, 90);
+    assert!(text.contains("a\\u{1b}[31m"), "{text}");
+    assert!(text.contains("pri\\u{1b}[32mce"), "{text}");
+    for text in [text, svg(&picture), html(&picture)] {
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+    }
+}
+
+#[test]
 fn a_line_over_time() {
     let lines = batch(vec![
         ("seq", Arc::new(Int64Array::from_iter_values(0..120))),
