@@ -17,6 +17,7 @@ mod history;
 mod init;
 mod inspect;
 mod last;
+mod late;
 mod outlet;
 mod overview;
 mod pager;
