@@ -700,7 +700,7 @@ mod tests {
                     (table_name varchar, rows ubigint, bytes ubigint, min_ts timestamp_ns, max_ts timestamp_ns); \
                     insert into ops.manifest values ('trades', 5, 700, '2024-08-07', '2024-08-07 12:00:00');";
         let (out, end) = script(&format!(
-            "{make}\n.mode csv\n.tables\n.tables ops\n.schema trades"
+            "{make}\n.mode csv\n.tables\n.tables ops\n.schema trades\n.schema Main.trades\n.schema memory.main.\"trades\""
         ));
         assert_eq!(end, Ok(()));
         assert_eq!(
@@ -710,7 +710,16 @@ mod tests {
              twice,view,,,,,1,\n\
              name,kind,rows,bytes,from,to,columns,comment\n\
              ops.manifest,table,1,,,,5,\n\
+             column,type,comment\nts,TIMESTAMP_NS,\n\
+             column,type,comment\nts,TIMESTAMP_NS,\n\
              column,type,comment\nts,TIMESTAMP_NS,\n"
+        );
+        let (out, end) = script(&format!("{make}\n.help main.trades"));
+        assert!(end.is_ok() && out.contains("each trade"), "{out}");
+        let (out, end) = script("create macro twice(x) as 2 * x;\n.mode csv\n.help macros");
+        assert_eq!(
+            (out.as_str(), end),
+            ("name,kind,parameters,what\ntwice,macro,x,\n", Ok(()))
         );
         assert!(
             script(".schema it's")
