@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use super::{FAILED, INTERRUPTED, UNAVAILABLE, history, session};
 use crate::config::Settings;
 use crate::model::sql::literal;
-use crate::output::{Format, Layout, WholeFile};
+use crate::output::{Format, Layout, WholeFile, printable_lines};
 use crate::query::{Rows, Session, Source, Types};
 use crate::shell::{self, Failure, Printer};
 use crate::sqltree::SqlTree;
@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[arg(conflicts_with = "file")]
     query: Option<String>,
 
-    /// Runs the statements of a file; may be given again, in order
+    /// Runs the statements of a file, or of standard input if that is -; may be given again, in order
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
 
@@ -42,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Writes to a file, which is complete or not there at all
+    /// Writes to a file, which is complete or not there at all; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -98,9 +98,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         .on_ctrl_c()
         .context("cannot listen for Ctrl-C")?;
 
-    let of_name = args.output.as_deref().and_then(Format::of_path);
+    let file = args.output.as_deref();
+    let file = file.filter(|path| !is_standard_output(path));
+    let of_name = file.and_then(Format::of_path);
     let format = args.format.or(of_name).unwrap_or(Format::Table);
-    let ask = |session: &mut Session| match &args.output {
+    let ask = |session: &mut Session| match file {
         Some(path) => to_file(path, format, session, &scripts),
         None => to_stdout(format, session, &scripts),
     };
@@ -296,10 +298,16 @@ pub(super) fn exit_code(result: Result<(), Failure>, lost: bool) -> anyhow::Resu
             Ok(ExitCode::from(INTERRUPTED))
         }
         Err(Failure::Report(report)) => {
-            io::stderr().write_all(report.as_bytes())?;
+            io::stderr().write_all(printable_lines(&report).as_bytes())?;
             Ok(ExitCode::from(if lost { UNAVAILABLE } else { FAILED }))
         }
     }
+}
+
+/// Whether a path stands for standard output. If that is a file, another must not take its place: it may hold what was
+/// written before, and what follows goes there too.
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
 }
 
 /// A text to run and the name of its file.
@@ -314,13 +322,12 @@ fn scripts(args: &Args) -> anyhow::Result<Option<Vec<Script>>> {
         if io::stdin().is_terminal() {
             return Ok(None);
         }
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
-        return Ok(Some(vec![(Some("<stdin>".into()), text)]));
+        return standard_input().map(|script| Some(vec![script]));
     }
-    let read = |path: &PathBuf| {
+    let read = |path: &PathBuf| -> anyhow::Result<Script> {
+        if path.as_os_str() == "-" {
+            return standard_input();
+        }
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
         Ok((Some(name), text))
@@ -330,6 +337,14 @@ fn scripts(args: &Args) -> anyhow::Result<Option<Vec<Script>>> {
         .map(read)
         .collect::<anyhow::Result<_>>()
         .map(Some)
+}
+
+fn standard_input() -> anyhow::Result<Script> {
+    let mut text = String::new();
+    io::stdin()
+        .read_to_string(&mut text)
+        .context("cannot read standard input")?;
+    Ok((Some("<stdin>".to_owned()), text))
 }
 
 /// Runs them, and counts the rows that were written.

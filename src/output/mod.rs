@@ -22,6 +22,7 @@ mod text;
 mod texts;
 mod time;
 mod types;
+mod visible;
 mod whole_file;
 
 use std::collections::HashMap;
@@ -34,12 +35,14 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use cells::Cells;
+use visible::Visible;
 
 pub use npy::Npy;
 pub use parquet_file::Annotated;
 pub(crate) use table::{cut, grouped, marked_table, printable, rounded};
 pub use texts::texts;
 pub use types::{is_number, type_name};
+pub(crate) use visible::printable_lines;
 pub use whole_file::WholeFile;
 
 /// How a result is written.
@@ -119,6 +122,22 @@ impl Format {
     #[must_use]
     pub fn is_binary(self) -> bool {
         matches!(self, Self::Arrow | Self::Parquet)
+    }
+
+    /// Whether it is text in which values stand as they are, control characters and all: on a terminal those would move
+    /// the cursor, or worse.
+    fn is_as_it_is(self) -> bool {
+        matches!(
+            self,
+            Self::Csv
+                | Self::Tsv
+                | Self::Json
+                | Self::Ndjson
+                | Self::Markdown
+                | Self::Html
+                | Self::Latex
+                | Self::Insert
+        )
     }
 
     /// Whether a file of it holds one result only: with another one behind it, programs read it wrong or not at all.
@@ -256,6 +275,13 @@ pub fn encode<E: From<Error>>(
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     out: Out<'_>,
 ) -> Result<u64, E> {
+    let mut visible;
+    let out: Out<'_> = if layout.width.is_some() && format.is_as_it_is() {
+        visible = Visible::new(out);
+        &mut visible
+    } else {
+        out
+    };
     let mut encoder = encoder(format, layout, schema, out)?;
     let mut rows = 0;
     for batch in batches {

@@ -458,6 +458,22 @@ fn a_table_shows_types_nulls_and_numbers_at_the_right() {
 }
 
 #[test]
+fn no_format_lets_a_value_paint_on_a_terminal() {
+    use clap::ValueEnum as _;
+    let sql = "SELECT chr(27) || '[31mred' || chr(155) || '0m' || chr(13) AS \"a\u{1b}]0;title\u{7}\", 1 AS i \
+               UNION ALL SELECT chr(27) || '[32mgreen', 2";
+    let texts = Format::value_variants().iter().filter(|f| !f.is_binary());
+    for &format in texts {
+        let shown = encoded(sql, format, terminal(200, 10));
+        let moves = |c: char| c.is_control() && c != '\n' && c != '\t';
+        assert!(!shown.contains(moves), "{}: {shown:?}", format.name());
+        assert!(shown.contains("31mred"), "{}: {shown:?}", format.name());
+    }
+    let piped = encoded(sql, Format::Csv, Layout::default());
+    assert!(piped.contains("\u{1b}[31mred\u{9b}0m\r"), "{piped:?}");
+}
+
+#[test]
 fn a_long_table_shows_its_ends() {
     insta::assert_snapshot!(encoded(
         &TRADES.replace("ROWS", "12345"),

@@ -12,8 +12,8 @@ use crate::model::sql::literal;
 /// what it reads from if it is there; of a pattern the directory that it begins with. Otherwise the name may be one
 /// beside the database, and stays.
 ///
-/// Only texts that stand where a path stands are paths: in the lists behind `FROM` and `TO`, and first in `read_csv(…)`
-/// and its like.
+/// Only texts that stand where a path stands are paths: in the lists behind `FROM` and `TO`, behind `DESCRIBE` and other
+/// words that take a source, and first in `read_csv(…)` and its like.
 pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bool) -> Edited {
     let tokens = tokens(sql);
     let first = first_word(sql);
@@ -63,7 +63,10 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
     if last.is("database") && first == "export" {
         return Some(Use::Write);
     }
-    if is_source(before) || (last.is("database") && first == "import") {
+    if is_source(before)
+        || takes_source(first, last, rest)
+        || (last.is("database") && first == "import")
+    {
         return Some(Use::Read);
     }
     // `read_csv(['a', 'b'])`: back to what opened the list.
@@ -82,6 +85,33 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
             || matches!(name.as_str(), "glob" | "sniff_csv")
     });
     (opener.is_sign("(") && reads).then_some(Use::Read)
+}
+
+/// Whether a source stands right behind `last`, which no FROM or JOIN is; `rest` stands before it.
+fn takes_source(first: &str, last: &Token<'_>, rest: &[Token<'_>]) -> bool {
+    const ALWAYS: [&str; 7] = [
+        "desc",
+        "describe",
+        "pivot",
+        "pivot_longer",
+        "pivot_wider",
+        "summarize",
+        "unpivot",
+    ];
+    // Behind any other word TABLE has the name of one.
+    const BEFORE_TABLE: [&str; 7] = [
+        "all",
+        "analyze",
+        "as",
+        "except",
+        "explain",
+        "intersect",
+        "union",
+    ];
+    let is_query = |word: &Token<'_>| word.is_sign("(") || word.is_any(&BEFORE_TABLE);
+    last.is_any(&ALWAYS)
+        || (last.is("table") && rest.last().is_none_or(is_query))
+        || (last.is("using") && matches!(first, "delete" | "merge"))
 }
 
 /// Whether what follows `before` is one of the sources of a query.
@@ -168,6 +198,10 @@ mod tests {
             "select trim('x' from 'a.csv'), 'b.csv' from t",
             "from t where f order by 1, 'a.csv'",
             "from t select f, 'a.csv'",
+            "create temp table 'a.csv' as select 1",
+            "drop table 'a.csv'",
+            "alter table t alter c type text using 'a.csv'",
+            "from t order by a desc, 'a.csv'",
         ] {
             assert_eq!(seen(same), same);
         }
@@ -192,6 +226,23 @@ mod tests {
             seen("from trim((select c from 'a.csv'))"),
             "from trim((select c from '/u/a.csv'))"
         );
+        for (before, behind) in [
+            ("describe ", ""),
+            ("SUMMARIZE ", ""),
+            ("from (desc ", ")"),
+            ("pivot ", " on c"),
+            ("unpivot ", " on c"),
+            ("table ", ""),
+            ("explain table ", ""),
+            ("with x as (table ", ") from x"),
+            ("delete from t using ", " b where t.a = b.a"),
+            ("merge into t using ", " on true when matched then delete"),
+        ] {
+            assert_eq!(
+                seen(&format!("{before}'a.csv'{behind}")),
+                format!("{before}'/u/a.csv'{behind}")
+            );
+        }
         for (pattern, whole) in [
             ("*.csv", "/u/*.csv"),
             ("ticks/2024-0[89]/*.csv", "/u/ticks/2024-0[89]/*.csv"),

@@ -51,7 +51,7 @@ pub struct Pieces<'a> {
 pub struct Piece<'a> {
     /// Where the piece stands in the script.
     pub span: Range<usize>,
-    /// The statement in it, if there is more than space, comments and a `;`.
+    /// The statement in it, if there is more than space, comments and a `;`. A comment that nothing closes is one.
     pub statement: Option<Statement<'a>>,
 }
 
@@ -217,7 +217,7 @@ struct Scan {
     end: usize,
     /// Whether it ends with a `;`.
     ended: bool,
-    /// First byte that is neither space nor comment.
+    /// First byte that is neither space nor a comment that ends.
     first_token: Option<usize>,
     open: Option<Open>,
 }
@@ -259,15 +259,16 @@ impl Scan {
                 }
                 [] => break,
             };
-            at += length;
             if unclosed.is_some() {
                 return Self {
-                    end: at,
+                    end: at + length,
                     ended: false,
-                    first_token,
+                    // An open comment is for DuckDB to refuse: what it took along would else be left out in silence.
+                    first_token: first_token.or(Some(at)),
                     open: unclosed,
                 };
             }
+            at += length;
         }
         Self {
             end: at,
@@ -482,6 +483,22 @@ mod tests {
         for s in statements(script) {
             assert!(script[s.offset..].starts_with(s.text));
         }
+    }
+
+    #[test]
+    fn a_comment_that_nothing_closes_is_no_silence() {
+        let found: Vec<_> = statements("select 1;\n\n /* from here\nselect 2;")
+            .map(|s| (s.text, s.offset, s.line))
+            .collect();
+        assert_eq!(
+            found,
+            [("select 1", 0, 1), ("/* from here\nselect 2;", 12, 3)]
+        );
+        assert_eq!(
+            texts("-- c\n/* a /* b */ select 1"),
+            ["/* a /* b */ select 1"]
+        );
+        assert_eq!(texts("/* a */ -- /* b"), [""; 0]);
     }
 
     #[test]

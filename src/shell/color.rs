@@ -117,7 +117,7 @@ impl Detection {
             let _ = tell.send(Some(theme));
             return Self(Some(told));
         }
-        // From afar the answer may come when nobody waits for it any more, and would be taken for what is typed.
+        // From afar the answer would come when nobody waits for it any more.
         if set("SSH_CONNECTION") || set("SSH_TTY") {
             return Self(None);
         }
@@ -135,6 +135,11 @@ impl Detection {
             let _ = tell.send(theme);
         });
         Self(asked.is_ok().then_some(told))
+    }
+
+    /// Whether the terminal may answer yet, after [`PATIENCE`] has ended.
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.is_some()
     }
 
     /// What the terminal says; waits no longer than it may take.

@@ -13,10 +13,11 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
+use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Event, EventHandler, Helper};
 
 use super::color::{Choice, Detection, Theme};
 use super::complete::{self, Candidate, Completion, Librarian, Names};
+use super::late::Answers;
 use super::prompt::prompt;
 use super::tail::Prompt;
 use super::{Failure, Next, Options, Shell, command, highlight, history, output_error, saved, say};
@@ -60,6 +61,12 @@ impl Shell<'_> {
             Err(wrong) => say(&format!("error: {wrong}\n")),
         }
         self.look.found = options.background.as_ref().and_then(Detection::theme);
+        if options.background.as_ref().is_some_and(Detection::is_asked) {
+            editor.bind_sequence(
+                Event::Any,
+                EventHandler::Conditional(Box::new(Answers::default())),
+            );
+        }
         if self.init()? == Next::Leave {
             return Ok(());
         }
@@ -79,6 +86,8 @@ impl Shell<'_> {
             let line = self.line(options, || editor.readline(&prompt(&typed, &first)));
             match line {
                 Ok(line) => {
+                    // By now the terminal has answered, if it does at all.
+                    editor.unbind_sequence(Event::Any);
                     let word = typed.trim().is_empty() && command::is_word(&line);
                     typed.push_str(&line);
                     if !word && open_at_end(&typed).is_some() {

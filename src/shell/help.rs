@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::command;
 use super::commands::{Argument, Entry, SECTIONS, commands, entry};
+use super::inspect::is_called;
 use super::{Failure, Shell};
 use crate::model::sql::literal;
 use crate::query::meant;
@@ -58,8 +59,12 @@ impl Shell<'_> {
             self.printer.text(&text)?;
             return self.schema(Some(topic));
         }
+        if topic.eq_ignore_ascii_case("macros") {
+            // What `mdb help macros` tells of all, here in a table.
+            return self.functions(None);
+        }
         let names = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE schema_name <> 'ops' \
-                     UNION SELECT table_name FROM duckdb_columns()";
+                     UNION SELECT table_name FROM duckdb_columns() WHERE schema_name <> 'ops'";
         let names: Vec<String> = self.ask(names)?.into_iter().flatten().flatten().collect();
         let commands = commands().map(|entry| entry.name);
         let hint = meant(topic, commands.chain(names.iter().map(String::as_str))).map_or(
@@ -161,10 +166,10 @@ impl Shell<'_> {
     /// What its file says of a table or view.
     fn of_table(&mut self, name: &str) -> Result<Option<String>, Failure> {
         let rows = self.ask(&format!(
-            "SELECT comment FROM (SELECT schema_name, table_name AS name, comment FROM duckdb_tables() \
-                    UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views()) \
-             WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || name) = lower({})",
-            literal(name)
+            "SELECT comment FROM (SELECT database_name, schema_name, table_name, comment FROM duckdb_tables() \
+                    UNION ALL SELECT database_name, schema_name, view_name, comment FROM duckdb_views()) \
+             WHERE {}",
+            is_called(name)
         ))?;
         let width = self.text_width();
         let comment = rows

@@ -48,10 +48,7 @@ impl Shell<'_> {
     }
 
     pub(super) fn schema(&mut self, table: Option<&str>) -> Result<(), Failure> {
-        let wanted = table.map_or_else(
-            || "schema_name = current_schema()".to_owned(),
-            |table| format!("lower(name) = lower({})", literal(table)),
-        );
+        let wanted = table.map_or_else(|| "schema_name = current_schema()".to_owned(), is_called);
         let sql = format!("SELECT sql FROM ({RELATIONS}) WHERE {wanted} ORDER BY name");
         let rows = self.ask(&sql)?;
         if let (Some(table), true) = (table, rows.is_empty()) {
@@ -78,9 +75,8 @@ impl Shell<'_> {
     fn columns(&mut self, table: &str) -> Result<(), Failure> {
         self.show(&format!(
             "SELECT column_name AS \"column\", data_type AS type, comment FROM duckdb_columns() \
-             WHERE lower(if(schema_name = current_schema(), '', schema_name || '.') || table_name) = lower({}) \
-             ORDER BY schema_name, column_index",
-            literal(table)
+             WHERE {} ORDER BY schema_name, column_index",
+            is_called(table)
         ))
     }
 
@@ -133,6 +129,17 @@ impl Shell<'_> {
     pub(super) fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         self.session.strings(sql).map_err(failed)
     }
+}
+
+/// The condition that a row of DuckDB's catalogue is of the table or view that a person calls `name`: with its schema, or its
+/// database too, or alone if its schema is the one in use.
+pub(super) fn is_called(name: &str) -> String {
+    format!(
+        "lower({}) IN (lower(if(schema_name = current_schema(), '', schema_name || '.') || table_name), \
+                       lower(schema_name || '.' || table_name), \
+                       lower(database_name || '.' || schema_name || '.' || table_name))",
+        literal(name)
+    )
 }
 
 /// Why a question of the shell's own has no answer.

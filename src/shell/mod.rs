@@ -17,6 +17,7 @@ mod history;
 mod init;
 mod inspect;
 mod last;
+mod late;
 mod outlet;
 mod overview;
 mod pager;
@@ -495,7 +496,7 @@ fn no_result() -> Failure {
 /// Shows a failure after which the shell goes on; the failure itself if nobody is there to see it.
 fn tell(failure: Failure) -> Result<Next, Failure> {
     match failure {
-        Failure::Report(report) => say(&report),
+        Failure::Report(report) => say(&output::printable_lines(&report)),
         Failure::Interrupted => say("\ninterrupted\n"),
         Failure::Output(error) if error.is_broken_pipe() => return Err(Failure::Output(error)),
         Failure::Output(error) => say(&format!("error: {error}\n")),
@@ -550,6 +551,9 @@ mod tests {
         let (out, end) = script(".mode csv\nselect 1 as a;\n\nselect nope;\nselect 2;");
         assert_eq!(out, "a\n1\n");
         assert!(end.unwrap_err().contains("<stdin>:4:8:"));
+        let (out, end) = script(".mode csv\nselect 1 as a;\n/* not closed\nselect 2 as b;");
+        assert_eq!(out, "a\n1\n");
+        assert!(end.unwrap_err().contains("unterminated"));
         let (out, end) = script("\n-- a comment\n.nope\nselect 2;");
         assert_eq!(out, "");
         let error = end.unwrap_err();
@@ -696,7 +700,7 @@ mod tests {
                     (table_name varchar, rows ubigint, bytes ubigint, min_ts timestamp_ns, max_ts timestamp_ns); \
                     insert into ops.manifest values ('trades', 5, 700, '2024-08-07', '2024-08-07 12:00:00');";
         let (out, end) = script(&format!(
-            "{make}\n.mode csv\n.tables\n.tables ops\n.schema trades"
+            "{make}\n.mode csv\n.tables\n.tables ops\n.schema trades\n.schema Main.trades\n.schema memory.main.\"trades\""
         ));
         assert_eq!(end, Ok(()));
         assert_eq!(
@@ -706,7 +710,16 @@ mod tests {
              twice,view,,,,,1,\n\
              name,kind,rows,bytes,from,to,columns,comment\n\
              ops.manifest,table,1,,,,5,\n\
+             column,type,comment\nts,TIMESTAMP_NS,\n\
+             column,type,comment\nts,TIMESTAMP_NS,\n\
              column,type,comment\nts,TIMESTAMP_NS,\n"
+        );
+        let (out, end) = script(&format!("{make}\n.help main.trades"));
+        assert!(end.is_ok() && out.contains("each trade"), "{out}");
+        let (out, end) = script("create macro twice(x) as 2 * x;\n.mode csv\n.help macros");
+        assert_eq!(
+            (out.as_str(), end),
+            ("name,kind,parameters,what\ntwice,macro,x,\n", Ok(()))
         );
         assert!(
             script(".schema it's")

@@ -273,6 +273,37 @@ fn statements_come_from_stdin_too() {
 }
 
 #[test]
+fn a_dash_is_standard_input_or_output_and_no_file() {
+    use std::io::Write as _;
+    let db = Db::new();
+    let elsewhere = db.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let kept = elsewhere.join("kept.csv");
+    fs::write(&kept, "before\n").unwrap();
+    for output in ["-", "/dev/stdout"] {
+        let mut command = db.command();
+        command.args(["sql", "--format", "csv", "-f", "-", "-o", output]);
+        // As `>> kept.csv` of a shell.
+        let end = fs::File::options().append(true).open(&kept).unwrap();
+        let mut child = command
+            .current_dir(&elsewhere)
+            .stdin(Stdio::piped())
+            .stdout(end)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"SELECT 40 + 2 AS answer;\n").unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(
+        fs::read_to_string(&kept).unwrap(),
+        "before\nanswer\n42\nanswer\n42\n"
+    );
+    assert_eq!(elsewhere.read_dir().unwrap().count(), 1);
+}
+
+#[test]
 fn writing_needs_to_be_asked_for() {
     let db = Db::new();
     let capture = synthetic::capture(41, 300);

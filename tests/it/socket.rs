@@ -677,6 +677,15 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
     assert!(!db.beside("five.csv").exists());
     assert_eq!(ask("FROM 'five.csv'").ok().stdout, "a\n5\n");
     assert_eq!(ask("FROM read_csv(['five.csv'])").ok().stdout, "a\n5\n");
+    for (query, holds) in [
+        ("DESCRIBE 'five.csv'", "a,BIGINT"),
+        ("SUMMARIZE 'five.csv'", "a,BIGINT,5,5"),
+        ("PIVOT 'five.csv' ON a", "5"),
+        ("TABLE 'five.csv'", "5"),
+    ] {
+        let said = ask(query).ok().stdout;
+        assert!(said.contains(holds), "{query}: {said}");
+    }
     let run = ask("COPY (SELECT 5 AS a) TO 'six.csv' (nonsense 1)").exits(1);
     let alone = {
         holder.finish().ok();

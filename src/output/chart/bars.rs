@@ -9,7 +9,7 @@ use super::columns::{Column, Role};
 use super::scene::{self, Anchor, Shape};
 use super::terminal::{self, Size};
 use super::{Chart, Error, Marks, axis, lacking};
-use crate::output::{cut, printable};
+use crate::output::cut;
 
 /// Names that are taken for categories if nobody asks for bars; more are rather a sample of numbers.
 const CATEGORIES: usize = 100;
@@ -82,7 +82,7 @@ fn texts(columns: &[Column]) -> impl Iterator<Item = &Column> {
 /// What the texts of a row say, in one line.
 fn name(columns: &[Column], row: usize) -> String {
     let of = |column: &Column| match column.texts.get(row) {
-        Some(Some(text)) => printable(text.as_bytes()),
+        Some(Some(text)) => text.clone(),
         _ => "NULL".to_owned(),
     };
     texts(columns).map(of).collect::<Vec<_>>().join(" ")

@@ -2,9 +2,11 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, IntervalMonthDayNanoType, Schema, TimeUnit,
+};
 
-use crate::output::{Error, text, types};
+use crate::output::{Error, printable, text, types};
 
 /// What a column is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub(super) enum Role {
     Text,
 }
 
-/// A column; what is NULL is no number, and no text.
+/// A column; what is NULL is no number, and no text. Its name and texts are printable: they stand in titles, of files too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
     pub(super) name: String,
@@ -73,7 +75,7 @@ pub(super) fn read(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Colum
             continue;
         };
         let mut column = Column {
-            name: field.name().clone(),
+            name: name(field),
             role,
             origin: None,
             numbers: Vec::new(),
@@ -98,9 +100,23 @@ fn role(field: &Field) -> Option<Role> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _) => {
             Some(Role::Text)
         }
-        _ if types::is_number(field) => Some(Role::Number),
+        _ if types::is_number(field) || is_span(field) => Some(Role::Number),
         _ => None,
     }
+}
+
+/// Whether it is of lengths of time, as the lag `recv_ts - ts` is, or of times of day: numbers of seconds.
+fn is_span(field: &Field) -> bool {
+    matches!(
+        field.data_type(),
+        DataType::Interval(_) | DataType::Time64(_)
+    )
+}
+
+/// What a column is called, with its unit if that is not its own.
+fn name(field: &Field) -> String {
+    let unit = if is_span(field) { " (s)" } else { "" };
+    printable(field.name().as_bytes()) + unit
 }
 
 fn texts(field: &Field, array: &ArrayRef, into: &mut Vec<Option<String>>) -> Result<(), Error> {
@@ -110,13 +126,44 @@ fn texts(field: &Field, array: &ArrayRef, into: &mut Vec<Option<String>>) -> Res
         value.clear();
         into.push((!cells.is_null(row)).then(|| {
             cells.write(row, &mut value);
-            String::from_utf8_lossy(&value).into_owned()
+            printable(&value)
         }));
     }
     Ok(())
 }
 
+/// The seconds of lengths of time, with months and years of the days that DuckDB's `epoch` gives them; or of times of day.
+fn seconds(array: &ArrayRef) -> Result<Vec<f64>, Error> {
+    const DAYS_A_YEAR: f64 = 365.25;
+    const DAYS_A_MONTH: f64 = 30.0;
+    const SECONDS_A_DAY: f64 = 86_400.0;
+    if let Some(spans) = array.as_primitive_opt::<IntervalMonthDayNanoType>() {
+        let seconds = spans.iter().map(|span| {
+            span.map_or(f64::NAN, |span| {
+                let days = f64::from(span.months / 12) * DAYS_A_YEAR
+                    + f64::from(span.months % 12) * DAYS_A_MONTH
+                    + f64::from(span.days);
+                days * SECONDS_A_DAY + span.nanoseconds as f64 / 1e9
+            })
+        });
+        return Ok(seconds.collect());
+    }
+    let per_second = match array.data_type() {
+        DataType::Time64(TimeUnit::Nanosecond) => 1e9,
+        _ => 1e6,
+    };
+    let ticks = cast(array, &DataType::Int64)?;
+    let ticks = ticks.as_primitive::<Int64Type>().iter();
+    Ok(ticks
+        .map(|ticks| ticks.map_or(f64::NAN, |ticks| ticks as f64 / per_second))
+        .collect())
+}
+
 fn numbers(field: &Field, array: &ArrayRef, into: &mut Vec<f64>) -> Result<(), Error> {
+    if is_span(field) {
+        into.extend(seconds(array)?);
+        return Ok(());
+    }
     if !field.data_type().is_numeric() {
         // Numbers that Arrow lacks: by their digits.
         let mut digits = Vec::new();

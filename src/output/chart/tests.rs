@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray,
+    ArrayRef, Date32Array, Float64Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch,
+    StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
+use arrow::datatypes::IntervalMonthDayNano;
 
 use super::*;
 
@@ -78,6 +79,45 @@ fn book() -> RecordBatch {
         ("price", floats(price)),
         ("size", floats((0..20).map(|i| 1.0 + f64::from(i % 4)))),
     ])
+}
+
+#[test]
+fn names_from_the_data_neither_paint_nor_spoil_a_document() {
+    let names = (0..20).map(|i| ["a\u{1b}[31m", "b\u{7}"][i % 2]);
+    let symbols: ArrayRef = Arc::new(StringArray::from_iter_values(names));
+    let rows = batch(vec![
+        ("ts", times(20, 60)),
+        ("sym\u{1b}]0;x\u{7}", symbols),
+        ("pri\u{1b}[32mce", floats(wave(20))),
+    ]);
+    let picture = chart(None, &rows);
+    let text = painted(&rows, 90);
+    assert!(text.contains("a\\u{1b}[31m"), "{text}");
+    assert!(text.contains("pri\\u{1b}[32mce"), "{text}");
+    for text in [text, svg(&picture), html(&picture)] {
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+    }
+}
+
+#[test]
+fn spans_of_time_are_drawn_in_seconds() {
+    let spans = (1..=20).map(|i| IntervalMonthDayNano::new(0, 0, i * 250_000_000));
+    let lags: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from_iter_values(spans));
+    let picture = chart(None, &batch(vec![("lag", Arc::clone(&lags))]));
+    assert!(matches!(picture.marks, Marks::Bins(_)));
+    assert_eq!((picture.title.as_str(), picture.x), ("lag (s)", (0.25, 5.0)));
+    let clock = (0..20).map(|i| i * 1_500_000);
+    let clock: ArrayRef = Arc::new(Time64MicrosecondArray::from_iter_values(clock));
+    let picture = chart(None, &batch(vec![("at", clock), ("lag", lags)]));
+    assert!(matches!(picture.marks, Marks::Lines(_)));
+    assert_eq!((picture.x, picture.y), ((0.0, 28.5), (0.25, 5.0)));
+    let long: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from(vec![
+        None,
+        Some(IntervalMonthDayNano::new(1, -2, 500_000_000)),
+        Some(IntervalMonthDayNano::new(0, 1, 0)),
+    ]));
+    let picture = chart(None, &batch(vec![("lag", long)]));
+    assert_eq!(picture.x, (86_400.0, 28.0 * 86_400.0 + 0.5));
 }
 
 #[test]
