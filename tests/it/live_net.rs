@@ -403,6 +403,23 @@ fn a_refused_key_is_final_until_settings_change_and_no_secret_is_told() {
     assert!(rig.payloads(|p| p.contains("***")).len() >= 2);
 }
 
+/// Many venues hang up right behind the frame that says why.
+#[test]
+fn what_a_venue_says_before_it_hangs_up_is_heard() {
+    const AUTH: &str = "[websocket.auth]\nsend = 'login'\nok = { \"/ok\" = \"true\" }\n";
+    let venue = StandIn::start(Script::new(|peer, _| {
+        peer.send_and_close(r#"{"error":"no such key"}"#);
+    }));
+    let mut rig = Rig::new();
+    let feed = format!("{FEED}{AUTH}");
+    let connection = rig.connect(Rig::target(&feed, &venue, "symbols = [\"A\"]"));
+    let last = rig.until_event("final");
+    assert!(last.detail.contains("no such key"), "{}", last.detail);
+    rig.wait_for(&connection, State::Refused);
+    assert_eq!(venue.connections(), 1);
+    rig.finish(connection);
+}
+
 #[test]
 fn a_planned_reconnect_loses_and_doubles_nothing_that_must_be_single() {
     // Both connections get the same stream of trades, as from a real venue; the book only goes to its subscriber.
