@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::feeds::{ConnectionStatus, Missing, Want, WantKind};
 use super::holes::{Consecutive, Holes, Lost};
-use super::watch::Seen;
+use super::watch::{Seen, series};
 use crate::sources::now_ns;
 use crate::store::{Commit, Written};
 
@@ -105,6 +105,18 @@ impl Figures {
             let (rows, newest) = inner.rows.entry(place).or_default();
             *rows += seen.rows;
             *newest = seen.recv_ns.max(*newest);
+            for prefix in inner.holes.prefixes(&seen.venue) {
+                if seen.ids.iter().any(|run| run.prefix == *prefix) {
+                    let source = (
+                        Arc::clone(&seen.venue),
+                        Arc::clone(&seen.channel),
+                        series(&seen.table, prefix),
+                        Arc::clone(&symbol),
+                    );
+                    let last = inner.seen.entry(source).or_default();
+                    *last = seen.recv_ns.max(*last);
+                }
+            }
             let source = (seen.venue, seen.channel, seen.table, symbol);
             let last = inner.seen.entry(source).or_default();
             *last = seen.recv_ns.max(*last);
@@ -302,7 +314,35 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::BookState;
+    use crate::store::{self, BookState, IdRun};
+
+    #[test]
+    fn trades_are_seen_by_the_kind_of_their_ids_too() {
+        let figures = Figures::new(watch::channel(Arc::default()).0, mpsc::channel(1).0);
+        figures.set_consecutive(HashMap::from([("v".into(), vec!["".into(), "a".into()])]));
+        let run = |prefix: &str| IdRun {
+            prefix: prefix.into(),
+            first: 1,
+            last: 2,
+        };
+        figures.committed(Commit {
+            seen: vec![store::Seen {
+                venue: "v".into(),
+                channel: "ws/1".into(),
+                table: "trades".into(),
+                symbol: "S".to_owned(),
+                ts: 1,
+                recv_ns: 5,
+                rows: 4,
+                ids: vec![run("a"), run("other")],
+            }],
+            ..Commit::default()
+        });
+        let inner = figures.inner();
+        let mut tables: Vec<&str> = inner.seen.keys().map(|(.., table, _)| &**table).collect();
+        tables.sort_unstable();
+        assert_eq!(tables, ["trades", "trades a"]);
+    }
 
     #[test]
     fn a_book_is_asked_for_until_it_is_in_step() {

@@ -83,6 +83,11 @@ impl Holes {
         self.consecutive = consecutive;
     }
 
+    /// The texts before the numbers of a venue's ids that rise one by one.
+    pub(super) fn prefixes(&self, venue: &Arc<str>) -> &[Box<str>] {
+        self.consecutive.get(venue).map_or(&[], Vec::as_slice)
+    }
+
     /// Trades between stored ones are missing: an earlier process ended before they came. `last` is the highest stored id,
     /// of a trade at `last_ns`.
     pub(super) fn found(

@@ -13,8 +13,14 @@ use std::time::Duration;
 use crate::model::frame::FeedEvent;
 use crate::venues::plan::Topic;
 
-/// When rows were last received, ns since 1970-01-01 UTC, by venue, what they came by, table and symbol.
+/// When rows were last received, ns since 1970-01-01 UTC, by venue, what they came by, table and symbol; and of trades
+/// whose ids rise one by one once more, by [`series`] in the table's place.
 pub type Seen = HashMap<(Arc<str>, Arc<str>, Arc<str>, Arc<str>), i64>;
+
+/// What tells rows of a table that have consecutive ids, with `prefix` before the numbers, from the table's other rows.
+pub fn series(table: &str, prefix: &str) -> Arc<str> {
+    format!("{table} {prefix}").into()
+}
 
 /// A channel that is silent as a whole is not tried more seldom than this.
 const SELDOM: Duration = Duration::from_hours(1);
@@ -38,6 +44,18 @@ pub struct Watched {
     pub topics: Vec<Topic>,
     /// By channel, how long a symbol may be silent.
     pub stale_after: Arc<BTreeMap<Arc<str>, Duration>>,
+    /// By channel, the [`series`] of its rows, where they are one.
+    pub series: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+}
+
+impl Watched {
+    /// What tells the channel's rows from those of another one that fills the same table; `None` if there is none such.
+    fn series_of(&self, channel: &Arc<str>) -> Option<&Arc<str>> {
+        let own = self.topics.iter().find(|topic| topic.channel == *channel)?;
+        let beside = |topic: &Topic| topic.table == own.table && topic.channel != *channel;
+        let shared = self.topics.iter().any(beside);
+        self.series.get(channel).filter(|_| shared)
+    }
 }
 
 /// What the watchdog wants done.
@@ -234,11 +252,12 @@ impl Watch {
                     ));
                     continue;
                 };
+                let series = connection.series_of(name);
                 let spoke = |topic: &Topic| {
                     let key = (
                         Arc::clone(&connection.venue),
                         Arc::clone(&by),
-                        Arc::clone(&topic.table),
+                        Arc::clone(series.unwrap_or(&topic.table)),
                         Arc::clone(&topic.symbol),
                     );
                     seen.get(&key).copied()
@@ -435,6 +454,7 @@ mod tests {
                     last_frame_ns: START,
                     topics: topics.collect(),
                     stale_after: Arc::new(stale_after),
+                    series: Arc::default(),
                 },
                 now: 0,
             }
@@ -580,6 +600,34 @@ mod tests {
             let told = scene.pass_by(by, 62, &["A", "B"]);
             assert_eq!(told, ["62: stale *", "62: resubscribe A,B"], "{by}");
         }
+    }
+
+    #[test]
+    fn channels_of_one_table_do_not_hide_one_another() {
+        let mut scene = Scene::new(&["A", "B"]);
+        let connection = &mut scene.connection;
+        let mut fills = connection.topics.clone();
+        for topic in &mut fills {
+            topic.channel = "fills".into();
+        }
+        connection.topics.append(&mut fills);
+        let minute = Duration::from_mins(1);
+        let stale_after = [("trades".into(), minute), ("fills".into(), minute)];
+        connection.stale_after = Arc::new(BTreeMap::from(stale_after));
+        let by_ids = [("trades", ""), ("fills", "f")];
+        let by_ids = by_ids.map(|(name, ids)| (name.into(), series("trades", ids)));
+        connection.series = Arc::new(BTreeMap::from(by_ids));
+        let mut told = Vec::new();
+        for _ in 0..62 {
+            let now_ns = START + (scene.now + 1) * S;
+            for symbol in ["A", "B"] {
+                let what = series("trades", "");
+                let key = ("v".into(), "ws/1".into(), what, symbol.into());
+                scene.seen.insert(key, now_ns);
+            }
+            told.extend(scene.pass(1, &["A", "B"]));
+        }
+        check(&told, &["62: stale *", "62: resubscribe A,B"]);
     }
 
     #[test]

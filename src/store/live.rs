@@ -376,6 +376,7 @@ impl<T: FnMut(Commit)> Live<T> {
             self.add(&venue, derived, &mut commit)?;
         }
         self.writer.add_events(&events)?;
+        commit.written.gaps += events.iter().filter(|e| e.kind == "gap").count() as u64;
         self.end(commit, start)
     }
 
@@ -679,6 +680,7 @@ fn note_id(runs: &mut Vec<IdRun>, prefix: &str, number: u64) {
 mod tests {
     use super::*;
     use crate::config::Settings;
+    use crate::model::frame::FeedEvent;
     use crate::store::Purpose;
 
     #[test]
@@ -749,5 +751,31 @@ mod tests {
         drop(messages);
         writer.join().unwrap();
         assert_eq!(commits.iter().collect::<Vec<_>>(), [100]);
+    }
+
+    #[test]
+    fn trades_that_are_told_to_be_lost_count_as_gaps() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&Settings::new(dir.path()), Purpose::Ingest).unwrap();
+        let (messages, incoming) = mpsc::channel(2);
+        for kind in ["connect", "gap"] {
+            let event = FeedEvent {
+                venue: "nowhere".into(),
+                symbol: None,
+                channel: None,
+                at_ns: 1,
+                kind,
+                ids: None,
+                times_ns: None,
+                detail: String::new(),
+            };
+            messages.blocking_send(Message::Event(event)).unwrap();
+        }
+        drop(messages);
+        let (_, orders) = mpsc::channel(1);
+        let mut gaps = 0;
+        let told = |commit: Commit| gaps += commit.written.gaps;
+        store.live(incoming, orders, told).unwrap();
+        assert_eq!(gaps, 1);
     }
 }

@@ -50,7 +50,7 @@ pub struct Written {
     pub book_tops: u64,
     /// Records that no table took.
     pub dead_letters: u64,
-    /// Gaps in order books.
+    /// Gaps: in order books, and of trades that were not received.
     pub gaps: u64,
     /// Checksums of order books that were right.
     pub checksums: u64,

@@ -45,9 +45,9 @@ const REQUEST: &[&str] = &[
     "token",
 ];
 
-/// The first fault of a feed.
-pub(super) fn check(feed: &Feed) -> Result<(), Fault> {
-    let check = Check { feed };
+/// The first fault of a feed. `tables` are all that there are.
+pub(super) fn check(feed: &Feed, tables: &[&str]) -> Result<(), Fault> {
+    let check = Check { feed, tables };
     if let Some(book) = &feed.book {
         check.request("book.snapshot", book.snapshot.as_deref())?;
         if let Some(checksum) = &book.checksum {
@@ -71,10 +71,12 @@ pub(super) fn check(feed: &Feed) -> Result<(), Fault> {
 
 struct Check<'f> {
     feed: &'f Feed,
+    tables: &'f [&'f str],
 }
 
 impl Check<'_> {
     fn channel(&self, key: &str, channel: &Channel) -> Result<(), Fault> {
+        self.table(&format!("{key}.table"), &channel.table)?;
         self.template(&format!("{key}.topic"), &channel.topic, SYMBOL)?;
         if let Some(url) = &channel.url {
             self.template(&format!("{key}.url"), url, TOPICS)?;
@@ -163,6 +165,7 @@ impl Check<'_> {
         }
         for (name, request) in &rest.requests {
             let key = format!("rest.requests.{name}");
+            self.table(&format!("{key}.table"), &request.table)?;
             self.template(&format!("{key}.path"), &request.path, REQUEST)?;
             if request.weight > rest.budget.weight {
                 return Err(fault(
@@ -256,6 +259,15 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn table(&self, key: &str, name: &str) -> Result<(), Fault> {
+        if self.tables.contains(&name) {
+            return Ok(());
+        }
+        let tables = self.tables.join(", ");
+        let message = format!("names '{name}', which is no table; there are {tables}");
+        Err(fault(key, &message))
+    }
+
     fn request(&self, key: &str, name: Option<&str>) -> Result<(), Fault> {
         let Some(name) = name else { return Ok(()) };
         let requests = self.feed.rest.iter().flat_map(|rest| rest.requests.keys());
@@ -278,6 +290,8 @@ fn page_has_one_way_on(key: &str, page: &Page) -> Result<(), Fault> {
         let message = "needs exactly one of next_url, token, id, time, window";
         return Err(fault(key, message));
     }
+    at_least_one(&format!("{key}.full"), page.full.unwrap_or(1))?;
+    at_least_one(&format!("{key}.pages"), page.pages.unwrap_or(1) as usize)?;
     page.window
         .map_or(Ok(()), |window| lasts(&format!("{key}.window"), window))
 }
@@ -307,9 +321,11 @@ fn fault(key: &str, message: &str) -> Fault {
 mod tests {
     use super::*;
 
+    const TABLES: &[&str] = &["bars", "trades"];
+
     fn error(text: &str) -> String {
         let feed: Feed = toml::from_str(&format!("description = \"x\"\n{text}")).unwrap();
-        let fault = check(&feed).expect_err("no fault found");
+        let fault = check(&feed, TABLES).expect_err("no fault found");
         format!("{} {}", fault.key, fault.message)
     }
 
@@ -319,6 +335,14 @@ mod tests {
             (
                 "[channels.trades]\ntable = \"trades\"\ntopic = \"{{ symol }}@trade\"",
                 "channels.trades.topic uses the unknown name 'symol'; known are symbol and",
+            ),
+            (
+                "[channels.trades]\ntable = \"trade\"\ntopic = \"t\"",
+                "channels.trades.table names 'trade', which is no table; there are bars, trades",
+            ),
+            (
+                "[rest]\nurl = \"https://h\"\n[rest.requests.t]\npath = \"/t\"\ntable = \"trades\"\npage = { id = \"/i\", full = 0 }",
+                "rest.requests.t.page.full must be at least 1",
             ),
             (
                 "[websocket]\nurl = \"wss://h/{{ secret.key }}\"",

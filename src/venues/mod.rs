@@ -89,7 +89,8 @@ pub fn load(tree: &SqlTree, name: &str) -> Result<Venue, Error> {
         file: file.to_owned(),
         source: Box::new(source),
     })?;
-    check::check(&feed).map_err(|fault| Error::Check {
+    let tables: Vec<&str> = tree.folder("tables").map(|f| f.name.as_str()).collect();
+    check::check(&feed, &tables).map_err(|fault| Error::Check {
         file: file.to_owned(),
         key: fault.key,
         message: fault.message,

@@ -13,7 +13,7 @@ use mdb::engine::feeds::{Feeds, Setup, Want, WantKind, Wish};
 use mdb::engine::watch::Seen;
 use mdb::model::frame::{FeedEvent, Frame, Message};
 use mdb::sources::websocket::{
-    Backoff, Connection, News, Notice, Options, Pacer, State, Target, tls,
+    Backoff, Connection, News, Notice, Options, Pacer, State, Target, check, tls,
 };
 use mdb::venues::feed::Feed;
 use mdb::venues::plan::{Link, Plan};
@@ -401,6 +401,41 @@ fn a_refused_key_is_final_until_settings_change_and_no_secret_is_told() {
     let told = format!("{told}{:?}{:?}", rig.events, rig.frames);
     assert!(!told.contains(KEY), "{told}");
     assert!(rig.payloads(|p| p.contains("***")).len() >= 2);
+}
+
+/// What minijinja does not know shows only when a template is filled in.
+#[test]
+fn a_frame_that_cannot_be_made_is_an_error_before_any_connection() {
+    let venue = StandIn::start(Script::new(acknowledge));
+    for right in [
+        r#""SUBSCRIBE","params":{{ topics|tojson"#,
+        r#""UNSUBSCRIBE","params":{{ topics|tojson"#,
+        r#""/id" = "{{ id"#,
+    ] {
+        assert!(FEED.contains(right), "{right}");
+        let feed = FEED.replace(right, &format!("{right}|wrong"));
+        let target = Rig::target(&feed, &venue, "symbols = [\"A\"]");
+        let error = check(&target).unwrap_err().to_string();
+        assert!(error.contains("filter wrong is unknown"), "{error}");
+    }
+    check(&Rig::target(FEED, &venue, "symbols = [\"A\"]")).unwrap();
+}
+
+/// Many venues hang up right behind the frame that says why.
+#[test]
+fn what_a_venue_says_before_it_hangs_up_is_heard() {
+    const AUTH: &str = "[websocket.auth]\nsend = 'login'\nok = { \"/ok\" = \"true\" }\n";
+    let venue = StandIn::start(Script::new(|peer, _| {
+        peer.send_and_close(r#"{"error":"no such key"}"#);
+    }));
+    let mut rig = Rig::new();
+    let feed = format!("{FEED}{AUTH}");
+    let connection = rig.connect(Rig::target(&feed, &venue, "symbols = [\"A\"]"));
+    let last = rig.until_event("final");
+    assert!(last.detail.contains("no such key"), "{}", last.detail);
+    rig.wait_for(&connection, State::Refused);
+    assert_eq!(venue.connections(), 1);
+    rig.finish(connection);
 }
 
 #[test]

@@ -731,7 +731,7 @@ fn no_secret_is_ever_written_or_said() {
     assert_eq!(login["login"], unheard.key.as_str());
 }
 
-/// A wrong key is final, and said to be.
+/// A wrong key is final, and said to be: in the events, in `mdb status`, and at the terminal that waits for data.
 #[test]
 fn a_refused_key_is_final_and_shown() {
     let (unheard, db) = (Unheard::new(), Db::new());
@@ -748,6 +748,7 @@ fn a_refused_key_is_final_and_shown() {
         status.contains("\"refused\"") && status.contains("who are you")
     });
     let run = capture.end();
+    assert!(run.stderr.contains("who are you"), "{run}");
     assert_eq!(venue.connections(), 1, "{run}");
     assert_eq!(db.count("SELECT count(*) FROM trades"), 0);
 }

@@ -191,6 +191,9 @@ async fn what_may_pass_is_tried_again() {
         (Answer::Says(503, String::new()), 2, 100),
         (Answer::Breaks, 2, 100),
         (Answer::Hangs, 2, 400),
+        (ok("<html>back soon</html>"), 2, 100),
+        (ok("[{\"half\":"), 2, 100),
+        (ok(""), 2, 100),
     ] {
         let server = Server::start(&[first, ok("fine")]).await;
         let start = Instant::now();
@@ -383,7 +386,7 @@ async fn pages_that_do_not_get_on_end() {
         (1, false, Some(6))
     );
 
-    let server = Server::start(&[ok("<html>")]).await;
+    let server = Server::start(&[ok("back soon")]).await;
     let (error, frames) = server.fetch(id, &from).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("no JSON") && frames.is_empty(), "{error}");

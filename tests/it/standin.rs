@@ -205,6 +205,7 @@ impl Stream {
 
 enum Order {
     Send(Message),
+    Last(Message),
     Stream(Stream),
     Silence(Option<Silence>),
     Close,
@@ -246,6 +247,11 @@ impl Peer {
 
     pub(crate) fn speak(&self) {
         self.order(Order::Silence(None));
+    }
+
+    /// Sends a text and says farewell in one write, so that the other side reads both at once.
+    pub(crate) fn send_and_close(&self, text: impl Into<String>) {
+        self.order(Order::Last(Message::text(text.into())));
     }
 
     /// Says farewell.
@@ -549,6 +555,12 @@ async fn converse(
                     held: None,
                 }),
                 Some(Order::Silence(such)) => silence = such,
+                Some(Order::Last(message)) => {
+                    let _ = socket.feed(message).await;
+                    let _ = socket.close(None).await;
+                    while let Some(Ok(_)) = socket.next().await {}
+                    return;
+                }
                 Some(Order::Close) => {
                     let _ = socket.close(None).await;
                     while let Some(Ok(_)) = socket.next().await {}

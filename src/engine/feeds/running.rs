@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::wants::Wants;
 use super::{ConnectionStatus, Error, NOTICES, Order, STOP_WITHIN, Setup, Want, WantKind, Wish};
-use crate::engine::watch::{Action, Watch, Watched};
+use crate::engine::watch::{self, Action, Watch, Watched};
 use crate::model::BOOK_DELTAS;
 use crate::model::frame::{FeedEvent, Message};
 use crate::sources::now_ns;
@@ -31,6 +31,7 @@ struct Running {
     connections: BTreeMap<usize, Connection>,
     pacer: Arc<Pacer>,
     stale_after: Arc<BTreeMap<Arc<str>, Duration>>,
+    series: Arc<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 /// A venue as it is to be.
@@ -193,6 +194,11 @@ impl Task {
         let stale_after =
             stale_after.map(|(name, channel)| (name.as_str().into(), channel.stale_after));
         let stale_after: Arc<BTreeMap<Arc<str>, Duration>> = Arc::new(stale_after.collect());
+        let series = next.feed.channels.iter().filter_map(|(name, channel)| {
+            let prefix = channel.consecutive_ids.as_deref()?;
+            Some((name.as_str().into(), watch::series(&channel.table, prefix)))
+        });
+        let series: Arc<BTreeMap<Arc<str>, Arc<str>>> = Arc::new(series.collect());
         let mut venue = match self.venues.remove(&next.name) {
             Some(old) => Running {
                 plan: next.plan,
@@ -205,6 +211,7 @@ impl Task {
                 link: next.link,
                 connections: old.connections,
                 stale_after,
+                series,
             },
             None => Running {
                 pacer: Arc::new(Pacer::new(next.link.websocket.open_every)),
@@ -213,6 +220,7 @@ impl Task {
                 link: next.link,
                 connections: BTreeMap::new(),
                 stale_after,
+                series,
             },
         };
         let mut outcome = Ok(());
@@ -574,6 +582,7 @@ impl Running {
                     .cloned()
                     .collect(),
                 stale_after: Arc::clone(&self.stale_after),
+                series: Arc::clone(&self.series),
             }
         });
         all.collect()

@@ -89,6 +89,7 @@ impl Client {
             let at = error.utf8_error().valid_up_to();
             Failure::Wrong(format!("its answer is not UTF-8 from byte {at} on"))
         })?;
+        let (text, what) = looked_at(text).await?;
         let inbound = crate::venues::matching::Inbound::new(&text);
         for (matcher, retry_after) in &self.errors {
             if matcher.matches(&inbound) {
@@ -102,6 +103,10 @@ impl Client {
                     },
                 });
             }
+        }
+        if let Some(what) = what {
+            let head = self.head(text.as_bytes());
+            return Err(Failure::again(format!("the answer {what}: {head}")));
         }
         Ok(Body { text, recv_ns })
     }
@@ -146,6 +151,36 @@ impl Client {
             head.push('…');
         }
         head
+    }
+}
+
+/// A body, and what it is if it can be no data. A large one is looked at beside the event loop.
+async fn looked_at(text: String) -> Result<(String, Option<&'static str>), Failure> {
+    const LARGE_BYTES: usize = 1 << 20;
+    let look = |text: String| {
+        let what = no_data(&text);
+        (text, what)
+    };
+    if text.len() < LARGE_BYTES {
+        return Ok(look(text));
+    }
+    let looked = tokio::task::spawn_blocking(move || look(text)).await;
+    looked.map_err(|_| Failure::again("mdb is ending".to_owned()))
+}
+
+/// Says of a body of status 200 that a proxy's page stands in its place, or that a part of it is missing: another attempt
+/// may bring it. Whatever else it is, its reader knows.
+fn no_data(text: &str) -> Option<&'static str> {
+    let start = text.trim_start();
+    match start.chars().next() {
+        None => Some("is empty"),
+        Some('<') => (!start.starts_with("<?xml")).then_some("is a page for people"),
+        Some('{' | '[') => {
+            let read = serde_json::from_str::<serde::de::IgnoredAny>(text);
+            read.is_err_and(|error| error.is_eof())
+                .then_some("breaks off")
+        }
+        Some(_) => None,
     }
 }
 
@@ -207,6 +242,29 @@ mod tests {
         let week = Some(7 * 86_400);
         assert_eq!(wait("18446744073709551615"), week);
         assert_eq!(wait("Thu, 21 Oct 2027 07:28:00 GMT"), week);
+    }
+
+    #[test]
+    fn what_breaks_off_or_is_a_page_is_no_data() {
+        for none in [
+            "",
+            " \n",
+            " <!DOCTYPE html><p>[]",
+            "{\"a\":[1",
+            "[{\"a\":\"b",
+        ] {
+            assert!(no_data(none).is_some(), "{none}");
+        }
+        for some in [
+            "{}",
+            "[]\n",
+            "<?xml version=\"1.0\"?><a/>",
+            "{\"a\":1}\n{\"a\":2}\n",
+            "{a}",
+            "time,price\n1,2\n",
+        ] {
+            assert_eq!(no_data(some), None, "{some}");
+        }
     }
 
     #[test]

@@ -174,10 +174,34 @@ impl Running {
         };
         let why = match self.converse(&mut socket).await {
             Ok(never) => match never {},
-            Err(why) => why,
+            Err(why) => self.last_words(why).await,
         };
         // The venue may be gone: it is told, and not waited for.
         let _ = tokio::time::timeout(FAREWELL, socket.close(None)).await;
+        why
+    }
+
+    /// Why the conversation ended. A venue may hang up right behind the frame that says why: the session has read that
+    /// frame, and what it made of it was not said yet.
+    async fn last_words(&mut self, why: Why) -> Why {
+        if !matches!(why, Why::Lost { .. }) {
+            return why;
+        }
+        while let Some(output) = self.line.session.poll() {
+            match output {
+                Output::Event(note) => {
+                    if let Err(why) = self.event(note).await {
+                        return why;
+                    }
+                }
+                Output::Refused(topic, detail) => self.report(Report::Refused(topic, detail)).await,
+                Output::Reconnect(reason) => return Why::lost(reason),
+                Output::Stop(reason) => return Why::Final(reason),
+                Output::Idle => return Why::Idle,
+                // Of a connection that is gone.
+                Output::Send(_) | Output::Ping | Output::Settled(_) | Output::Replace(_) => {}
+            }
+        }
         why
     }
 

@@ -376,15 +376,19 @@ impl Connection {
 pub fn check(target: &Target) -> Result<(), Error> {
     target.link.url(&target.topics)?;
     target.link.headers()?;
-    session(target)?;
-    Ok(())
+    session(target)?
+        .rehearse()
+        .map_err(|source| template_error(target, source))
 }
 
 fn session(target: &Target) -> Result<Session, Error> {
-    Session::new(Arc::clone(&target.link), target.topics.clone()).map_err(|source| {
-        Error::Template {
-            venue: Arc::clone(&target.link.venue),
-            source,
-        }
-    })
+    Session::new(Arc::clone(&target.link), target.topics.clone())
+        .map_err(|source| template_error(target, source))
+}
+
+fn template_error(target: &Target, source: template::Error) -> Error {
+    Error::Template {
+        venue: Arc::clone(&target.link.venue),
+        source,
+    }
 }

@@ -253,6 +253,8 @@ impl Supervisor {
             }
             Report::Refused(topic, detail) => {
                 self.received.remove(&topic);
+                let what = format!("{} {} is refused: {detail}", topic.channel, topic.symbol);
+                self.warn(&what);
                 self.setup.status.send_modify(|status| {
                     if !status.refused.iter().any(|(known, _)| *known == topic) {
                         status.refused.push((topic.clone(), detail.clone()));
@@ -430,16 +432,20 @@ impl Supervisor {
             } else {
                 detail.to_owned()
             };
+            self.warn(&detail);
             self.event("connect_failed", detail, None).await;
         }
         if matches!(ended.why, Why::Final(_)) {
-            self.event(
-                "final",
-                format!("{detail}: not tried again until settings change"),
-                None,
-            )
-            .await;
+            let detail = format!("{detail}: not tried again until settings change");
+            self.warn(&detail);
+            self.event("final", detail, None).await;
         }
+    }
+
+    /// Whoever waits for data at a terminal sees why none comes.
+    fn warn(&self, detail: &str) {
+        let Labels { venue, channel } = &self.labels;
+        tracing::warn!("{venue} {channel}: {detail}");
     }
 
     /// A line that was to take over has not made it. The current one goes on, and another is tried later.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::outgoing::{Item, Outgoing};
 use self::topics::{Concerned, Stage, Topics, frame_names};
 use super::feed::{Effect, ErrorFrame};
-use super::matching::{Inbound, Matcher, Pointer};
+use super::matching::{Inbound, Match, Matcher, Pointer};
 use super::plan::{Link, Topic};
 use super::template::{self, Names};
 use crate::config::secrets::Secret;
@@ -209,6 +209,44 @@ impl Session {
             next.topics.add(entry.topic.clone(), entry.struck);
         }
         Ok(next)
+    }
+
+    /// Fills in all that the connection may have to say, only to see that it can be done: some faults of a template show no
+    /// sooner.
+    ///
+    /// # Errors
+    /// When a template of the feed cannot be filled in.
+    pub fn rehearse(&self) -> Result<(), template::Error> {
+        let websocket = &self.link.websocket;
+        let names = self.names.clone().with("id", self.next_id);
+        if let Some(auth) = &websocket.auth {
+            auth.send.render(&self.names)?;
+        }
+        if let Some(send) = websocket.ping.as_ref().and_then(|p| p.send.as_ref()) {
+            send.render(&names)?;
+        }
+        for answer in &self.answers {
+            answer.send.render(&names)?;
+        }
+        let Some(subscribe) = &websocket.subscribe else {
+            return Ok(());
+        };
+        let Some(topic) = self.topics().pop() else {
+            return Ok(());
+        };
+        let frame = frame_names(&self.names, self.next_id, std::iter::once(&topic));
+        subscribe.send.render(&frame)?;
+        if let Some(unsubscribe) = &subscribe.unsubscribe {
+            unsubscribe.render(&frame)?;
+        }
+        let answer = names
+            .with("topic", &*topic.text)
+            .with("symbol", &*topic.symbol)
+            .with("channel", &*topic.text);
+        for template in subscribe.ack.iter().flat_map(Match::templates) {
+            template.render(&answer)?;
+        }
+        Ok(())
     }
 
     /// How the venue is reached.
