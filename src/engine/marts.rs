@@ -20,7 +20,7 @@ use crate::transform::{Error, Result};
 
 /// Rows are in the marts so soon after their commit at the latest, if builds are fast enough; such builds are not begun
 /// sooner than that needs.
-const WITHIN: Duration = Duration::from_millis(650);
+const WITHIN: Duration = Duration::from_millis(800);
 /// From the start of one build to the start of the next one it is so many times as long as it took at least,
 const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:

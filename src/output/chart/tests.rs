@@ -105,7 +105,10 @@ fn spans_of_time_are_drawn_in_seconds() {
     let lags: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from_iter_values(spans));
     let picture = chart(None, &batch(vec![("lag", Arc::clone(&lags))]));
     assert!(matches!(picture.marks, Marks::Bins(_)));
-    assert_eq!((picture.title.as_str(), picture.x), ("lag (s)", (0.25, 5.0)));
+    assert_eq!(
+        (picture.title.as_str(), picture.x),
+        ("lag (s)", (0.25, 5.0))
+    );
     let clock = (0..20).map(|i| i * 1_500_000);
     let clock: ArrayRef = Arc::new(Time64MicrosecondArray::from_iter_values(clock));
     let picture = chart(None, &batch(vec![("at", clock), ("lag", lags)]));
