@@ -103,7 +103,7 @@ pub struct StoreSettings {
     /// DuckDB's threads; by default one for each core.
     pub threads: Option<usize>,
     /// A capture's commits begin at least so long after one another; zero: each as soon as the one before it is done and a
-    /// message is there. By default few messages wait a little, so that they take a quarter of a core.
+    /// message is there. By default few messages wait a little, so that they take a third of a core.
     #[serde(deserialize_with = "commit_interval")]
     pub commit_every: Option<Duration>,
 }

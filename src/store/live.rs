@@ -30,9 +30,9 @@ const MIN_MESSAGES: usize = 512;
 /// Batches are made small enough for their commits to take no longer: so long others wait for what is in them.
 const COMMIT_TIME: Duration = Duration::from_millis(200);
 /// After a commit the writer rests for so many times as long as it took …
-const REST: u32 = 3;
+const REST: u32 = 2;
 /// … but no longer than this …
-const LONGEST_REST: Duration = Duration::from_millis(30);
+const LONGEST_REST: Duration = Duration::from_millis(20);
 /// … nor when so many messages wait: they are worth a commit.
 const ENOUGH: usize = 64;
 
