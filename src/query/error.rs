@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::nearest::meant;
 use super::statements::Statement;
-use crate::store::PROBLEM;
+use crate::store::{AS_OF, PROBLEM};
 
 /// Why a statement gave no rows.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,9 @@ impl Error {
         let text = field("exception_message")
             .unwrap_or_else(|| message.split_once(" Error: ").map_or(message, |m| m.1));
         let own_words = own_words(text);
-        let (text, hint) = zoned(text).unwrap_or_else(|| split_hint(own_words.unwrap_or(text)));
+        let (text, hint) = zoned(text)
+            .or_else(|| of_the_lake(text))
+            .unwrap_or_else(|| split_hint(own_words.unwrap_or(text)));
         let message = if kind.eq_ignore_ascii_case("internal") {
             format!("DuckDB internal error: {text}")
         } else {
@@ -319,6 +321,28 @@ fn zoned(text: &str) -> Option<(String, Option<String>)> {
     Some((message, Some(hint.to_owned())))
 }
 
+/// What to say of the lake where DuckDB speaks of what stands for it; `None` if a message is not about that.
+fn of_the_lake(text: &str) -> Option<(String, Option<String>)> {
+    let first = text.lines().next().unwrap_or_default();
+    let missing = first.strip_prefix("Table Function with name ");
+    if let Some(table) = missing.and_then(|rest| rest.strip_prefix(AS_OF)) {
+        let table = table.split_whitespace().next().unwrap_or_default();
+        return Some((
+            format!("as_of knows no table '{table}'"),
+            Some(
+                "it takes the tables that `mdb history` names; views and marts have no versions"
+                    .into(),
+            ),
+        ));
+    }
+    // As the views name its files.
+    let names_file = first.contains("lake/") && first.contains("/date=");
+    names_file.then(|| {
+        let hint = "`mdb doctor` tells which files of the lake are missing or damaged";
+        (first.to_owned(), Some(hint.to_owned()))
+    })
+}
+
 /// Separates what DuckDB proposes from what it complains of.
 fn split_hint(text: &str) -> (String, Option<String>) {
     const OPENERS: [&str; 5] = [
@@ -535,6 +559,39 @@ mod tests {
         // One of another kind keeps its own hint.
         let other = report(None, &format!("{TABLE}select prise from trades"));
         assert!(!other.contains("now_utc"), "{other}");
+    }
+
+    #[test]
+    fn what_stands_for_the_lake_is_not_what_is_told_of() {
+        for (said, says, hint) in [
+            (
+                "Catalog Error: Table Function with name as_of_tradez does not exist!\nDid you mean \"as_of_trades\"?",
+                "as_of knows no table 'tradez'",
+                "mdb history",
+            ),
+            (
+                "IO Error: No files found that match the pattern \"lake/trades/date=2024-08-08/1-2.parquet\"",
+                "No files found that match the pattern \"lake/trades/date=2024-08-08/1-2.parquet\"",
+                "mdb doctor",
+            ),
+            (
+                "Invalid Input Error: No magic bytes found at end of file 'lake/quotes/date=2024-08-08/1-2.parquet'",
+                "No magic bytes found at end of file 'lake/quotes/date=2024-08-08/1-2.parquet'",
+                "mdb doctor",
+            ),
+        ] {
+            let Error::Sql(error) = Error::from_message(said) else {
+                panic!("{said}");
+            };
+            assert_eq!(error.message, says);
+            assert!(error.hint.unwrap().contains(hint), "{said}");
+        }
+        let Error::Sql(error) =
+            Error::from_message("IO Error: No files found that match the pattern \"x.csv\"")
+        else {
+            panic!();
+        };
+        assert_eq!(error.hint, None);
     }
 
     #[test]
