@@ -378,12 +378,14 @@ impl Modeler {
         let day = |time: &str| Window::of(Duration::from_nanos(DAY_NS as u64)).start_sql(time);
         let sql = if let Some(table) = canonical(&self.catalog, relation) {
             let (name, time) = (&table.name, table.time());
-            // The manifest knows it of files of one date; others are small enough to be asked.
+            // The manifest knows it of files of one date; others are small enough to be asked. A cast to DATE would
+            // round the day's last half microsecond up to the next day.
+            let (first, last) = (day("min_ts"), day("max_ts"));
             let longer: Vec<String> = self
                 .conn
-                .prepare(
-                    "SELECT path FROM ops.manifest WHERE table_name = ? AND min_ts::DATE <> max_ts::DATE ORDER BY path",
-                )
+                .prepare(&format!(
+                    "SELECT path FROM ops.manifest WHERE table_name = ? AND {first} <> {last} ORDER BY path"
+                ))
                 .and_then(|mut s| s.query_map([name], |row| row.get(0))?.collect())
                 .doing(doing())?;
             let mut held = vec![table.hot()];
@@ -402,8 +404,8 @@ impl Modeler {
                 "SELECT day, sum(rows)::UBIGINT FROM (
                      {}
                      UNION ALL
-                     SELECT epoch_ns(min_ts::DATE::TIMESTAMP_NS), sum(rows) FROM ops.manifest
-                     WHERE table_name = '{name}' AND min_ts::DATE = max_ts::DATE GROUP BY 1)
+                     SELECT {first}, sum(rows) FROM ops.manifest
+                     WHERE table_name = '{name}' AND {first} = {last} GROUP BY 1)
                  GROUP BY 1",
                 counted.collect::<Vec<_>>().join(" UNION ALL "),
             )

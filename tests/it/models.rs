@@ -593,6 +593,26 @@ fn windows_of_any_length_are_buckets_of_that_length() {
 }
 
 #[test]
+fn the_last_nanosecond_of_a_day_is_of_that_day() {
+    let db = Db::new();
+    // Each date is a file of its own, and the first one holds nothing else.
+    let rows = "venue,symbol,ts,trade_id,price,size,side\n\
+                v,A,2024-03-01 23:59:59.999999999,1,10,1,buy\n\
+                v,A,2024-03-02 00:00:00,2,11,2,sell\n";
+    let file = db.write("days.csv", rows.as_bytes());
+    db.run(["load", file.to_str().unwrap()]).ok();
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT ts, open, volume FROM ohlcv_1d ORDER BY ts"),
+        [
+            ["2024-03-01 00:00:00", "10.0", "1.0"],
+            ["2024-03-02 00:00:00", "11.0", "2.0"]
+        ]
+    );
+    db.run(["test"]).ok();
+}
+
+#[test]
 fn a_name_with_other_capitals_or_marks_in_it_is_a_name() {
     let db = Db::new();
     trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
