@@ -644,6 +644,31 @@ fn a_name_with_other_capitals_or_marks_in_it_is_a_name() {
 }
 
 #[test]
+fn tests_and_lineage_know_a_relation_in_any_capitals_and_tell_a_name_that_has_no_test() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2")]));
+    write_sql(&db, "marts/Counts.sql", &mart("", COUNTS));
+    let again = mart("", "SELECT symbol, ts, n FROM counts");
+    write_sql(&db, "marts/again.sql", &again);
+    write_sql(
+        &db,
+        "tests/few.sql",
+        "-- Few.\nSELECT * FROM counts WHERE n > 1",
+    );
+    db.run(["build"]).ok();
+    for name in ["Counts", "counts", "COUNTS"] {
+        db.run(["test", name]).exits(1).says(&["1 of 1 tests"]);
+        db.run(["lineage", name]).ok().shows(&["Counts (incr"]);
+    }
+    db.run(["lineage", "again"])
+        .ok()
+        .shows(&["└─ Counts (incremental)\n   └─ trades (table)\n"]);
+    db.run(["test", "ohlcv_1m", "ohlvc_1s", "again"])
+        .exits(1)
+        .says(&["no test is declared of ohlvc_1s, again"]);
+}
+
+#[test]
 fn a_mart_that_fails_half_way_keeps_its_version_and_others_are_built() {
     let db = Db::new();
     let fragile = "SELECT symbol, bucket_start(ts, '1 minute') AS ts, sum(price) AS n,\n\
