@@ -221,22 +221,38 @@ fn of_model(header: &mut Header, name: &str, value: &str, line: usize) -> Result
                 .ok_or_else(|| format!("@severity is warn or error, not '{value}'"))?;
         }
         "column" => {
-            let mut words = value.splitn(3, char::is_whitespace);
-            let (Some(name), Some(sql_type)) = (words.next(), words.next()) else {
+            let (name, rest) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
+            let rest = rest.trim_start();
+            let (sql_type, comment) = rest.split_at(type_length(rest));
+            if sql_type.is_empty() {
                 return Err(format!(
                     "@column is a name, a type, and what it is, not '{value}'"
                 ));
-            };
+            }
             header.contract.push(Contract {
                 name: name.to_owned(),
                 sql_type: sql_type.to_owned(),
-                comment: words.next().unwrap_or_default().trim().to_owned(),
+                comment: comment.trim().to_owned(),
                 line,
             });
         }
         _ => return Err(format!("unknown @{name}; mdb knows {KNOWN}")),
     }
     Ok(())
+}
+
+/// How long the SQL type is that a text begins with: up to a space that is in no brackets, as in `STRUCT(a INTEGER)`.
+fn type_length(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let ends = |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c.is_whitespace()
+    };
+    text.find(ends).unwrap_or(text.len())
 }
 
 /// A length of time in words, more than none: "30 seconds", "1 day", "2 weeks". A day has 24 hours.
@@ -321,6 +337,23 @@ mod tests {
             ("ts", "TIMESTAMP_NS", "start of the bar", 6)
         );
         assert_eq!(header.checks.len(), 1);
+        let nested = "-- A.\n-- @column s STRUCT(a INTEGER, b MAP(VARCHAR, INTEGER[])) two things\n-- @column  d  DECIMAL(18,2)";
+        let columns = parse("f.sql", nested).unwrap().contract;
+        let said: Vec<_> = columns
+            .iter()
+            .map(|c| (c.name.as_str(), c.sql_type.as_str(), c.comment.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (
+                    "s",
+                    "STRUCT(a INTEGER, b MAP(VARCHAR, INTEGER[]))",
+                    "two things"
+                ),
+                ("d", "DECIMAL(18,2)", "")
+            ]
+        );
         for wrong in [
             "@window soon",
             "@window 1 month",
