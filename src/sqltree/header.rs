@@ -1,5 +1,6 @@
 //! The comment block at the head of a SQL file: prose, then `-- @name value` lines.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
@@ -98,10 +99,14 @@ pub struct Header {
 const KNOWN: &str = "@key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, \
                      @name, @read document, @from, @date, @file, @member, @metadata, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
 
+/// Those that may stand more than once.
+const REPEATED: [&str; 4] = ["match", "metadata", "column", "test"];
+
 /// Reads the block. A file without one, with an `@name` that mdb does not know, or with one that it knows elsewhere, is an
 /// error.
 pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
     let mut header = Header::default();
+    let mut seen = BTreeSet::new();
     for (index, line) in text.lines().enumerate() {
         let Some(comment) = line.strip_prefix("--") else {
             break;
@@ -149,6 +154,16 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
                     }
                 })?;
             }
+        }
+        // Only the last one would count.
+        if !seen.insert(name) && !REPEATED.contains(&name) {
+            return Err(Error::Header {
+                file: origin.to_owned(),
+                line: index + 1,
+                message: format!(
+                    "@{name} stands here for the second time; say it once, all of it in one line"
+                ),
+            });
         }
     }
     if header.description.is_empty() {
@@ -298,6 +313,18 @@ mod tests {
                 .to_string()
                 .starts_with("f.sql:1:")
         );
+    }
+
+    #[test]
+    fn a_tag_that_says_one_thing_stands_once() {
+        let twice = "-- A.\n-- @key venue\n-- @test unique a\n-- @test unique b\n-- @key symbol\nSELECT 1";
+        let error = parse("f.sql", twice).unwrap_err().to_string();
+        assert!(
+            error.starts_with("f.sql:5: @key stands here for the second time"),
+            "{error}"
+        );
+        let once = twice.replace("-- @key symbol\n", "");
+        assert_eq!(parse("f.sql", &once).unwrap().checks.len(), 2);
     }
 
     #[test]
