@@ -876,6 +876,38 @@ fn macros_and_views_count_for_what_they_read() {
 }
 
 #[test]
+fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
+    // Its own files are there before the database is.
+    let db = Db::none();
+    write_sql(
+        &db,
+        "views/at_work.sql",
+        "-- V.\nSELECT session(ts, 'XNYS').kind AS kind FROM trades",
+    );
+    write_sql(
+        &db,
+        "marts/kinds.sql",
+        "-- M.\n-- @materialize full\nSELECT kind, count(*) AS n FROM at_work GROUP BY kind",
+    );
+    // 10:00 in New York.
+    trades(&db, "a", &day(&[(50_400, 1, "1"), (50_401, 2, "2")]));
+    db.run(["build"]).ok();
+    assert_eq!(db.sql("FROM kinds"), [["regular", "2"]]);
+    db.run(["lineage", "kinds"])
+        .ok()
+        .shows(&["exchange_days (view)"]);
+    // Another calendar makes other rows.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/views/exchange_days.sql");
+    let calendar = fs::read_to_string(file).unwrap();
+    write_sql(
+        &db,
+        "views/exchange_days.sql",
+        &format!("{calendar}\nWHERE true\n"),
+    );
+    assert_eq!(told_of(&db, "kinds")[1], "changed");
+}
+
+#[test]
 fn each_kind_of_test_fails_on_data_that_breaks_it_and_passes_on_data_that_does_not() {
     let db = Db::new();
     trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
