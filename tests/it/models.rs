@@ -1103,6 +1103,32 @@ fn what_retention_drops_stays_in_the_marts() {
     );
 }
 
+#[test]
+fn what_a_vendors_file_brings_for_a_day_that_was_dropped_is_told() {
+    let db = Db::new();
+    let load = |name: &str, rows: &str| {
+        let text = format!("venue,symbol,ts,trade_id,price,size,side\n{rows}");
+        let file = db.write(name, text.as_bytes());
+        db.run(["load", file.to_str().unwrap()]).ok();
+    };
+    load(
+        "a.csv",
+        "v,A,2024-03-01 10:00:00,1,10,1,buy\nv,A,2024-03-08 10:00:00,2,12,1,buy\n",
+    );
+    db.run(["build"]).ok();
+    retain(&db, "trades", "2 days");
+    load(
+        "b.csv",
+        "v,A,2024-03-01 11:00:00,3,99,5,buy\nv,A,2024-03-08 11:00:00,4,12,1,buy\n",
+    );
+    db.run(["build"]).ok().shows(&["1 rows came late"]);
+    assert_eq!(db.sql(DAYS), [["1"], ["2"]]);
+    assert_eq!(
+        db.sql("SELECT ts, rows, corrected FROM late_rows WHERE model = 'ohlcv_1s'"),
+        [["2024-03-01 11:00:00", "1", "false"]]
+    );
+}
+
 const DAYS: &str = "SELECT trades FROM ohlcv_1d ORDER BY ts";
 
 #[test]
