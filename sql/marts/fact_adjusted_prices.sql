@@ -53,8 +53,9 @@ WITH traded AS MATERIALIZED (
     FROM (SELECT DISTINCT venue, symbol FROM series) s JOIN stock_actions a ON a.symbol = s.symbol
     GROUP BY ALL
 ), actions AS (
-    SELECT g.venue, g.symbol, a.ex_date, max(IF(a.venue = g.of_splits, a.ratio, 1)) AS ratio,
-           max(IF(a.venue = g.of_dividends, a.amount, 0)) AS amount
+    -- A split may leave fewer shares: of those of one day the giver's counts, not the largest number.
+    SELECT g.venue, g.symbol, a.ex_date, coalesce(max(a.ratio) FILTER (a.venue = g.of_splits), 1) AS ratio,
+           coalesce(max(a.amount) FILTER (a.venue = g.of_dividends), 0) AS amount
     FROM (
         SELECT venue, symbol, of_splits, of_dividends, unnest(list_distinct([of_splits, of_dividends])) AS giver
         FROM given_by

@@ -62,16 +62,18 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 pub(super) fn lineage(args: &LineageArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut session = session::open_existing(settings)?;
     let mut graph = Graph::of(session.strings(EDGES)?);
+    let mut root = None;
     if let Some(model) = &args.model {
-        if !graph.names().any(|name| name == model) {
+        let Some(name) = graph.meant(model).map(str::to_owned) else {
             bail!(
                 "there is no relation '{model}'; these are: {}",
                 graph.names().collect::<Vec<_>>().join(", ")
             );
-        }
-        graph = graph.around(model);
+        };
+        graph = graph.around(&name);
+        root = Some(name);
     }
-    let roots: Vec<&str> = args.model.as_deref().into_iter().collect();
+    let roots: Vec<&str> = root.as_deref().into_iter().collect();
     let text = graph.write(args.format.into(), &roots);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

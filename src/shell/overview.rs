@@ -21,8 +21,8 @@ impl Shell<'_> {
     pub(super) fn lineage(&mut self, model: Option<&str>) -> Result<(), Failure> {
         let mut graph = Graph::of(self.ask(EDGES)?);
         if let Some(model) = model {
-            let model = model.to_ascii_lowercase();
-            if !graph.names().any(|name| name == model) {
+            let Some(name) = graph.meant(model).map(str::to_owned) else {
+                let model = model.to_ascii_lowercase();
                 let hint = meant(&model, graph.names())
                     .map_or(".lineage alone shows all".to_owned(), |meant| {
                         format!("did you mean {meant}?")
@@ -30,9 +30,9 @@ impl Shell<'_> {
                 return Err(Failure::Report(format!(
                     "error: there is no table, view or mart {model}\nhint: {hint}\n"
                 )));
-            }
-            graph = graph.around(&model);
-            let text = graph.write(Format::Text, &[&model]);
+            };
+            graph = graph.around(&name);
+            let text = graph.write(Format::Text, &[&name]);
             return self.tree(&text);
         }
         self.tree(&graph.write(Format::Text, &[]))

@@ -119,8 +119,9 @@ fn kind(name: &str, said: &str) -> Option<Kind> {
         "relationship" => {
             let (column, other) = said.split_once("->")?;
             let (relation, other) = other.trim().rsplit_once('.')?;
+            let [column] = <[String; 1]>::try_from(columns(column)?).ok()?;
             Kind::Relationship {
-                column: columns(column)?.pop()?,
+                column,
                 relation: relation.to_owned(),
                 other: other.to_owned(),
             }
@@ -191,6 +192,7 @@ mod tests {
             "not_null",
             "nul price",
             "relationship symbol instruments",
+            "relationship venue, symbol -> instruments.symbol",
             "freshness soon",
             "unique a b",
         ] {

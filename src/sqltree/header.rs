@@ -1,5 +1,6 @@
 //! The comment block at the head of a SQL file: prose, then `-- @name value` lines.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
@@ -98,10 +99,14 @@ pub struct Header {
 const KNOWN: &str = "@key, @match, @latest, @voided_by, @delta, @plain, @split, @into, @columns, @required, @optional, \
                      @name, @read document, @from, @date, @file, @member, @metadata, @materialize, @time, @window, @lateness, @whole, @column, @test and @severity";
 
+/// Those that may stand more than once.
+const REPEATED: [&str; 4] = ["match", "metadata", "column", "test"];
+
 /// Reads the block. A file without one, with an `@name` that mdb does not know, or with one that it knows elsewhere, is an
 /// error.
 pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
     let mut header = Header::default();
+    let mut seen = BTreeSet::new();
     for (index, line) in text.lines().enumerate() {
         let Some(comment) = line.strip_prefix("--") else {
             break;
@@ -149,6 +154,16 @@ pub(super) fn parse(origin: &str, text: &str) -> Result<Header, Error> {
                     }
                 })?;
             }
+        }
+        // Only the last one would count.
+        if !seen.insert(name) && !REPEATED.contains(&name) {
+            return Err(Error::Header {
+                file: origin.to_owned(),
+                line: index + 1,
+                message: format!(
+                    "@{name} stands here for the second time; say it once, all of it in one line"
+                ),
+            });
         }
     }
     if header.description.is_empty() {
@@ -221,22 +236,38 @@ fn of_model(header: &mut Header, name: &str, value: &str, line: usize) -> Result
                 .ok_or_else(|| format!("@severity is warn or error, not '{value}'"))?;
         }
         "column" => {
-            let mut words = value.splitn(3, char::is_whitespace);
-            let (Some(name), Some(sql_type)) = (words.next(), words.next()) else {
+            let (name, rest) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
+            let rest = rest.trim_start();
+            let (sql_type, comment) = rest.split_at(type_length(rest));
+            if sql_type.is_empty() {
                 return Err(format!(
                     "@column is a name, a type, and what it is, not '{value}'"
                 ));
-            };
+            }
             header.contract.push(Contract {
                 name: name.to_owned(),
                 sql_type: sql_type.to_owned(),
-                comment: words.next().unwrap_or_default().trim().to_owned(),
+                comment: comment.trim().to_owned(),
                 line,
             });
         }
         _ => return Err(format!("unknown @{name}; mdb knows {KNOWN}")),
     }
     Ok(())
+}
+
+/// How long the SQL type is that a text begins with: up to a space that is in no brackets, as in `STRUCT(a INTEGER)`.
+fn type_length(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let ends = |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c.is_whitespace()
+    };
+    text.find(ends).unwrap_or(text.len())
 }
 
 /// A length of time in words, more than none: "30 seconds", "1 day", "2 weeks". A day has 24 hours.
@@ -285,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_that_says_one_thing_stands_once() {
+        let twice = "-- A.\n-- @key venue\n-- @test unique a\n-- @test unique b\n-- @key symbol\nSELECT 1";
+        let error = parse("f.sql", twice).unwrap_err().to_string();
+        assert!(
+            error.starts_with("f.sql:5: @key stands here for the second time"),
+            "{error}"
+        );
+        let once = twice.replace("-- @key symbol\n", "");
+        assert_eq!(parse("f.sql", &once).unwrap().checks.len(), 2);
+    }
+
+    #[test]
     fn a_tag_outside_the_block_is_no_tag_and_is_told_with_its_line() {
         for (text, line) in [
             ("-- A.\n\n-- @test row_count > 0\nSELECT 1", 3),
@@ -321,6 +364,23 @@ mod tests {
             ("ts", "TIMESTAMP_NS", "start of the bar", 6)
         );
         assert_eq!(header.checks.len(), 1);
+        let nested = "-- A.\n-- @column s STRUCT(a INTEGER, b MAP(VARCHAR, INTEGER[])) two things\n-- @column  d  DECIMAL(18,2)";
+        let columns = parse("f.sql", nested).unwrap().contract;
+        let said: Vec<_> = columns
+            .iter()
+            .map(|c| (c.name.as_str(), c.sql_type.as_str(), c.comment.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (
+                    "s",
+                    "STRUCT(a INTEGER, b MAP(VARCHAR, INTEGER[]))",
+                    "two things"
+                ),
+                ("d", "DECIMAL(18,2)", "")
+            ]
+        );
         for wrong in [
             "@window soon",
             "@window 1 month",

@@ -14,6 +14,9 @@ pub use header::{Contract, Header, Materialize};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
+/// Folders whose files may declare tests of their rows.
+const TESTED: [&str; 3] = ["tables", "views", "marts"];
+
 /// What was wrong with a file of the tree.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -96,9 +99,22 @@ impl SqlTree {
                 continue;
             }
             let stem = file.file_stem().unwrap_or_default();
+            let header = header::parse(&origin, &text)?;
+            let folder = path.split('/').next().unwrap_or_default();
+            let declared = header.checks.first();
+            if let Some(check) = declared.filter(|_| !TESTED.contains(&folder)) {
+                return Err(Error::Header {
+                    file: origin,
+                    line: check.line,
+                    message: format!(
+                        "@test is of the rows of tables, views and marts, and nobody runs it in {folder}/; a file of tests/ is \
+                         itself one test, of the rows that its SELECT returns"
+                    ),
+                });
+            }
             let file = SqlFile {
                 name: stem.to_string_lossy().into_owned(),
-                header: header::parse(&origin, &text)?,
+                header,
                 origin,
                 text,
             };
@@ -256,6 +272,26 @@ mod tests {
         );
         let ticks = own.folder("views").find(|f| f.name == "ticks").unwrap();
         assert!(ticks.text.contains("SELECT 1") && ticks.origin.ends_with("sql/views/ticks.sql"));
+    }
+
+    #[test]
+    fn a_test_that_nobody_would_run_is_refused_with_its_line() {
+        let db = tempfile::tempdir().unwrap();
+        let text = "-- Mine.\n-- @test row_count > 0\nSELECT 1 AS a";
+        for (folder, is_run) in [("views", true), ("tests", false), ("macros", false)] {
+            let file = db.path().join("sql").join(folder).join("mine.sql");
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+            let loaded = SqlTree::load(db.path()).map_err(|error| error.to_string());
+            assert_eq!(loaded.is_ok(), is_run, "{folder}");
+            if let Err(error) = loaded {
+                assert!(
+                    error.contains("mine.sql:2: @test is of the rows of"),
+                    "{error}"
+                );
+            }
+            std::fs::remove_file(file).unwrap();
+        }
     }
 
     #[test]

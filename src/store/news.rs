@@ -313,7 +313,8 @@ impl Modeler {
             .doing(format!("reading how far {name} goes"))
     }
 
-    /// Lists the rows since a mark that lie before a moment, by window.
+    /// Lists the rows since a mark that lie before a moment, by window; of vendors' files that are new as a whole only those
+    /// that correct nothing.
     ///
     /// # Errors
     /// If a file of the lake cannot be read.
@@ -332,7 +333,12 @@ impl Modeler {
         let window = Window::of(Duration::from_nanos(LATE_WINDOW_NS as u64));
         let time = table.time();
         let mut listed = 0;
-        for relation in self.changed_relations(table, since, None)? {
+        let captured = self.changed_relations(table, since, None)?.into_iter();
+        let captured = captured.map(|relation| (relation, before_ns));
+        // What a vendor's file brings for times that no mart makes anew any more would be missed by everybody.
+        let lost = self.new_files_before(table, since, corrected_from_ns)?;
+        let lost = lost.map(|files| (files, before_ns.min(corrected_from_ns)));
+        for (relation, before_ns) in captured.chain(lost) {
             let sql = format!(
                 "INSERT INTO ops.late_rows
                  SELECT $1, $2, venue, symbol, make_timestamp_ns(w), count(*), min(seq), max(seq),
@@ -378,12 +384,14 @@ impl Modeler {
         let day = |time: &str| Window::of(Duration::from_nanos(DAY_NS as u64)).start_sql(time);
         let sql = if let Some(table) = canonical(&self.catalog, relation) {
             let (name, time) = (&table.name, table.time());
-            // The manifest knows it of files of one date; others are small enough to be asked.
+            // The manifest knows it of files of one date; others are small enough to be asked. A cast to DATE would
+            // round the day's last half microsecond up to the next day.
+            let (first, last) = (day("min_ts"), day("max_ts"));
             let longer: Vec<String> = self
                 .conn
-                .prepare(
-                    "SELECT path FROM ops.manifest WHERE table_name = ? AND min_ts::DATE <> max_ts::DATE ORDER BY path",
-                )
+                .prepare(&format!(
+                    "SELECT path FROM ops.manifest WHERE table_name = ? AND {first} <> {last} ORDER BY path"
+                ))
                 .and_then(|mut s| s.query_map([name], |row| row.get(0))?.collect())
                 .doing(doing())?;
             let mut held = vec![table.hot()];
@@ -402,8 +410,8 @@ impl Modeler {
                 "SELECT day, sum(rows)::UBIGINT FROM (
                      {}
                      UNION ALL
-                     SELECT epoch_ns(min_ts::DATE::TIMESTAMP_NS), sum(rows) FROM ops.manifest
-                     WHERE table_name = '{name}' AND min_ts::DATE = max_ts::DATE GROUP BY 1)
+                     SELECT {first}, sum(rows) FROM ops.manifest
+                     WHERE table_name = '{name}' AND {first} = {last} GROUP BY 1)
                  GROUP BY 1",
                 counted.collect::<Vec<_>>().join(" UNION ALL "),
             )
@@ -527,6 +535,30 @@ impl Modeler {
             relations.push(schema::parquet(&literals(paths.iter().map(String::as_str))));
         }
         Ok(relations)
+    }
+
+    /// Of vendors' files that are new as a whole those that hold rows from before a moment, as one relation.
+    fn new_files_before(
+        &self,
+        table: &Table,
+        since: Mark,
+        before_ns: i64,
+    ) -> Result<Option<String>> {
+        if before_ns == NEVER_NS {
+            return Ok(None);
+        }
+        let paths: Vec<String> = self
+            .small(
+                "SELECT path FROM ops.manifest
+                 WHERE table_name = $1 AND loaded AND first_seq > $2 AND min_ts < make_timestamp_ns($3) ORDER BY path",
+            )
+            .and_then(|mut s| {
+                s.query_map(params![table.name, since.seq, before_ns], |row| row.get(0))?
+                    .collect()
+            })
+            .doing("reading the manifest")?;
+        let paths = literals(paths.iter().map(String::as_str));
+        Ok((!paths.is_empty()).then(|| schema::parquet(&paths)))
     }
 
     fn count(

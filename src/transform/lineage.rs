@@ -57,6 +57,11 @@ impl Graph {
         self.nodes.keys().map(String::as_str)
     }
 
+    /// The name in it that is meant: as in SQL, capitals make no other one.
+    pub fn meant(&self, name: &str) -> Option<&str> {
+        self.names().find(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// Only what a relation is made from, and what is made from it.
     #[must_use]
     pub fn around(mut self, name: &str) -> Self {

@@ -593,6 +593,26 @@ fn windows_of_any_length_are_buckets_of_that_length() {
 }
 
 #[test]
+fn the_last_nanosecond_of_a_day_is_of_that_day() {
+    let db = Db::new();
+    // Each date is a file of its own, and the first one holds nothing else.
+    let rows = "venue,symbol,ts,trade_id,price,size,side\n\
+                v,A,2024-03-01 23:59:59.999999999,1,10,1,buy\n\
+                v,A,2024-03-02 00:00:00,2,11,2,sell\n";
+    let file = db.write("days.csv", rows.as_bytes());
+    db.run(["load", file.to_str().unwrap()]).ok();
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT ts, open, volume FROM ohlcv_1d ORDER BY ts"),
+        [
+            ["2024-03-01 00:00:00", "10.0", "1.0"],
+            ["2024-03-02 00:00:00", "11.0", "2.0"]
+        ]
+    );
+    db.run(["test"]).ok();
+}
+
+#[test]
 fn a_name_with_other_capitals_or_marks_in_it_is_a_name() {
     let db = Db::new();
     trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
@@ -621,6 +641,31 @@ fn a_name_with_other_capitals_or_marks_in_it_is_a_name() {
     assert_eq!(db.value("SELECT n FROM \"it's\""), "4");
     db.run(["build", "--full"]).ok();
     assert_eq!(db.value("SELECT n FROM \"it's\""), "4");
+}
+
+#[test]
+fn tests_and_lineage_know_a_relation_in_any_capitals_and_tell_a_name_that_has_no_test() {
+    let db = Db::new();
+    trades(&db, "a", &day(&[(10, 1, "1"), (11, 2, "2")]));
+    write_sql(&db, "marts/Counts.sql", &mart("", COUNTS));
+    let again = mart("", "SELECT symbol, ts, n FROM counts");
+    write_sql(&db, "marts/again.sql", &again);
+    write_sql(
+        &db,
+        "tests/few.sql",
+        "-- Few.\nSELECT * FROM counts WHERE n > 1",
+    );
+    db.run(["build"]).ok();
+    for name in ["Counts", "counts", "COUNTS"] {
+        db.run(["test", name]).exits(1).says(&["1 of 1 tests"]);
+        db.run(["lineage", name]).ok().shows(&["Counts (incr"]);
+    }
+    db.run(["lineage", "again"])
+        .ok()
+        .shows(&["└─ Counts (incremental)\n   └─ trades (table)\n"]);
+    db.run(["test", "ohlcv_1m", "ohlvc_1s", "again"])
+        .exits(1)
+        .says(&["no test is declared of ohlvc_1s, again"]);
 }
 
 #[test]
@@ -831,6 +876,38 @@ fn macros_and_views_count_for_what_they_read() {
 }
 
 #[test]
+fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
+    // Its own files are there before the database is.
+    let db = Db::none();
+    write_sql(
+        &db,
+        "views/at_work.sql",
+        "-- V.\nSELECT session(ts, 'XNYS').kind AS kind FROM trades",
+    );
+    write_sql(
+        &db,
+        "marts/kinds.sql",
+        "-- M.\n-- @materialize full\nSELECT kind, count(*) AS n FROM at_work GROUP BY kind",
+    );
+    // 10:00 in New York.
+    trades(&db, "a", &day(&[(50_400, 1, "1"), (50_401, 2, "2")]));
+    db.run(["build"]).ok();
+    assert_eq!(db.sql("FROM kinds"), [["regular", "2"]]);
+    db.run(["lineage", "kinds"])
+        .ok()
+        .shows(&["exchange_days (view)"]);
+    // Another calendar makes other rows.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/views/exchange_days.sql");
+    let calendar = fs::read_to_string(file).unwrap();
+    write_sql(
+        &db,
+        "views/exchange_days.sql",
+        &format!("{calendar}\nWHERE true\n"),
+    );
+    assert_eq!(told_of(&db, "kinds")[1], "changed");
+}
+
+#[test]
 fn each_kind_of_test_fails_on_data_that_breaks_it_and_passes_on_data_that_does_not() {
     let db = Db::new();
     trades(&db, "a", &day(&[(10, 1, "1"), (70, 2, "2")]));
@@ -1023,6 +1100,32 @@ fn what_retention_drops_stays_in_the_marts() {
     assert_eq!(
         db.sql("SELECT n FROM counts ORDER BY ts"),
         [["1"], ["1"], ["2"]]
+    );
+}
+
+#[test]
+fn what_a_vendors_file_brings_for_a_day_that_was_dropped_is_told() {
+    let db = Db::new();
+    let load = |name: &str, rows: &str| {
+        let text = format!("venue,symbol,ts,trade_id,price,size,side\n{rows}");
+        let file = db.write(name, text.as_bytes());
+        db.run(["load", file.to_str().unwrap()]).ok();
+    };
+    load(
+        "a.csv",
+        "v,A,2024-03-01 10:00:00,1,10,1,buy\nv,A,2024-03-08 10:00:00,2,12,1,buy\n",
+    );
+    db.run(["build"]).ok();
+    retain(&db, "trades", "2 days");
+    load(
+        "b.csv",
+        "v,A,2024-03-01 11:00:00,3,99,5,buy\nv,A,2024-03-08 11:00:00,4,12,1,buy\n",
+    );
+    db.run(["build"]).ok().shows(&["1 rows came late"]);
+    assert_eq!(db.sql(DAYS), [["1"], ["2"]]);
+    assert_eq!(
+        db.sql("SELECT ts, rows, corrected FROM late_rows WHERE model = 'ohlcv_1s'"),
+        [["2024-03-01 11:00:00", "1", "false"]]
     );
 }
 

@@ -708,3 +708,51 @@ fn what_was_before_the_first_bar_is_not_in_it() {
         ["2025-11-07|4.0|0.0", "2025-11-10|1.0|1.68"]
     );
 }
+
+#[test]
+fn a_reverse_split_counts_also_where_the_dividends_are_another_venues() {
+    let db = Db::new();
+    let stock = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("sql/venues")
+        .join(VENUE);
+    let own = db.dir().join("sql/venues/own");
+    fs::create_dir_all(&own).unwrap();
+    walk(&stock, &mut |path| {
+        fs::copy(path, own.join(path.file_name().unwrap())).unwrap();
+    });
+    let bar = |day: &str, close: &str| {
+        format!(
+            r#""{day}":{{"1. open":"{close}","2. high":"{close}","3. low":"{close}","4. close":"{close}","5. adjusted close":"{close}","6. volume":"1","7. dividend amount":"0.0000","8. split coefficient":"1.0"}}"#
+        )
+    };
+    let bars = [
+        bar("2025-11-12", "10.0"),
+        bar("2025-11-10", "10.0"),
+        bar("2025-11-07", "1.0"),
+    ];
+    let bars = format!(
+        r#"{{"Meta Data":{{"1. Information":"Daily Time Series with Splits and Dividend Events","2. Symbol":"IBM","3. Last Refreshed":"2025-11-12","4. Output Size":"Full size","5. Time Zone":"US/Eastern"}},"Time Series (Daily)":{{{}}}}}"#,
+        bars.join(",")
+    );
+    // One share for ten; both say so, and only the other knows of a dividend.
+    let split =
+        r#"{"symbol":"IBM","data":[{"effective_date":"2025-11-10","split_factor":"0.1000"}]}"#;
+    let dividend = r#"{"symbol":"IBM","data":[{"ex_dividend_date":"2025-11-12","declaration_date":"None","record_date":"None","payment_date":"None","amount":"0.5"}]}"#;
+    for (venue, bodies) in [("own", [bars.as_str(), split]), (VENUE, [split, dividend])] {
+        let lines = (1_763_100_000_u64..)
+            .zip(bodies)
+            .map(|(second, body)| format!("{second}000000000 {body}"));
+        let file = db.write(&format!("{venue}.txt"), &join_lines(lines));
+        db.load(venue, "IBM", [file]).ok();
+    }
+    db.run(["build"]).ok();
+    let fact = "SELECT date, split_ratio, dividend, round(adjusted_close, 9) FROM fact_adjusted_prices ORDER BY date";
+    assert_eq!(
+        cells(db.sql(fact)),
+        [
+            "2025-11-07|1.0|0.0|9.5",
+            "2025-11-10|0.1|0.0|9.5",
+            "2025-11-12|1.0|0.5|10.0",
+        ]
+    );
+}

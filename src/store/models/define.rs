@@ -486,6 +486,16 @@ impl Models {
             _ => "ts".to_owned(),
         }
     }
+
+    /// The name that people know a relation by, as its file is named, given in lower case.
+    fn called<'a>(&'a self, catalog: &'a Catalog, relation: &'a str) -> &'a str {
+        match canonical(catalog, relation) {
+            Some(table) => &table.name,
+            None => self
+                .get(relation)
+                .map_or(relation, |model| model.name.as_str()),
+        }
+    }
 }
 
 /// Notes what there is, and what it is made from.
@@ -520,8 +530,7 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
             edge(name, kind, Some(own), &model.file.origin);
         }
         for upstream in &model.upstream {
-            let upstream =
-                canonical(catalog, upstream).map_or(upstream.as_str(), |t| t.name.as_str());
+            let upstream = models.called(catalog, upstream);
             edge(name, kind, Some(upstream), &model.file.origin);
         }
     }
@@ -535,8 +544,7 @@ fn record(conn: &Connection, models: &Models, tree: &SqlTree, catalog: &Catalog)
     }
     for test in &models.tests {
         for upstream in &test.upstream {
-            let upstream =
-                canonical(catalog, upstream).map_or(upstream.as_str(), |t| t.name.as_str());
+            let upstream = models.called(catalog, upstream);
             edge(&test.file.name, "test", Some(upstream), &test.file.origin);
         }
     }

@@ -78,7 +78,11 @@ impl Reads {
     /// when the macro is created.
     pub(super) fn of_macro(conn: &Connection, text: &str) -> Result<Self> {
         let mut reads = Self::default();
-        if let Some(body) = macro_body(text) {
+        if let Some((parameters, body)) = macro_parts(text) {
+            let mut defaults = Self::default();
+            let call = format!("SELECT called({parameters})");
+            let called = tree(conn, &call)?;
+            defaults.walk(&called["statements"], &call, &BTreeSet::new());
             let tree = tree(conn, &body)?;
             reads.walk(&tree["statements"], &body, &BTreeSet::new());
             // Its body is the end of the text.
@@ -87,6 +91,12 @@ impl Reads {
             let looks = reads.looks.iter_mut().map(|look| &mut look.line);
             for line in relations.chain(reads.qualified.values_mut()).chain(looks) {
                 *line += before;
+            }
+            // What an argument is where none is given may be a name as well.
+            let defaults = defaults.functions.into_values().flatten();
+            let defaults: Vec<String> = defaults.collect();
+            for texts in reads.functions.values_mut() {
+                texts.extend(defaults.iter().cloned());
             }
         }
         Ok(reads)
@@ -195,16 +205,21 @@ fn tree(conn: &Connection, text: &str) -> Result<Value> {
     })
 }
 
-/// What a macro does, as a SELECT: what follows its parameters and AS, or AS TABLE.
-fn macro_body(text: &str) -> Option<String> {
+/// A macro's parameters, and what it does, as a SELECT: what follows them and AS, or AS TABLE.
+fn macro_parts(text: &str) -> Option<(String, String)> {
     let lines = text.lines().skip_while(|line| line.starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
-    let (mut depth, mut end) = (0, None);
+    let (mut depth, mut start, mut end) = (0, 0, None);
     for (at, c) in text.char_indices() {
         match c {
-            '(' => depth += 1,
+            '(' => {
+                if depth == 0 {
+                    start = at + 1;
+                }
+                depth += 1;
+            }
             ')' if depth == 1 => {
-                end = Some(at + 1);
+                end = Some(at);
                 break;
             }
             ')' => depth -= 1,
@@ -217,12 +232,14 @@ fn macro_body(text: &str) -> Option<String> {
         let ends = rest.starts_with(|c: char| !c.is_alphanumeric() && c != '_');
         (first.eq_ignore_ascii_case(word) && ends).then(|| rest.to_owned())
     };
-    let body = keyword(text.get(end?..)?, "AS")?;
+    let end = end?;
+    let body = keyword(text.get(end + 1..)?, "AS")?;
     let body = body.trim_end().trim_end_matches(';').to_owned();
-    Some(match keyword(&body, "TABLE") {
+    let select = match keyword(&body, "TABLE") {
         Some(select) => select,
         None => format!("SELECT ({body})"),
-    })
+    };
+    Some((text.get(start..end)?.to_owned(), select))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -332,6 +349,9 @@ mod tests {
             of("-- M.\nCREATE MACRO m(a) AS\n    inner_one(a) + (SELECT max(x) FROM quotes)");
         assert!(scalar.relations["quotes"] == 3 && scalar.functions.contains_key("inner_one"));
         assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
+        let named =
+            of("-- M.\nCREATE MACRO m(a, rel := 'Quotes', n := 2) AS TABLE FROM query_table(rel)");
+        assert!(named.functions["query_table"].contains("quotes"));
     }
 
     #[test]
