@@ -317,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_tag_that_says_one_thing_stands_once() {
-        let twice = "-- A.\n-- @key venue\n-- @test unique a\n-- @test unique b\n-- @key symbol\nSELECT 1";
+        let twice =
+            "-- A.\n-- @key venue\n-- @test unique a\n-- @test unique b\n-- @key symbol\nSELECT 1";
         let error = parse("f.sql", twice).unwrap_err().to_string();
         assert!(
             error.starts_with("f.sql:5: @key stands here for the second time"),
