@@ -1149,6 +1149,34 @@ fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
 }
 
 #[test]
+fn a_row_behind_those_that_told_the_types_is_not_rounded_or_cut_off() {
+    let db = empty();
+    for (name, first, last, expected) in [
+        ("price", "100", "12.75", ["DOUBLE", "12.75"]),
+        ("short", "100", "1e3", ["DOUBLE", "1000.0"]),
+        ("code", "600000", "000001", ["VARCHAR", "000001"]),
+        (
+            "day",
+            "2024-01-01",
+            "2024-02-01 12:34:56",
+            ["TIMESTAMP_NS", "2024-02-01 12:34:56"],
+        ),
+        (
+            "id",
+            "1",
+            "18446744073709551615",
+            ["HUGEINT", "18446744073709551615"],
+        ),
+        ("same", "1", "-2", ["BIGINT", "-2"]),
+    ] {
+        let text = format!("a,n\n{}{last},2\n", format!("{first},1\n").repeat(30_000));
+        load_text(&db, &format!("{name}.csv"), &text, &["--into", name]).ok();
+        let query = format!("SELECT typeof(a), a::VARCHAR FROM {name} WHERE n = 2");
+        assert_eq!(db.row(&query), expected, "{name}");
+    }
+}
+
+#[test]
 fn names_that_are_empty_or_years_are_names() {
     let db = empty();
     for (into, text, expected) in [

@@ -1,5 +1,6 @@
-//! Times of a file on their way into a table of the user's own, to the nanosecond: of texts with an offset and of times
-//! of day DuckDB makes types of microseconds, and cuts off the rest.
+//! Values of a file on their way into a table of the user's own, as they are. Of texts with an offset and of times of day
+//! DuckDB makes types of microseconds, and cuts off the rest; and what comes after the rows that told it a column's type
+//! it rounds to that.
 
 use duckdb::Connection;
 
@@ -18,6 +19,12 @@ const UTC_NS: &str = "TIMESTAMP_NS";
 const FINE: &str = ":[0-9]{2}[.][0-9]{6}[0-9]*[1-9]";
 /// DuckDB tells a column's type from so many rows.
 const SAMPLE_ROWS: u32 = 20_480;
+/// A whole number, and no code that begins with zeros.
+const WHOLE: &str = "[+-]?(0|[1-9][0-9]*)";
+/// Any number.
+const NUMBER: &str = "(?i)[+-]?((0|[1-9][0-9]*)?([.][0-9]*)?(e[+-]?[0-9]+)?|nan|inf(inity)?)";
+/// The type of all texts.
+const TEXT: &str = "VARCHAR";
 
 /// A column that is not read as DuckDB would.
 struct Reading {
@@ -42,7 +49,7 @@ struct File<'a> {
     columns: &'a [(String, String)],
 }
 
-/// A reader of the same file that loses nothing of its times. Those columns that are said in `as_text` stay texts.
+/// A reader of the same file that loses nothing of its values. Those columns that are said in `as_text` stay texts.
 ///
 /// # Errors
 /// If the file cannot be read to its end.
@@ -103,7 +110,39 @@ impl File<'_> {
                 readings.push(Reading::new(column, OFFSET, Some(OFFSET)));
             }
         }
+        readings.extend(self.unlike_the_first(as_text)?);
         Ok(readings)
+    }
+
+    /// Columns of whole numbers or dates that are something else further down.
+    fn unlike_the_first(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let columns = self.columns.iter().filter(|(c, _)| !as_text.contains(c));
+        let (columns, types): (Vec<_>, Vec<_>) = columns
+            .filter_map(|(column, told)| Some(((column, told), type_of_all(column, told)?)))
+            .unzip();
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM {})",
+            types.join(", "),
+            self.typed(&texts)
+        );
+        let found: Vec<String> = self
+            .conn
+            .query_row(&sql, [], |row| {
+                (0..columns.len()).map(|at| row.get(at)).collect()
+            })
+            .map_err(|error| relation::unread(self.input, &error))?;
+        let both = columns.into_iter().zip(found);
+        Ok(both
+            .filter(|((_, told), found)| *told != found)
+            .map(|((column, _), found)| {
+                let becomes = (found == OFFSET_NS).then_some(UTC_NS);
+                Reading::new(column, &found, becomes)
+            })
+            .collect())
     }
 
     /// Of JSON, times may stand inside lists and objects, too.
@@ -244,8 +283,38 @@ impl Reading {
     }
 
     fn text(column: &str) -> Self {
-        Self::new(column, "VARCHAR", None)
+        Self::new(column, TEXT, None)
     }
+}
+
+/// SQL for the type that all texts of a column have, of which the first have told `told`; `None` if DuckDB reads no other
+/// text as if it were of that.
+fn type_of_all(column: &str, told: &str) -> Option<String> {
+    let text = identifier(column);
+    let like = |pattern: &str| format!("regexp_full_match(trim({text}), {})", literal(pattern));
+    let is = |sql_type: &str| format!("TRY_CAST({text} AS {sql_type}) IS NOT NULL");
+    let both = |pattern: &str, sql_type: &str| format!("{} AND {}", like(pattern), is(sql_type));
+    let types = match told {
+        "BIGINT" | "HUGEINT" | "BIGNUM" => vec![
+            ("BIGINT", both(WHOLE, "BIGINT")),
+            ("HUGEINT", both(WHOLE, "HUGEINT")),
+            ("BIGNUM", both(WHOLE, "BIGNUM")),
+            ("DOUBLE", both(NUMBER, "DOUBLE")),
+        ],
+        // How dates are written, DuckDB has found out; a time of day it cuts off.
+        "DATE" => vec![
+            ("DATE", format!("NOT contains({text}, ':')")),
+            (OFFSET_NS, is(OFFSET_NS)),
+        ],
+        _ => return None,
+    };
+    let whens = types.into_iter().map(|(sql_type, holds)| {
+        format!(
+            "WHEN coalesce(bool_and({holds}) FILTER ({text} IS NOT NULL), true) THEN '{sql_type}'"
+        )
+    });
+    let whens: Vec<String> = whens.collect();
+    Some(format!("CASE {} ELSE '{TEXT}' END", whens.join(" ")))
 }
 
 /// A type with its times to the nanosecond, as it is read and as it is kept; `None` if there is nothing to be cut off.
