@@ -314,6 +314,33 @@ fn json_keeps_nanoseconds_and_fractions() {
 }
 
 #[test]
+fn what_only_a_late_row_of_json_has_is_read() {
+    let db = empty();
+    let ts = "\"ts\":\"2024-01-02T03:04:05Z\",\"symbol\":\"A\"";
+    let first = format!("{{{ts},\"price\":100,\"size\":1}}\n").repeat(30_000);
+    let text = format!("{first}{{{ts},\"price\":12.75,\"size\":1,\"side\":\"buy\"}}\n");
+    load_text(&db, "late.ndjson", &text, &["--venue", "v"]).ok();
+    load_text(&db, "late.ndjson", &text, &["--into", "mine"]).ok();
+    for table in ["trades", "mine"] {
+        let query = format!("SELECT price, side FROM {table} WHERE side = 'buy'");
+        assert_eq!(db.row(&query), ["12.75", "buy"], "{table}");
+    }
+
+    // Wherever it stands, and where there was nothing before.
+    for (name, first, last, expected) in [
+        ("whole", "1", "2.75", "2.75"),
+        ("list", "[1]", "[2.75]", "[2.75]"),
+        ("nothing", "null", "\"000123\"", "000123"),
+    ] {
+        let first = format!("{{\"n\":1,\"a\":{first}}}\n").repeat(30_000);
+        let text = format!("{first}{{\"n\":2,\"a\":{last}}}\n");
+        load_text(&db, &format!("{name}.ndjson"), &text, &["--into", name]).ok();
+        let query = format!("SELECT a::VARCHAR FROM {name} WHERE n = 2");
+        assert_eq!(db.value(&query), expected, "{name}");
+    }
+}
+
+#[test]
 fn columns_are_told_by_their_names_or_by_the_user() {
     let db = empty();
     let text = "Date_Time,Ticker,Last,Qty,Aggressor\n\

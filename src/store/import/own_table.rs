@@ -160,7 +160,12 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
             "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
         ));
     };
-    let columns = relation::described(conn, &reader, input)?;
+    let (reader, columns) = if input.format == Format::Json {
+        relation::whole_json(conn, reader, input)?
+    } else {
+        let columns = relation::described(conn, &reader, input)?;
+        (reader, columns)
+    };
     let said = match csv {
         // As the user says it is written, and not as DuckDB guesses.
         Some(_) => said_times(&columns, import),
