@@ -1176,6 +1176,35 @@ fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
 }
 
 #[test]
+fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
+    let db = empty();
+    let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\
+                2024-01-01 00:00:00,2024-06-01 12:00:00,2\n";
+    load_text(&db, "far.csv", text, &["--into", "far"]).ok();
+    assert_eq!(
+        db.row("SELECT typeof(since), since::VARCHAR, until::VARCHAR FROM far WHERE n = 1"),
+        [
+            "TIMESTAMP",
+            "1600-01-01 00:00:00.123456",
+            "9999-12-31 00:00:00"
+        ]
+    );
+    // Where that would lose something they stay as they are written.
+    for (into, other) in [
+        ("finer", "2024-01-01 00:00:00.123456789"),
+        ("offset", "2024-01-01 00:00:00+02:00"),
+    ] {
+        let text = format!(
+            "t,n\n{}{other},2\n",
+            "9999-12-31 00:00:00,1\n".repeat(30_000)
+        );
+        load_text(&db, "far.csv", &text, &["--into", into]).ok();
+        let query = format!("SELECT t::VARCHAR FROM {into} WHERE n = 2");
+        assert_eq!(db.value(&query), other);
+    }
+}
+
+#[test]
 fn a_row_behind_those_that_told_the_types_is_not_rounded_or_cut_off() {
     let db = empty();
     for (name, first, last, expected) in [

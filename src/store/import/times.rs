@@ -15,6 +15,10 @@ const OFFSET: &str = "TIMESTAMP WITH TIME ZONE";
 const OFFSET_NS: &str = "TIMESTAMPTZ_NS";
 /// … and so it becomes this one, in UTC.
 const UTC_NS: &str = "TIMESTAMP_NS";
+/// The type of times to the microsecond, which reaches further.
+const UTC: &str = "TIMESTAMP";
+/// A time with a zone or an offset.
+const ZONED: &str = ":[0-9.]+ *[^0-9.: ]";
 /// A time that is finer than microseconds.
 const FINE: &str = ":[0-9]{2}[.][0-9]{6}[0-9]*[1-9]";
 /// DuckDB tells a column's type from so many rows.
@@ -37,7 +41,9 @@ struct Reading {
 struct Look {
     /// Some are finer than microseconds.
     fine: bool,
-    /// The type to the nanosecond has them all.
+    /// Some have a zone or an offset.
+    zoned: bool,
+    /// The type asked for has them all.
     fits: bool,
 }
 
@@ -84,17 +90,19 @@ impl File<'_> {
         let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
         // Rows after those that told the type may have an offset, which only this type heeds. How else times are
         // written, DuckDB has found out for its own types alone.
-        let plain: Vec<(&str, &str)> = of_type("TIMESTAMP")
+        let plain: Vec<(&str, &str)> = of_type(UTC)
             .map(|(column, _)| (column.as_str(), OFFSET_NS))
             .collect();
         let looks = self.look(&plain, &format!("LIMIT {SAMPLE_ROWS}"))?;
+        let mut others = Vec::new();
         for ((column, _), look) in plain.into_iter().zip(looks) {
-            readings.push(if look.fits {
-                Reading::new(column, OFFSET_NS, Some(UTC_NS))
+            if look.fits {
+                readings.push(Reading::new(column, OFFSET_NS, Some(UTC_NS)));
             } else {
-                Reading::new(column, UTC_NS, None)
-            });
+                others.push(column);
+            }
         }
+        readings.extend(self.far_or_told(&others)?);
         let cut: Vec<(&str, &str)> = of_type(OFFSET)
             .map(|(column, _)| (column.as_str(), OFFSET_NS))
             .chain(of_type("TIME").map(|(column, _)| (column.as_str(), "TIME_NS")))
@@ -111,6 +119,31 @@ impl File<'_> {
             }
         }
         readings.extend(self.unlike_the_first(as_text)?);
+        Ok(readings)
+    }
+
+    /// Columns of times without an offset. Those that are to microseconds, and of which some are too far away for
+    /// nanoseconds, stay what DuckDB makes of them.
+    fn far_or_told(&self, columns: &[&str]) -> Result<Vec<Reading>> {
+        let as_type =
+            |sql_type: &'static str| -> Vec<_> { columns.iter().map(|c| (*c, sql_type)).collect() };
+        let first = format!("LIMIT {SAMPLE_ROWS}");
+        let near = self.look(&as_type(UTC_NS), &first)?;
+        let plain = self.look(&as_type(UTC), &first)?;
+        let (mut readings, mut far) = (Vec::new(), Vec::new());
+        for ((column, near), plain) in columns.iter().zip(near).zip(plain) {
+            if plain.fits && !near.fits {
+                far.push((*column, UTC));
+            } else {
+                readings.push(Reading::new(column, UTC_NS, None));
+            }
+        }
+        let looks = self.look(&far, "")?;
+        for ((column, _), look) in far.into_iter().zip(looks) {
+            if look.fine || look.zoned || !look.fits {
+                readings.push(Reading::text(column));
+            }
+        }
         Ok(readings)
     }
 
@@ -187,7 +220,7 @@ impl File<'_> {
             .collect()
     }
 
-    /// Reads columns as texts: column, and the type that it would have to the nanosecond.
+    /// Reads columns as texts: column, and the type that it would have.
     fn look(&self, columns: &[(&str, &str)], limit: &str) -> Result<Vec<Look>> {
         if columns.is_empty() {
             return Ok(Vec::new());
@@ -202,9 +235,11 @@ impl File<'_> {
                 } else {
                     format!("{text} IS NULL OR TRY_CAST({text} AS {sql_type}) IS NOT NULL")
                 };
-                format!(
-                    "coalesce(bool_or(regexp_matches({text}, '{FINE}')), false), coalesce(bool_and({fits}), true)"
-                )
+                let any = |pattern: &str| {
+                    format!("coalesce(bool_or(regexp_matches({text}, '{pattern}')), false)")
+                };
+                let (fine, zoned) = (any(FINE), any(ZONED));
+                format!("{fine}, {zoned}, coalesce(bool_and({fits}), true)")
             })
             .collect();
         let sql = format!(
@@ -217,8 +252,9 @@ impl File<'_> {
                 (0..columns.len())
                     .map(|at| {
                         Ok(Look {
-                            fine: row.get(2 * at)?,
-                            fits: row.get(2 * at + 1)?,
+                            fine: row.get(3 * at)?,
+                            zoned: row.get(3 * at + 1)?,
+                            fits: row.get(3 * at + 2)?,
                         })
                     })
                     .collect::<duckdb::Result<Vec<Look>>>()
