@@ -1176,6 +1176,24 @@ fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
 }
 
 #[test]
+fn a_cast_reads_what_the_file_has_and_not_what_was_guessed_of_it() {
+    let db = empty();
+    let text = "p,code,at,id\n\
+                1234567890.1234567891,1.50,2024-01-01T00:00:00Z,12345678901234567891\n\
+                1.5,2.00,2024-01-01T00:00:01Z,0.0\n";
+    let mut args = vec!["--into", "exact", "--cast", "p=DECIMAL(38,10)"];
+    args.extend(["--cast", "code=VARCHAR", "--cast", "at=VARCHAR"]);
+    args.extend(["--cast", "id=HUGEINT"]);
+    load_text(&db, "exact.csv", text, &args).ok();
+    assert_eq!(
+        table(&db, "exact"),
+        "p,code,at,id\n\
+         1234567890.1234567891,1.50,2024-01-01T00:00:00Z,12345678901234567891\n\
+         1.5000000000,2.00,2024-01-01T00:00:01Z,0\n"
+    );
+}
+
+#[test]
 fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
     let db = empty();
     let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\

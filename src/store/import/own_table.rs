@@ -167,8 +167,8 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         (reader, columns)
     };
     let said = match csv {
-        // As the user says it is written, and not as DuckDB guesses.
-        Some(_) => said_times(&columns, import),
+        // As the user says it is, and not as DuckDB guesses.
+        Some(_) => said(&columns, import),
         None => Vec::new(),
     };
     let mut in_file = columns;
@@ -183,25 +183,31 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
     Ok(format!("SELECT {} FROM {reader}", list.join(", ")))
 }
 
-/// Columns, as the file calls them, of which the user says how their times are written.
-fn said_times(columns: &[(String, String)], import: &Import) -> Vec<String> {
+/// Columns, as the file calls them, whose texts the user says the type of: times that are written as is said, and what
+/// would lose digits, or zeros, on its way through another type.
+fn said(columns: &[(String, String)], import: &Import) -> Vec<String> {
     let shape = &import.shape;
-    if shape.date_format.is_none() {
-        return Vec::new();
-    }
     let without_set = Shape {
         set: Vec::new(),
         ..shape.clone()
     };
     let shaped = relation::shaped(columns, &without_set);
-    let is_time = |name: &str| {
+    let is_said = |name: &str, told: &str| {
         shape.cast.iter().any(|(column, to)| {
             let to = to.to_uppercase();
-            column.eq_ignore_ascii_case(name) && (to.starts_with("TIMESTAMP") || to == "DATE")
+            let is_time = to.starts_with("TIMESTAMP") || to == "DATE";
+            let is_text = ["VARCHAR", "TEXT", "STRING"].contains(&to.as_str());
+            let is_exact = to.starts_with("DECIMAL")
+                || to.starts_with("NUMERIC")
+                || to.ends_with("INT")
+                || to == "INTEGER";
+            let is_number = ["BIGINT", "HUGEINT", "BIGNUM", "DOUBLE"].contains(&told);
+            column.eq_ignore_ascii_case(name)
+                && (is_text || (is_exact && is_number) || (is_time && shape.date_format.is_some()))
         })
     };
     let both = columns.iter().zip(shaped);
-    both.filter(|(_, (name, _))| is_time(name))
+    both.filter(|((_, told), (name, _))| is_said(name, told))
         .map(|((column, _), _)| column.clone())
         .collect()
 }
