@@ -1437,6 +1437,18 @@ fn append_skip_replace_and_fail_do_what_they_say_with_a_table_of_ones_own() {
     // What was replaced may come again.
     mine("prices.csv", PRICES, "skip").ok();
     assert_eq!(count(), 3);
+    // A name is the same in any case.
+    let run = load_text(&db, "prices.csv", PRICES, &["--into", "MINE"]).ok();
+    assert!(run.stdout.contains("already loaded"), "{run}");
+    let replace = ["--into", "MINE", "--if-exists", "replace"];
+    load_text(&db, "other.csv", other, &replace).ok();
+    mine("prices.csv", PRICES, "skip").ok();
+    assert_eq!(count(), 3);
+    // What was in a table that is gone is not in the next one of its name.
+    db.run(["sql", "--write", "DROP TABLE mine"]).ok();
+    mine("other.csv", other, "skip").ok();
+    mine("prices.csv", PRICES, "skip").ok();
+    assert_eq!(count(), 3);
 }
 
 #[test]

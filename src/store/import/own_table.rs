@@ -85,7 +85,7 @@ fn in_transaction(
     let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
     let known: bool = conn
         .query_row(
-            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
+            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND lower(into_table) = lower(?) LIMIT 1",
             params![mark, table],
             |_| Ok(()),
         )
@@ -106,8 +106,6 @@ fn in_transaction(
         }
         IfExists::Replace if there => {
             conn.execute_batch(&format!("DROP TABLE main.{}", identifier(table)))
-                .doing(doing())?;
-            conn.execute("DELETE FROM ops.file_loads WHERE into_table = ?", [table])
                 .doing(doing())?;
         }
         _ => {}
@@ -130,6 +128,12 @@ fn in_transaction(
             imported.drift = Some(drift);
         }
     } else {
+        // What was loaded into one that is gone is not in this one.
+        conn.execute(
+            "DELETE FROM ops.file_loads WHERE lower(into_table) = lower(?)",
+            [table],
+        )
+        .doing(doing())?;
         schema::make_table(conn, table, &now)?;
     }
     let new = conn
