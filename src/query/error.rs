@@ -99,6 +99,7 @@ impl Error {
             .unwrap_or_else(|| message.split_once(" Error: ").map_or(message, |m| m.1));
         let own_words = own_words(text);
         let (text, hint) = zoned(text).unwrap_or_else(|| split_hint(own_words.unwrap_or(text)));
+        let hint = hint.or_else(|| of_the_lake(&text));
         let message = if kind.eq_ignore_ascii_case("internal") {
             format!("DuckDB internal error: {text}")
         } else {
@@ -284,6 +285,16 @@ fn own_words(text: &str) -> Option<&str> {
     let (before, said) = text.split_once(PROBLEM)?;
     let (said, _) = said.rsplit_once("' to ")?;
     (before == "Could not convert string '").then_some(said)
+}
+
+/// What to do about a file of the lake that cannot be read.
+fn of_the_lake(text: &str) -> Option<String> {
+    const HINT: &str =
+        "a file of the lake is missing or damaged; `mdb doctor` says which and what to do";
+    let is_named = ["lake/", "/date=", ".parquet"]
+        .iter()
+        .all(|part| text.contains(part));
+    is_named.then(|| HINT.to_owned())
 }
 
 /// What to say of times with a zone: their arithmetic is in DuckDB's ICU extension, which mdb is built without; `None` if a
