@@ -99,8 +99,9 @@ impl Error {
             .unwrap_or_else(|| message.split_once(" Error: ").map_or(message, |m| m.1));
         let own_words = own_words(text);
         let (text, hint) = zoned(text)
-            .or_else(|| of_the_lake(text))
+            .or_else(|| of_the_past(text))
             .unwrap_or_else(|| split_hint(own_words.unwrap_or(text)));
+        let hint = hint.or_else(|| of_the_lake(&text));
         let message = if kind.eq_ignore_ascii_case("internal") {
             format!("DuckDB internal error: {text}")
         } else {
@@ -288,6 +289,16 @@ fn own_words(text: &str) -> Option<&str> {
     (before == "Could not convert string '").then_some(said)
 }
 
+/// What to do about a file of the lake that cannot be read.
+fn of_the_lake(text: &str) -> Option<String> {
+    const HINT: &str =
+        "a file of the lake is missing or damaged; `mdb doctor` says which and what to do";
+    let is_named = ["lake/", "/date=", ".parquet"]
+        .iter()
+        .all(|part| text.contains(part));
+    is_named.then(|| HINT.to_owned())
+}
+
 /// What to say of times with a zone: their arithmetic is in DuckDB's ICU extension, which mdb is built without; `None` if a
 /// message is not about them.
 fn zoned(text: &str) -> Option<(String, Option<String>)> {
@@ -321,26 +332,15 @@ fn zoned(text: &str) -> Option<(String, Option<String>)> {
     Some((message, Some(hint.to_owned())))
 }
 
-/// What to say of the lake where DuckDB speaks of what stands for it; `None` if a message is not about that.
-fn of_the_lake(text: &str) -> Option<(String, Option<String>)> {
-    let first = text.lines().next().unwrap_or_default();
-    let missing = first.strip_prefix("Table Function with name ");
-    if let Some(table) = missing.and_then(|rest| rest.strip_prefix(AS_OF)) {
-        let table = table.split_whitespace().next().unwrap_or_default();
-        return Some((
-            format!("as_of knows no table '{table}'"),
-            Some(
-                "it takes the tables that `mdb history` names; views and marts have no versions"
-                    .into(),
-            ),
-        ));
-    }
-    // As the views name its files.
-    let names_file = first.contains("lake/") && first.contains("/date=");
-    names_file.then(|| {
-        let hint = "`mdb doctor` tells which files of the lake are missing or damaged";
-        (first.to_owned(), Some(hint.to_owned()))
-    })
+/// What to say where DuckDB speaks of the macro that stands for a past table; `None` if a message is not about that.
+fn of_the_past(text: &str) -> Option<(String, Option<String>)> {
+    let missing = text.strip_prefix("Table Function with name ")?;
+    let table = missing.strip_prefix(AS_OF)?.split_whitespace().next()?;
+    let hint = "it takes the tables that `mdb history` names; views and marts have no versions";
+    Some((
+        format!("as_of knows no table '{table}'"),
+        Some(hint.to_owned()),
+    ))
 }
 
 /// Separates what DuckDB proposes from what it complains of.

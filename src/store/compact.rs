@@ -302,7 +302,7 @@ impl Sealer {
                 inputs.len()
             )));
         }
-        let path = lake::free_path(&self.dir, table, date, &facts)?;
+        let path = lake::free_path(&self.dir, &self.conn, table, date, &facts)?;
         lake::announce(&self.conn, &path)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         let merged = Entry {

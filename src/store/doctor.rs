@@ -304,7 +304,10 @@ fn set_aside(
     if repaired.is_err() {
         let _ = conn.execute_batch("ROLLBACK");
     }
-    repaired
+    let findings = repaired?;
+    // Versions that had them and are not kept can be read no more.
+    lake::remove_outgoing(&settings.db, conn, settings.history.keep)?;
+    Ok(findings)
 }
 
 /// All but the commit.
@@ -315,9 +318,10 @@ fn take_out(
 ) -> Result<Vec<Finding>> {
     keep_last_seq(conn)?;
     for Damaged { table, file, .. } in &damaged {
-        conn.execute("DELETE FROM ops.manifest WHERE path = ?", [&file.path])
-            .doing("repairing the manifest")?;
-        Version::begin(conn, table)?.end("repair", Some(&file.path))?;
+        let version = Version::begin(conn, table)?;
+        // Versions before had it: without it they would be other rows.
+        lake::retire(conn, &format!("path = {}", literal(&file.path)), &version)?;
+        version.end("repair", Some(&file.path))?;
     }
     let tables: BTreeSet<&str> = damaged.iter().map(|d| d.table).collect();
     for table in tables.iter().filter_map(|name| catalog.get(name)) {

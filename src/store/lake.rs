@@ -69,19 +69,35 @@ pub(super) fn path(table: &str, date: Date, facts: &Facts) -> String {
     format!("{DIR}/{table}/date={date}/{first}-{last}.parquet")
 }
 
-/// A name that no file has yet: late rows may span the same seqs as a file that is there.
-pub(super) fn free_path(db: &Path, table: &Table, date: Date, facts: &Facts) -> Result<String> {
+/// A name that no file has yet: late rows may span the same seqs as a file that is there, or as one that past versions had
+/// and that is lost.
+pub(super) fn free_path(
+    db: &Path,
+    conn: &Connection,
+    table: &Table,
+    date: Date,
+    facts: &Facts,
+) -> Result<String> {
     const MAX_FILES: usize = 10_000;
     let path = path(&table.name, date, facts);
     let numbered = |n: usize| path.replace(".parquet", &format!("-{n}.parquet"));
-    std::iter::once(path.clone())
-        .chain((2..MAX_FILES).map(numbered))
-        .find(|path| !db.join(path).exists())
-        .ok_or_else(|| Error::SealMismatch {
-            table: table.name.clone(),
-            date: date.to_string(),
-            message: format!("all names like {path} are taken"),
-        })
+    for path in std::iter::once(path.clone()).chain((2..MAX_FILES).map(numbered)) {
+        if !db.join(&path).exists() && !is_outgoing(conn, &path)? {
+            return Ok(path);
+        }
+    }
+    Err(Error::SealMismatch {
+        table: table.name.clone(),
+        date: date.to_string(),
+        message: format!("all names like {path} are taken"),
+    })
+}
+
+/// Whether a file has left the lake, and past versions may have it.
+fn is_outgoing(conn: &Connection, path: &str) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (FROM ops.outgoing WHERE path = ?)")
+        .and_then(|mut s| s.query_row([path], |row| row.get(0)))
+        .doing("reading ops.outgoing")
 }
 
 /// A file as the manifest has it.

@@ -251,7 +251,7 @@ impl Sealer {
                 message: format!("the file holds {facts:?}, its source {expected:?}"),
             });
         }
-        let path = lake::free_path(&self.dir, table, file.date, &facts)?;
+        let path = lake::free_path(&self.dir, &self.conn, table, file.date, &facts)?;
         lake::announce(&self.conn, &path)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         Ok(Entry {

@@ -233,7 +233,7 @@ impl Sealer {
                 message: format!("the file holds {facts:?}, its source {expected:?}"),
             });
         }
-        let path = lake::free_path(&self.dir, table, date, &facts)?;
+        let path = lake::free_path(&self.dir, &self.conn, table, date, &facts)?;
         lake::announce(beside, &path)?;
         let (bytes, hash) = staged.publish(&self.dir.join(&path))?;
         let file = Entry {

@@ -314,6 +314,33 @@ fn json_keeps_nanoseconds_and_fractions() {
 }
 
 #[test]
+fn what_only_a_late_row_of_json_has_is_read() {
+    let db = empty();
+    let ts = "\"ts\":\"2024-01-02T03:04:05Z\",\"symbol\":\"A\"";
+    let first = format!("{{{ts},\"price\":100,\"size\":1}}\n").repeat(30_000);
+    let text = format!("{first}{{{ts},\"price\":12.75,\"size\":1,\"side\":\"buy\"}}\n");
+    load_text(&db, "late.ndjson", &text, &["--venue", "v"]).ok();
+    load_text(&db, "late.ndjson", &text, &["--into", "mine"]).ok();
+    for table in ["trades", "mine"] {
+        let query = format!("SELECT price, side FROM {table} WHERE side = 'buy'");
+        assert_eq!(db.row(&query), ["12.75", "buy"], "{table}");
+    }
+
+    // Wherever it stands, and where there was nothing before.
+    for (name, first, last, expected) in [
+        ("whole", "1", "2.75", "2.75"),
+        ("list", "[1]", "[2.75]", "[2.75]"),
+        ("nothing", "null", "\"000123\"", "000123"),
+    ] {
+        let first = format!("{{\"n\":1,\"a\":{first}}}\n").repeat(30_000);
+        let text = format!("{first}{{\"n\":2,\"a\":{last}}}\n");
+        load_text(&db, &format!("{name}.ndjson"), &text, &["--into", name]).ok();
+        let query = format!("SELECT a::VARCHAR FROM {name} WHERE n = 2");
+        assert_eq!(db.value(&query), expected, "{name}");
+    }
+}
+
+#[test]
 fn columns_are_told_by_their_names_or_by_the_user() {
     let db = empty();
     let text = "Date_Time,Ticker,Last,Qty,Aggressor\n\
@@ -1149,6 +1176,81 @@ fn an_offset_counts_in_a_row_behind_those_that_told_the_types() {
 }
 
 #[test]
+fn a_cast_reads_what_the_file_has_and_not_what_was_guessed_of_it() {
+    let db = empty();
+    let text = "p,code,at,id\n\
+                1234567890.1234567891,1.50,2024-01-01T00:00:00Z,12345678901234567891\n\
+                1.5,2.00,2024-01-01T00:00:01Z,0.0\n";
+    let mut args = vec!["--into", "exact", "--cast", "p=DECIMAL(38,10)"];
+    args.extend(["--cast", "code=VARCHAR", "--cast", "at=VARCHAR"]);
+    args.extend(["--cast", "id=HUGEINT"]);
+    load_text(&db, "exact.csv", text, &args).ok();
+    assert_eq!(
+        table(&db, "exact"),
+        "p,code,at,id\n\
+         1234567890.1234567891,1.50,2024-01-01T00:00:00Z,12345678901234567891\n\
+         1.5000000000,2.00,2024-01-01T00:00:01Z,0\n"
+    );
+}
+
+#[test]
+fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
+    let db = empty();
+    let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\
+                2024-01-01 00:00:00,2024-06-01 12:00:00,2\n";
+    load_text(&db, "far.csv", text, &["--into", "far"]).ok();
+    assert_eq!(
+        db.row("SELECT typeof(since), since::VARCHAR, until::VARCHAR FROM far WHERE n = 1"),
+        [
+            "TIMESTAMP",
+            "1600-01-01 00:00:00.123456",
+            "9999-12-31 00:00:00"
+        ]
+    );
+    // Where that would lose something they stay as they are written.
+    for (into, other) in [
+        ("finer", "2024-01-01 00:00:00.123456789"),
+        ("offset", "2024-01-01 00:00:00+02:00"),
+    ] {
+        let text = format!(
+            "t,n\n{}{other},2\n",
+            "9999-12-31 00:00:00,1\n".repeat(30_000)
+        );
+        load_text(&db, "far.csv", &text, &["--into", into]).ok();
+        let query = format!("SELECT t::VARCHAR FROM {into} WHERE n = 2");
+        assert_eq!(db.value(&query), other);
+    }
+}
+
+#[test]
+fn a_row_behind_those_that_told_the_types_is_not_rounded_or_cut_off() {
+    let db = empty();
+    for (name, first, last, expected) in [
+        ("price", "100", "12.75", ["DOUBLE", "12.75"]),
+        ("short", "100", "1e3", ["DOUBLE", "1000.0"]),
+        ("code", "600000", "000001", ["VARCHAR", "000001"]),
+        (
+            "day",
+            "2024-01-01",
+            "2024-02-01 12:34:56",
+            ["TIMESTAMP_NS", "2024-02-01 12:34:56"],
+        ),
+        (
+            "id",
+            "1",
+            "18446744073709551615",
+            ["HUGEINT", "18446744073709551615"],
+        ),
+        ("same", "1", "-2", ["BIGINT", "-2"]),
+    ] {
+        let text = format!("a,n\n{}{last},2\n", format!("{first},1\n").repeat(30_000));
+        load_text(&db, &format!("{name}.csv"), &text, &["--into", name]).ok();
+        let query = format!("SELECT typeof(a), a::VARCHAR FROM {name} WHERE n = 2");
+        assert_eq!(db.row(&query), expected, "{name}");
+    }
+}
+
+#[test]
 fn names_that_are_empty_or_years_are_names() {
     let db = empty();
     for (into, text, expected) in [
@@ -1333,6 +1435,18 @@ fn append_skip_replace_and_fail_do_what_they_say_with_a_table_of_ones_own() {
     mine("header.csv", "Date,Close Price,Vol,Name\n", "replace").fails_naming(&["header.csv"]);
     assert_eq!(table(&db, "mine"), other);
     // What was replaced may come again.
+    mine("prices.csv", PRICES, "skip").ok();
+    assert_eq!(count(), 3);
+    // A name is the same in any case.
+    let run = load_text(&db, "prices.csv", PRICES, &["--into", "MINE"]).ok();
+    assert!(run.stdout.contains("already loaded"), "{run}");
+    let replace = ["--into", "MINE", "--if-exists", "replace"];
+    load_text(&db, "other.csv", other, &replace).ok();
+    mine("prices.csv", PRICES, "skip").ok();
+    assert_eq!(count(), 3);
+    // What was in a table that is gone is not in the next one of its name.
+    db.run(["sql", "--write", "DROP TABLE mine"]).ok();
+    mine("other.csv", other, "skip").ok();
     mine("prices.csv", PRICES, "skip").ok();
     assert_eq!(count(), 3);
 }

@@ -213,6 +213,38 @@ fn a_missing_file_of_a_past_version_is_told_and_hurts_nothing_else() {
     );
 }
 
+#[test]
+fn a_file_that_a_repair_took_out_is_missed_by_the_versions_that_had_it() {
+    let db = versions(513);
+    let before = listed(&db, "trades").last().unwrap().0.clone();
+    let path =
+        db.value("SELECT path FROM ops.manifest WHERE table_name = 'trades' ORDER BY path LIMIT 1");
+    let bytes = fs::read(db.dir().join(&path)).unwrap();
+    let rows = as_of(&db, &before, SUM);
+    fs::remove_file(db.dir().join(&path)).unwrap();
+    db.run(["doctor", "--repair"]).ok().shows(&[&path]);
+    let query = format!("FROM as_of('trades', {before})");
+    db.try_sql(&query).fails_naming(&[&path]);
+    // Its name stays its own: the rows that are made again may be others.
+    db.run(["rebuild", "--table", "trades"]).ok();
+    db.run(["seal", "--all"]).ok();
+    db.try_sql(&query).fails_naming(&[&path]);
+    fs::write(db.dir().join(&path), bytes).unwrap();
+    assert_eq!(as_of(&db, &before, SUM), rows);
+
+    // Where none is kept the versions before are told to be gone.
+    let db = versions(515);
+    keep(&db, "0 s");
+    let before = listed(&db, "trades").last().unwrap().0.clone();
+    let path = db.value("SELECT min(path) FROM ops.manifest WHERE table_name = 'trades'");
+    fs::remove_file(db.dir().join(&path)).unwrap();
+    db.run(["doctor", "--repair"]).ok();
+    db.try_sql(&format!("FROM as_of('trades', {before})"))
+        .fails_naming(&["not kept any more"]);
+    let last = listed(&db, "trades").last().unwrap().clone();
+    assert_eq!((last.1.as_str(), last.3), ("repair", true));
+}
+
 /// Rows and checksums of these versions, of three tables.
 fn sums(db: &Db, versions: &[String]) -> Vec<Vec<String>> {
     let of = |version: &String| {

@@ -349,6 +349,25 @@ fn the_lake_of_another_database_is_never_read() {
 }
 
 #[test]
+fn a_query_that_misses_a_file_of_the_lake_says_what_to_do() {
+    let db = Db::new();
+    let file = db.write("capture.txt", &synthetic::capture(7, 500).bytes());
+    synthetic::load(&db, &file).ok();
+    db.run(["seal", "--all"]).ok();
+    let path = db.value("SELECT min(path) FROM ops.manifest WHERE table_name = 'trades'");
+    let damage: [&dyn Fn(); 2] = [
+        &|| fs::write(db.dir().join(&path), "no Parquet").unwrap(),
+        &|| fs::remove_file(db.dir().join(&path)).unwrap(),
+    ];
+    for damage in damage {
+        damage();
+        for command in [&["sql", "FROM trades"][..], &["export", "trades", "t.csv"]] {
+            db.run(command).fails_naming(&[&path, "mdb doctor"]);
+        }
+    }
+}
+
+#[test]
 fn a_view_that_somebody_dropped_is_missed_and_made_again() {
     let db = Db::new();
     let file = db.write("capture.txt", &synthetic::capture(5, 500).bytes());

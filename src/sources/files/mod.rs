@@ -10,7 +10,7 @@ mod zipped;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
@@ -91,6 +91,8 @@ pub struct Input {
     pub packing: Packing,
     /// The folders whose names are columns of it.
     pub folders: Vec<Folder>,
+    /// Name and type of each column that rows of a JSON file have, once all have been looked at for it.
+    pub columns: Arc<OnceLock<Vec<(String, String)>>>,
     /// What a zip archive's member was unpacked to; removed with the last of this.
     _unpacked: Option<Arc<TempPath>>,
 }
@@ -235,6 +237,7 @@ impl Source {
             format,
             packing,
             folders: self.folders.clone(),
+            columns: Arc::default(),
             _unpacked: unpacked.map(Arc::new),
         })
     }

@@ -85,7 +85,7 @@ fn in_transaction(
     let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
     let known: bool = conn
         .query_row(
-            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND into_table = ? LIMIT 1",
+            "SELECT 1 FROM ops.file_loads WHERE mark = ? AND lower(into_table) = lower(?) LIMIT 1",
             params![mark, table],
             |_| Ok(()),
         )
@@ -106,8 +106,6 @@ fn in_transaction(
         }
         IfExists::Replace if there => {
             conn.execute_batch(&format!("DROP TABLE main.{}", identifier(table)))
-                .doing(doing())?;
-            conn.execute("DELETE FROM ops.file_loads WHERE into_table = ?", [table])
                 .doing(doing())?;
         }
         _ => {}
@@ -130,6 +128,12 @@ fn in_transaction(
             imported.drift = Some(drift);
         }
     } else {
+        // What was loaded into one that is gone is not in this one.
+        conn.execute(
+            "DELETE FROM ops.file_loads WHERE lower(into_table) = lower(?)",
+            [table],
+        )
+        .doing(doing())?;
         schema::make_table(conn, table, &now)?;
     }
     let new = conn
@@ -160,10 +164,15 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
             "Arrow and DBN files go into the canonical tables; for a table of your own export them to Parquet first",
         ));
     };
-    let columns = relation::described(conn, &reader, input)?;
+    let (reader, columns) = if input.format == Format::Json {
+        relation::whole_json(conn, reader, input)?
+    } else {
+        let columns = relation::described(conn, &reader, input)?;
+        (reader, columns)
+    };
     let said = match csv {
-        // As the user says it is written, and not as DuckDB guesses.
-        Some(_) => said_times(&columns, import),
+        // As the user says it is, and not as DuckDB guesses.
+        Some(_) => said(&columns, import),
         None => Vec::new(),
     };
     let mut in_file = columns;
@@ -178,25 +187,31 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
     Ok(format!("SELECT {} FROM {reader}", list.join(", ")))
 }
 
-/// Columns, as the file calls them, of which the user says how their times are written.
-fn said_times(columns: &[(String, String)], import: &Import) -> Vec<String> {
+/// Columns, as the file calls them, whose texts the user says the type of: times that are written as is said, and what
+/// would lose digits, or zeros, on its way through another type.
+fn said(columns: &[(String, String)], import: &Import) -> Vec<String> {
     let shape = &import.shape;
-    if shape.date_format.is_none() {
-        return Vec::new();
-    }
     let without_set = Shape {
         set: Vec::new(),
         ..shape.clone()
     };
     let shaped = relation::shaped(columns, &without_set);
-    let is_time = |name: &str| {
+    let is_said = |name: &str, told: &str| {
         shape.cast.iter().any(|(column, to)| {
             let to = to.to_uppercase();
-            column.eq_ignore_ascii_case(name) && (to.starts_with("TIMESTAMP") || to == "DATE")
+            let is_time = to.starts_with("TIMESTAMP") || to == "DATE";
+            let is_text = ["VARCHAR", "TEXT", "STRING"].contains(&to.as_str());
+            let is_exact = to.starts_with("DECIMAL")
+                || to.starts_with("NUMERIC")
+                || to.ends_with("INT")
+                || to == "INTEGER";
+            let is_number = ["BIGINT", "HUGEINT", "BIGNUM", "DOUBLE"].contains(&told);
+            column.eq_ignore_ascii_case(name)
+                && (is_text || (is_exact && is_number) || (is_time && shape.date_format.is_some()))
         })
     };
     let both = columns.iter().zip(shaped);
-    both.filter(|(_, (name, _))| is_time(name))
+    both.filter(|((_, told), (name, _))| is_said(name, told))
         .map(|((column, _), _)| column.clone())
         .collect()
 }

@@ -120,9 +120,8 @@ pub(super) fn text_reader(
     let Some(told) = told.filter(|_| input.format == Format::Json && !document) else {
         return Ok(reader(input, import, columns, document));
     };
-    let columns: Vec<String> = described(conn, &told, input)?
+    let columns: Vec<String> = json_columns(conn, &told, input)?
         .iter()
-        .filter(|(column, _)| !folders::is_folder(input, column))
         .map(|(column, sql_type)| {
             let nested = sql_type.contains(['(', '[']);
             let sql_type = if nested { sql_type } else { "VARCHAR" };
@@ -134,6 +133,40 @@ pub(super) fn text_reader(
         "{closed}, columns = {{{}}})",
         columns.join(", ")
     )))
+}
+
+/// The columns that a JSON file's rows have. DuckDB tells them from the first 20,480, and passes over what only others
+/// have.
+fn json_columns(conn: &Connection, told: &str, input: &Input) -> Result<Vec<(String, String)>> {
+    if let Some(columns) = input.columns.get() {
+        return Ok(columns.clone());
+    }
+    let mut columns = described(conn, &by_all_rows(told), input)?;
+    columns.retain(|(column, _)| !folders::is_folder(input, column));
+    Ok(input.columns.get_or_init(|| columns).clone())
+}
+
+/// A JSON file's reader and columns. If they are not those that the first rows tell, they are told from all of them: DuckDB
+/// would round others' values, or leave them out.
+pub(super) fn whole_json(
+    conn: &Connection,
+    reader: String,
+    input: &Input,
+) -> Result<(String, Vec<(String, String)>)> {
+    let by_first = described(conn, &reader, input)?;
+    let by_all = by_all_rows(&reader);
+    let columns = described(conn, &by_all, input)?;
+    Ok(if columns == by_first {
+        (reader, columns)
+    } else {
+        (by_all, columns)
+    })
+}
+
+/// A reader of JSON by which DuckDB looks at all rows to tell its columns.
+fn by_all_rows(reader: &str) -> String {
+    let open = reader.strip_suffix(')').unwrap_or(reader);
+    format!("{open}, sample_size = -1)")
 }
 
 /// A column that the user shapes must be there.

@@ -184,7 +184,7 @@ impl Pieces {
                 facts,
                 ..
             } = ended;
-            let path = lake::free_path(&self.dir, &self.table, date, &facts)?;
+            let path = lake::free_path(&self.dir, commit.conn, &self.table, date, &facts)?;
             let entry = Entry {
                 date,
                 path,

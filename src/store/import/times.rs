@@ -1,5 +1,6 @@
-//! Times of a file on their way into a table of the user's own, to the nanosecond: of texts with an offset and of times
-//! of day DuckDB makes types of microseconds, and cuts off the rest.
+//! Values of a file on their way into a table of the user's own, as they are. Of texts with an offset and of times of day
+//! DuckDB makes types of microseconds, and cuts off the rest; and what comes after the rows that told it a column's type
+//! it rounds to that.
 
 use duckdb::Connection;
 
@@ -14,10 +15,20 @@ const OFFSET: &str = "TIMESTAMP WITH TIME ZONE";
 const OFFSET_NS: &str = "TIMESTAMPTZ_NS";
 /// … and so it becomes this one, in UTC.
 const UTC_NS: &str = "TIMESTAMP_NS";
+/// The type of times to the microsecond, which reaches further.
+const UTC: &str = "TIMESTAMP";
+/// A time with a zone or an offset.
+const ZONED: &str = ":[0-9.]+ *[^0-9.: ]";
 /// A time that is finer than microseconds.
 const FINE: &str = ":[0-9]{2}[.][0-9]{6}[0-9]*[1-9]";
 /// DuckDB tells a column's type from so many rows.
 const SAMPLE_ROWS: u32 = 20_480;
+/// A whole number, and no code that begins with zeros.
+const WHOLE: &str = "[+-]?(0|[1-9][0-9]*)";
+/// Any number.
+const NUMBER: &str = "(?i)[+-]?((0|[1-9][0-9]*)?([.][0-9]*)?(e[+-]?[0-9]+)?|nan|inf(inity)?)";
+/// The type of all texts.
+const TEXT: &str = "VARCHAR";
 
 /// A column that is not read as DuckDB would.
 struct Reading {
@@ -30,7 +41,9 @@ struct Reading {
 struct Look {
     /// Some are finer than microseconds.
     fine: bool,
-    /// The type to the nanosecond has them all.
+    /// Some have a zone or an offset.
+    zoned: bool,
+    /// The type asked for has them all.
     fits: bool,
 }
 
@@ -42,7 +55,7 @@ struct File<'a> {
     columns: &'a [(String, String)],
 }
 
-/// A reader of the same file that loses nothing of its times. Those columns that are said in `as_text` stay texts.
+/// A reader of the same file that loses nothing of its values. Those columns that are said in `as_text` stay texts.
 ///
 /// # Errors
 /// If the file cannot be read to its end.
@@ -77,17 +90,19 @@ impl File<'_> {
         let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
         // Rows after those that told the type may have an offset, which only this type heeds. How else times are
         // written, DuckDB has found out for its own types alone.
-        let plain: Vec<(&str, &str)> = of_type("TIMESTAMP")
+        let plain: Vec<(&str, &str)> = of_type(UTC)
             .map(|(column, _)| (column.as_str(), OFFSET_NS))
             .collect();
         let looks = self.look(&plain, &format!("LIMIT {SAMPLE_ROWS}"))?;
+        let mut others = Vec::new();
         for ((column, _), look) in plain.into_iter().zip(looks) {
-            readings.push(if look.fits {
-                Reading::new(column, OFFSET_NS, Some(UTC_NS))
+            if look.fits {
+                readings.push(Reading::new(column, OFFSET_NS, Some(UTC_NS)));
             } else {
-                Reading::new(column, UTC_NS, None)
-            });
+                others.push(column);
+            }
         }
+        readings.extend(self.far_or_told(&others)?);
         let cut: Vec<(&str, &str)> = of_type(OFFSET)
             .map(|(column, _)| (column.as_str(), OFFSET_NS))
             .chain(of_type("TIME").map(|(column, _)| (column.as_str(), "TIME_NS")))
@@ -103,7 +118,64 @@ impl File<'_> {
                 readings.push(Reading::new(column, OFFSET, Some(OFFSET)));
             }
         }
+        readings.extend(self.unlike_the_first(as_text)?);
         Ok(readings)
+    }
+
+    /// Columns of times without an offset. Those that are to microseconds, and of which some are too far away for
+    /// nanoseconds, stay what DuckDB makes of them.
+    fn far_or_told(&self, columns: &[&str]) -> Result<Vec<Reading>> {
+        let as_type =
+            |sql_type: &'static str| -> Vec<_> { columns.iter().map(|c| (*c, sql_type)).collect() };
+        let first = format!("LIMIT {SAMPLE_ROWS}");
+        let near = self.look(&as_type(UTC_NS), &first)?;
+        let plain = self.look(&as_type(UTC), &first)?;
+        let (mut readings, mut far) = (Vec::new(), Vec::new());
+        for ((column, near), plain) in columns.iter().zip(near).zip(plain) {
+            if plain.fits && !near.fits {
+                far.push((*column, UTC));
+            } else {
+                readings.push(Reading::new(column, UTC_NS, None));
+            }
+        }
+        let looks = self.look(&far, "")?;
+        for ((column, _), look) in far.into_iter().zip(looks) {
+            if look.fine || look.zoned || !look.fits {
+                readings.push(Reading::text(column));
+            }
+        }
+        Ok(readings)
+    }
+
+    /// Columns of whole numbers or dates that are something else further down.
+    fn unlike_the_first(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let columns = self.columns.iter().filter(|(c, _)| !as_text.contains(c));
+        let (columns, types): (Vec<_>, Vec<_>) = columns
+            .filter_map(|(column, told)| Some(((column, told), type_of_all(column, told)?)))
+            .unzip();
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM {})",
+            types.join(", "),
+            self.typed(&texts)
+        );
+        let found: Vec<String> = self
+            .conn
+            .query_row(&sql, [], |row| {
+                (0..columns.len()).map(|at| row.get(at)).collect()
+            })
+            .map_err(|error| relation::unread(self.input, &error))?;
+        let both = columns.into_iter().zip(found);
+        Ok(both
+            .filter(|((_, told), found)| *told != found)
+            .map(|((column, _), found)| {
+                let becomes = (found == OFFSET_NS).then_some(UTC_NS);
+                Reading::new(column, &found, becomes)
+            })
+            .collect())
     }
 
     /// Of JSON, times may stand inside lists and objects, too.
@@ -148,7 +220,7 @@ impl File<'_> {
             .collect()
     }
 
-    /// Reads columns as texts: column, and the type that it would have to the nanosecond.
+    /// Reads columns as texts: column, and the type that it would have.
     fn look(&self, columns: &[(&str, &str)], limit: &str) -> Result<Vec<Look>> {
         if columns.is_empty() {
             return Ok(Vec::new());
@@ -163,9 +235,11 @@ impl File<'_> {
                 } else {
                     format!("{text} IS NULL OR TRY_CAST({text} AS {sql_type}) IS NOT NULL")
                 };
-                format!(
-                    "coalesce(bool_or(regexp_matches({text}, '{FINE}')), false), coalesce(bool_and({fits}), true)"
-                )
+                let any = |pattern: &str| {
+                    format!("coalesce(bool_or(regexp_matches({text}, '{pattern}')), false)")
+                };
+                let (fine, zoned) = (any(FINE), any(ZONED));
+                format!("{fine}, {zoned}, coalesce(bool_and({fits}), true)")
             })
             .collect();
         let sql = format!(
@@ -178,8 +252,9 @@ impl File<'_> {
                 (0..columns.len())
                     .map(|at| {
                         Ok(Look {
-                            fine: row.get(2 * at)?,
-                            fits: row.get(2 * at + 1)?,
+                            fine: row.get(3 * at)?,
+                            zoned: row.get(3 * at + 1)?,
+                            fits: row.get(3 * at + 2)?,
                         })
                     })
                     .collect::<duckdb::Result<Vec<Look>>>()
@@ -244,8 +319,38 @@ impl Reading {
     }
 
     fn text(column: &str) -> Self {
-        Self::new(column, "VARCHAR", None)
+        Self::new(column, TEXT, None)
     }
+}
+
+/// SQL for the type that all texts of a column have, of which the first have told `told`; `None` if DuckDB reads no other
+/// text as if it were of that.
+fn type_of_all(column: &str, told: &str) -> Option<String> {
+    let text = identifier(column);
+    let like = |pattern: &str| format!("regexp_full_match(trim({text}), {})", literal(pattern));
+    let is = |sql_type: &str| format!("TRY_CAST({text} AS {sql_type}) IS NOT NULL");
+    let both = |pattern: &str, sql_type: &str| format!("{} AND {}", like(pattern), is(sql_type));
+    let types = match told {
+        "BIGINT" | "HUGEINT" | "BIGNUM" => vec![
+            ("BIGINT", both(WHOLE, "BIGINT")),
+            ("HUGEINT", both(WHOLE, "HUGEINT")),
+            ("BIGNUM", both(WHOLE, "BIGNUM")),
+            ("DOUBLE", both(NUMBER, "DOUBLE")),
+        ],
+        // How dates are written, DuckDB has found out; a time of day it cuts off.
+        "DATE" => vec![
+            ("DATE", format!("NOT contains({text}, ':')")),
+            (OFFSET_NS, is(OFFSET_NS)),
+        ],
+        _ => return None,
+    };
+    let whens = types.into_iter().map(|(sql_type, holds)| {
+        format!(
+            "WHEN coalesce(bool_and({holds}) FILTER ({text} IS NOT NULL), true) THEN '{sql_type}'"
+        )
+    });
+    let whens: Vec<String> = whens.collect();
+    Some(format!("CASE {} ELSE '{TEXT}' END", whens.join(" ")))
 }
 
 /// A type with its times to the nanosecond, as it is read and as it is kept; `None` if there is nothing to be cut off.
