@@ -1210,7 +1210,7 @@ fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
     // Where that would lose something they stay as they are written.
     for (into, other) in [
         ("finer", "2024-01-01 00:00:00.123456789"),
-        ("offset", "2024-01-01 00:00:00+02:00"),
+        ("zoned", "2024-01-01 00:00:00+02:00"),
     ] {
         let text = format!(
             "t,n\n{}{other},2\n",
