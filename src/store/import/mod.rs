@@ -16,7 +16,7 @@ mod own_table;
 mod plan;
 mod relation;
 mod sink;
-mod times;
+mod values;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
-use super::{IfExists, Import, Imported, Shape, folders, refused, relation, times};
+use super::{IfExists, Import, Imported, Shape, folders, refused, relation, values};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Result};
@@ -177,7 +177,7 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
     };
     let mut in_file = columns;
     in_file.retain(|(column, _)| !folders::is_folder(input, column));
-    let reader = times::exact(conn, input, &reader, &in_file, &said)?;
+    let reader = values::exact(conn, input, &reader, &in_file, &said)?;
     let columns = relation::described(conn, &reader, input)?;
     relation::check_shape(&columns, &import.shape, input)?;
     let list: Vec<String> = relation::shaped(&columns, &import.shape)
