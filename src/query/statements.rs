@@ -539,9 +539,8 @@ mod tests {
         check(".read from_it's.sql", None);
     }
 
-    #[test]
-    fn a_command_goes_on_where_its_query_leaves_a_bracket_open() {
-        let script = ".explain SELECT max(\n  price -- ;\n) FROM t; select 2;\n.watch 1s WITH x AS (\n\n select 1) FROM x\n;\n.mode csv";
+    /// The commands and statements of a script, each with its line, and what is open at its end.
+    fn commands_and_statements(script: &str) -> (Vec<(&str, usize)>, Option<Open>) {
         let mut pieces = Pieces::new(script);
         let mut found = Vec::new();
         while let Some(part) = pieces
@@ -551,6 +550,13 @@ mod tests {
             assert!(script[part.offset..].starts_with(part.text));
             found.push((part.text, part.line));
         }
+        (found, pieces.open())
+    }
+
+    #[test]
+    fn a_command_goes_on_where_its_query_leaves_a_bracket_open() {
+        let script = ".explain SELECT max(\n  price -- ;\n) FROM t; select 2;\n.watch 1s WITH x AS (\n\n select 1) FROM x\n;\n.mode csv";
+        let (found, open) = commands_and_statements(script);
         let expected = [
             (".explain SELECT max(\n  price -- ;\n) FROM t;", 1),
             ("select 2", 3),
@@ -558,21 +564,13 @@ mod tests {
             (".mode csv", 8),
         ];
         assert_eq!(found, expected);
-        assert_eq!(pieces.open(), None);
+        assert_eq!(open, None);
     }
 
     #[test]
     fn a_command_is_a_line_that_begins_where_a_statement_would() {
         let script = "-- mine\n.mode csv \nselect 1\n.5; /* and\n*/ .timer on\n\n.quit";
-        let mut pieces = Pieces::new(script);
-        let mut found = Vec::new();
-        while let Some(part) = pieces
-            .command()
-            .or_else(|| pieces.next().and_then(|piece| piece.statement))
-        {
-            assert!(script[part.offset..].starts_with(part.text));
-            found.push((part.text, part.line));
-        }
+        let (found, _) = commands_and_statements(script);
         let expected = [
             (".mode csv", 2),
             ("select 1\n.5", 3),
