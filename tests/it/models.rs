@@ -876,6 +876,57 @@ fn macros_and_views_count_for_what_they_read() {
 }
 
 #[test]
+fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_computed() {
+    let db = Db::new();
+    let full = |select: &str| format!("-- M.\n-- @materialize full\n{select}");
+    for (name, from) in [
+        ("by_query", "query('FROM trades WHERE size > 0')"),
+        ("by_list", "query_table(['trades', 'trades'])"),
+    ] {
+        let select = format!("SELECT max(price) AS top FROM {from}");
+        write_sql(&db, &format!("marts/{name}.sql"), &full(&select));
+    }
+    trades(&db, "a", &day(&[(10, 1, "1")]));
+    db.run(["build"]).ok();
+    trades(&db, "b", &day(&[(11, 2, "5")]));
+    db.run(["build"]).ok();
+    for name in ["by_query", "by_list"] {
+        assert_eq!(db.value(&format!("SELECT top FROM {name}")), "5.0", "{name}");
+        let tree = db.run(["lineage", name]).ok();
+        tree.shows(&["trades (table)"]);
+    }
+    // By windows it is given the rows of its windows, and no more.
+    let by_window = COUNTS.replace("FROM trades", "FROM query('FROM trades')");
+    write_sql(&db, "marts/by_window.sql", &mart("", &by_window));
+    db.run(["build"]).ok();
+    trades(&db, "c", &day(&[(12, 3, "2"), (70, 4, "2")]));
+    db.run(["build"]).ok();
+    assert_eq!(db.sql("SELECT n FROM by_window ORDER BY ts"), [["3"], ["1"]]);
+
+    let computed = "SELECT 1 AS a\nFROM query_table('tr' || 'ades')";
+    let file = write_sql(&db, "marts/computed.sql", &full(computed));
+    db.run(["build"]).fails_naming(&[
+        "marts/computed.sql:4",
+        "cannot tell what query_table reads",
+    ]);
+    fs::remove_file(file).unwrap();
+    write_sql(
+        &db,
+        "macros/any_of.sql",
+        "-- Any.\nCREATE OR REPLACE MACRO any_of(sql) AS TABLE\nFROM query('FROM ' || sql);",
+    );
+    write_sql(&db, "views/few.sql", "-- V.\nFROM any_of('trades')");
+    // A view is made at every question.
+    db.run(["build"]).ok();
+    write_sql(&db, "marts/of_few.sql", &full("FROM few"));
+    db.run(["build"]).fails_naming(&[
+        "macros/any_of.sql:3",
+        "the mart of_few",
+        "cannot tell what query reads",
+    ]);
+}
+
+#[test]
 fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
     // Its own files are there before the database is.
     let db = Db::none();
