@@ -947,6 +947,19 @@ fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
     db.run(["lineage", "kinds"])
         .ok()
         .shows(&["exchange_days (view)"]);
+    // It looks at nothing but the calendar from row to row, so that a mart by windows may call it.
+    let by_window = COUNTS.replace(
+        "count(*) AS n",
+        "count(*) AS n, any_value(session(ts, 'XNYS').kind) AS kind",
+    );
+    write_sql(
+        &db,
+        "marts/by_window.sql",
+        &mart("-- @whole exchange_days\n", &by_window),
+    );
+    db.run(["build", "by_window"]).ok();
+    assert_eq!(db.sql("SELECT n, kind FROM by_window"), [["2", "regular"]]);
+    fs::remove_file(db.dir().join("sql/marts/by_window.sql")).unwrap();
     // Another calendar makes other rows.
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/views/exchange_days.sql");
     let calendar = fs::read_to_string(file).unwrap();
