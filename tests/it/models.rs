@@ -876,6 +876,33 @@ fn macros_and_views_count_for_what_they_read() {
 }
 
 #[test]
+fn a_mark_before_a_file_and_a_comment_behind_its_semicolon_are_no_part_of_it() {
+    let db = Db::new();
+    for (path, text) in [
+        (
+            "marts/a.sql",
+            "-- @materialize full\nSELECT count(*) AS n, half(max(price)) AS h FROM trades; -- all",
+        ),
+        (
+            "macros/half.sql",
+            "CREATE OR REPLACE MACRO half(x) AS x / (SELECT 2); -- rounded",
+        ),
+        (
+            "tests/none.sql",
+            "SELECT 1 AS a FROM trades WHERE price < 0; /* none */\n-- none",
+        ),
+        ("views/v.sql", "FROM a; -- all\n;\n"),
+    ] {
+        write_sql(&db, path, &format!("\u{feff}-- A.\n{text}"));
+    }
+    trades(&db, "a", &day(&[(10, 1, "5")]));
+    let run = db.run(["build", "a"]).ok();
+    assert_eq!(run.stderr, "", "{run}");
+    assert_eq!(db.sql("FROM v"), [["1", "2.5"]]);
+    db.run(["test", "none"]).ok().shows(&["none", "ok"]);
+}
+
+#[test]
 fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_computed() {
     let db = Db::new();
     let full = |select: &str| format!("-- M.\n-- @materialize full\n{select}");

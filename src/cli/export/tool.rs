@@ -289,7 +289,7 @@ impl Export<'_> {
             )
         });
         let tables: Vec<String> = tables.collect();
-        let text = self.file.text.trim_end().trim_end_matches(';');
+        let text = self.file.select();
         let body = text.split_once('\n').map_or("", |(_, rest)| rest);
         format!("WITH {} SELECT * FROM (\n{body}\n)", tables.join(", "))
     }

@@ -102,7 +102,7 @@ impl Model {
 
     /// The file's SELECT.
     pub fn select(&self) -> &str {
-        self.file.text.trim_end().trim_end_matches(';')
+        self.file.select()
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::error::{Doing, Error, Result};
 use super::QUERY_TABLE;
+use crate::model::statements::without_end;
 
 /// What stands in a SELECT.
 #[derive(Debug, Default)]
@@ -96,7 +97,8 @@ impl Reads {
             reads.walk(&tree["statements"], &body, &BTreeSet::new());
             reads.read_queries(conn)?;
             // Its body is the end of the text.
-            let before = line_of(text.trim_end(), usize::MAX) - line_of(&body, usize::MAX);
+            let lines = line_of(without_end(text), usize::MAX) + 1;
+            let before = lines.saturating_sub(line_of(&body, usize::MAX));
             let relations = reads.relations.values_mut();
             let looks = reads.looks.iter_mut().map(|look| &mut look.line);
             let untold = reads.untold.iter_mut().map(|(line, _)| line);
@@ -276,7 +278,8 @@ fn tree(conn: &Connection, text: &str) -> Result<Value> {
     })
 }
 
-/// A macro's parameters, and what it does, as a SELECT: what follows them and AS, or AS TABLE.
+/// A macro's parameters, and what it does, as a SELECT with one line more: what follows them and AS, or AS TABLE. It may
+/// end with a comment.
 fn macro_parts(text: &str) -> Option<(String, String)> {
     let lines = text.lines().skip_while(|line| line.starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -305,10 +308,10 @@ fn macro_parts(text: &str) -> Option<(String, String)> {
     };
     let end = end?;
     let body = keyword(text.get(end + 1..)?, "AS")?;
-    let body = body.trim_end().trim_end_matches(';').to_owned();
-    let select = match keyword(&body, "TABLE") {
-        Some(select) => select,
-        None => format!("SELECT ({body})"),
+    let body = without_end(&body);
+    let select = match keyword(body, "TABLE") {
+        Some(select) => format!("{select}\n"),
+        None => format!("SELECT ({body}\n)"),
     };
     Some((text.get(start..end)?.to_owned(), select))
 }
@@ -420,6 +423,11 @@ mod tests {
             of("-- M.\nCREATE MACRO m(a) AS\n    inner_one(a) + (SELECT max(x) FROM quotes)");
         assert!(scalar.relations["quotes"] == 3 && scalar.functions.contains_key("inner_one"));
         assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
+        for end in ["; -- the end", " -- the end", ";\n/* the end */\n"] {
+            let scalar =
+                of(&format!("-- M.\nCREATE MACRO m(a) AS\n(SELECT max(x) FROM quotes){end}"));
+            assert_eq!(scalar.relations.get("quotes"), Some(&3), "{end}");
+        }
         let named =
             of("-- M.\nCREATE MACRO m(a, rel := 'Quotes', n := 2) AS TABLE FROM query_table(rel)");
         assert!(named.functions["query_table"].contains("quotes"));
