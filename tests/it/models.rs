@@ -393,6 +393,11 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
     );
     check("marts/a.sql", "-- A.\nSELECT 1 AS a", &["@materialize"]);
     check(
+        "views/a.sql",
+        "-- A.\n-- @test row_count 5\nSELECT 1 AS a",
+        &[":2", "'row_count 5' is no test"],
+    );
+    check(
         "marts/a.sql",
         &format!("{full}CREATE TABLE a AS SELECT 1"),
         &["must be one SELECT"],
@@ -1330,6 +1335,12 @@ fn what_mdb_new_begins_runs_as_it_is() {
     assert_eq!(db.value("SELECT turnover FROM my_mart"), "3.0");
     assert_eq!(db.count("SELECT count(*) FROM my_view"), 2);
     db.run(["test", "my_mart", "my_test"]).ok();
+    // Queries would know both by one name, and nothing of sql/ would count any more.
+    for (sort, name) in [("mart", "my_view"), ("view", "my_mart")] {
+        let said = format!("{name}.sql makes {name} already");
+        db.run(["new", sort, name]).fails_naming(&[said.as_str()]);
+    }
+    db.run(["new", "test", "my_view"]).ok();
     db.run(["new", "view", "../up"])
         .exits(1)
         .says(&["is no name"]);
