@@ -250,7 +250,7 @@ fn collect_own(root: &Path, dir: &Path, texts: &mut Texts) -> Result<(), Error> 
             let mut text = std::fs::read_to_string(&path).map_err(failed(&path))?;
             // Some editors begin a file with a mark of its encoding.
             if text.starts_with(MARK) {
-                text.drain(..MARK.len_utf8());
+                text.replace_range(..MARK.len_utf8(), "");
             }
             let relative = path
                 .strip_prefix(root)

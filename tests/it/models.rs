@@ -923,7 +923,8 @@ fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_comput
     trades(&db, "b", &day(&[(11, 2, "5")]));
     db.run(["build"]).ok();
     for name in ["by_query", "by_list"] {
-        assert_eq!(db.value(&format!("SELECT top FROM {name}")), "5.0", "{name}");
+        let top = db.value(&format!("SELECT top FROM {name}"));
+        assert_eq!(top, "5.0", "{name}");
         let tree = db.run(["lineage", name]).ok();
         tree.shows(&["trades (table)"]);
     }
@@ -933,7 +934,8 @@ fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_comput
     db.run(["build"]).ok();
     trades(&db, "c", &day(&[(12, 3, "2"), (70, 4, "2")]));
     db.run(["build"]).ok();
-    assert_eq!(db.sql("SELECT n FROM by_window ORDER BY ts"), [["3"], ["1"]]);
+    let counts = db.sql("SELECT n FROM by_window ORDER BY ts");
+    assert_eq!(counts, [["3"], ["1"]]);
 
     let computed = "SELECT 1 AS a\nFROM query_table('tr' || 'ades')";
     let file = write_sql(&db, "marts/computed.sql", &full(computed));
@@ -990,7 +992,8 @@ fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
         &mart("-- @whole exchange_days\n", &by_window),
     );
     db.run(["build", "by_window"]).ok();
-    assert_eq!(db.sql("SELECT n, kind FROM by_window"), [["2", "regular"]]);
+    let kinds = db.sql("SELECT n, kind FROM by_window");
+    assert_eq!(kinds, [["2", "regular"]]);
     fs::remove_file(db.dir().join("sql/marts/by_window.sql")).unwrap();
     // Another calendar makes other rows.
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/views/exchange_days.sql");

@@ -198,8 +198,16 @@ fn the_last_nanosecond_of_a_date_is_in_that_dates_file() {
     ])
     .ok();
     for (what, tool, file) in [
-        ("crypto_trades", "lean", "crypto/binance_spot/tick/btcusdt/20240701_trade.zip"),
-        ("trades", "tardis", "binance_trades_2024-07-01_BTCUSDT.csv.gz"),
+        (
+            "crypto_trades",
+            "lean",
+            "crypto/binance_spot/tick/btcusdt/20240701_trade.zip",
+        ),
+        (
+            "trades",
+            "tardis",
+            "binance_trades_2024-07-01_BTCUSDT.csv.gz",
+        ),
     ] {
         let path = export(&db, what, tool, tool, &[]);
         assert!(Path::new(&path).join(file).exists(), "{file}");

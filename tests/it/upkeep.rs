@@ -395,7 +395,10 @@ fn retain_counts_the_last_nanosecond_of_a_date_to_that_date() {
     .ok();
     let args = ["retain", "--table", "trades", "--keep", "5 days"];
     let run = db.run(args.iter().chain(&["--dry-run"])).ok();
-    run.shows(&["would drop 1 dates before 2024-07-16", "2 rows in the database file"]);
+    run.shows(&[
+        "would drop 1 dates before 2024-07-16",
+        "2 rows in the database file",
+    ]);
 }
 
 #[test]

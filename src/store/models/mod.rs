@@ -340,7 +340,8 @@ fn check_whole(
         ));
     }
     if upstream.iter().all(|name| whole.contains(name)) {
-        let message = "nothing that its SELECT reads has windows: that are canonical tables, views of them and marts,                        and none that @whole names; say `@materialize full`";
+        let message = "nothing that its SELECT reads has windows: that are canonical tables, views of them and marts, \
+                       and none that @whole names; say `@materialize full`";
         return Err(refused(file, message.to_owned()));
     }
     Ok(())

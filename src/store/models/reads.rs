@@ -437,9 +437,8 @@ mod tests {
     fn what_is_read_by_the_text_of_a_query_or_a_list_of_names_is_read() {
         let conn = Connection::open_in_memory().unwrap();
         let of = |text: &str| Reads::of(&conn, "f.sql", text).unwrap();
-        let read = of(
-            "SELECT 1\nFROM query('SELECT lag(a) OVER () FROM Trades, query(''FROM main.bars'')')",
-        );
+        let inner = "SELECT lag(a) OVER () FROM Trades, query(''FROM main.bars'')";
+        let read = of(&format!("SELECT 1\nFROM query('{inner}')"));
         let lines: Vec<(&str, usize)> = read
             .relations
             .iter()
