@@ -297,6 +297,7 @@ fn capture(
         redundancy: 1,
         websocket: Some(format!("ws://{address}")),
         rest: Some(format!("http://{address}")),
+        place: None,
     }];
     settings.models.live = marts;
     let mut store = Store::open(&settings, Purpose::Ingest).unwrap();

@@ -15,7 +15,8 @@ WITH own_days AS MATERIALIZED (
     FROM own_days WHERE is_open
 )
 SELECT r.* FROM query_table(rel) AS r
-SEMI JOIN by_date AS h ON r.ts::DATE = h.date AND r.ts >= h.starts AND r.ts < h.ends
+-- `ts::DATE` would put the last half microsecond of a date into the next one.
+SEMI JOIN by_date AS h ON bucket_start(r.ts, '1 day')::DATE = h.date AND r.ts >= h.starts AND r.ts < h.ends
 WHERE calendar IS DISTINCT FROM '24x7' AND (
     SELECT IF(count(*) = 0 AND calendar IS DISTINCT FROM '24x7',
               error('there is no calendar ''' || coalesce(calendar, 'NULL') || ''' in ' || days), true) FROM own_days)

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::progress::{bar, grouped};
 use super::serving::Serving;
-use super::{Outcome, open_store, outcome, stop_flag};
+use super::{Outcome, open_existing_store, outcome, stop_flag};
 use crate::config::Settings;
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
-    let mut store = open_store(settings)?;
+    let mut store = open_existing_store(settings)?;
     // Before others may ask: see there.
     store.use_one_thread()?;
     let serving = Serving::start("compact", settings, &store, &stop)?;

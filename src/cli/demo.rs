@@ -137,6 +137,7 @@ fn stream(samples: &[Sample], settings: &Settings, out: &mut impl Write) -> anyh
         redundancy: 1,
         websocket: Some(format!("ws://{address}")),
         rest: Some(format!("http://{address}")),
+        place: None,
     }];
     let mut store = open_store(&settings)?;
     let process = Process::new(settings, Scope::Feeds);

@@ -347,6 +347,12 @@ fn open_store(settings: &Settings) -> store::Result<store::Store> {
     })
 }
 
+/// The same for a command that has nothing to do where there is no database: none is made where a path is mistyped.
+fn open_existing_store(settings: &Settings) -> store::Result<store::Store> {
+    store::must_exist(&settings.db)?;
+    open_store(settings)
+}
+
 /// Opens the database in `db` as soon as nobody has it locked; who has it without using it is asked to let it go.
 fn patiently<T>(
     db: &Path,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::progress::bar;
 use super::serving::Serving;
-use super::{Outcome, load, open_store, outcome, stop_flag};
+use super::{Outcome, load, open_existing_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::store::Rebuild;
 
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let stop = stop_flag()?;
-    let mut store = open_store(settings)?;
+    let mut store = open_existing_store(settings)?;
     let serving = Serving::start("rebuild", settings, &store, &stop)?;
     let start = Instant::now();
     let bar = bar(

@@ -10,7 +10,7 @@ use jiff::{Span, Timestamp};
 
 use super::progress::grouped;
 use super::serving::Serving;
-use super::{Outcome, open_store, outcome, stop_flag};
+use super::{Outcome, open_existing_store, outcome, stop_flag};
 use crate::config::{Settings, whole_days};
 use crate::store::{Expired, Store};
 use crate::transform::build::{Builder, Request};
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         );
     }
     let stop = stop_flag()?;
-    let store = open_store(settings)?;
+    let store = open_existing_store(settings)?;
     let serving = Serving::start("retain", settings, &store, &stop)?;
     let mut out = std::io::stdout();
     let mut all = Vec::new();

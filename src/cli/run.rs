@@ -71,6 +71,7 @@ pub(super) fn stream(args: StreamArgs, settings: &Settings) -> anyhow::Result<Ou
         redundancy: args.redundancy,
         websocket: args.websocket,
         rest: args.rest,
+        place: None,
     }];
     capture(&settings, "stream", Scope::Feeds, args.shell)
 }

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::progress::grouped;
 use super::serving::Serving;
-use super::{Outcome, open_store, outcome, stop_flag};
+use super::{Outcome, open_existing_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::sources::now_ns;
 use crate::store::{SealedFile, Which};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         None => Which::Finished(&settings.seal, now_ns()),
     };
     let stop = stop_flag()?;
-    let store = open_store(settings)?;
+    let store = open_existing_store(settings)?;
     let serving = Serving::start("seal", settings, &store, &stop)?;
     let mut files = 0;
     let mut out = std::io::stdout();

@@ -1,5 +1,7 @@
 //! Where a command asks its questions: in the process that has the database open, or in the file.
 
+use std::io::Write;
+
 use anyhow::Context;
 
 use super::{PATIENCE, patiently};
@@ -7,11 +9,12 @@ use crate::config::Settings;
 use crate::query::Session;
 use crate::store;
 
-/// Opens a session on the settings' database.
+/// Opens a session on the settings' database. That there was none, and now is, is said: it may be another that is meant.
 ///
 /// # Errors
 /// If the database cannot be opened, or another process has it that does not answer.
 pub(super) fn open(settings: &Settings, write: bool) -> anyhow::Result<Session> {
+    let is_new = store::must_exist(&settings.db).is_err();
     let opened = patiently(&settings.db, PATIENCE, || {
         match Session::attach(&settings.db, write) {
             Ok(None) => {
@@ -23,7 +26,18 @@ pub(super) fn open(settings: &Settings, write: bool) -> anyhow::Result<Session> 
         }
     });
     match opened {
-        Ok(session) => Ok(session?),
+        Ok(session) => {
+            let session = session?;
+            if is_new {
+                // Nobody may be left to read it.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "there was no database in {}: an empty one was made; --db DIR, or MDB_DB, says where another is",
+                    settings.db.display()
+                );
+            }
+            Ok(session)
+        }
         Err(error @ store::Error::InUse { .. }) => Err(error)
             .context("another process has the database open, and does not answer on mdb.sock"),
         Err(error) => Err(error.into()),

@@ -87,6 +87,9 @@ pub struct FeedSettings {
     pub websocket: Option<String>,
     /// In place of the REST address of the venue's feed.toml.
     pub rest: Option<String>,
+    /// The file and line that say so; `None` if it is no file.
+    #[serde(skip)]
+    pub place: Option<String>,
 }
 
 fn one() -> usize {
@@ -211,7 +214,7 @@ struct File {
     retain: BTreeMap<String, Spanned<Kept>>,
     models: ModelSettings,
     sla: Vec<SlaSettings>,
-    feed: Vec<FeedSettings>,
+    feed: Vec<Spanned<FeedSettings>>,
 }
 
 impl Settings {
@@ -236,8 +239,17 @@ impl Settings {
             source: Box::new(source),
         })?;
         let retain = retentions(&path, &text, std::mem::take(&mut file.retain))?;
+        let feeds = std::mem::take(&mut file.feed).into_iter().map(|feed| {
+            let line = line_at(&text, feed.span().start);
+            FeedSettings {
+                place: Some(format!("{}:{line}", path.display())),
+                ..feed.into_inner()
+            }
+        });
+        let feeds = feeds.collect();
         Ok(Self {
             retain,
+            feeds,
             ..Self::of(db, file)
         })
     }
@@ -256,7 +268,7 @@ impl Settings {
             retain: Vec::new(),
             models: file.models,
             slas: file.sla,
-            feeds: file.feed,
+            feeds: Vec::new(),
         }
     }
 }
@@ -310,8 +322,7 @@ fn retentions(
     lines: BTreeMap<String, Spanned<Kept>>,
 ) -> Result<Vec<Retention>, Error> {
     let retention = |(table, kept): (String, Spanned<Kept>)| {
-        let before = text.get(..kept.span().start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
+        let line = line_at(text, kept.span().start);
         let Kept { keep, downsample } = kept.into_inner();
         match whole_days(&keep) {
             Ok(keep) => Ok(Retention {
@@ -328,6 +339,12 @@ fn retentions(
         }
     };
     lines.into_iter().map(retention).collect()
+}
+
+/// The line of a text that a byte is in, from 1.
+fn line_at(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    before.matches('\n').count() + 1
 }
 
 /// A length of time in words that is a number of days: "30 days", "4 weeks", "1 year 6 months".
@@ -388,6 +405,20 @@ mod tests {
             error.contains("mdb.toml") && error.contains("line 2") && error.contains("latness"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_feed_knows_its_line() {
+        let feed = "[[feed]]\nvenue = \"v\"\nsymbols = [\"A\"]\n";
+        let settings = load(&format!("# Mine.\n{feed}\n{feed}")).unwrap();
+        let places = settings.feeds.iter().map(|feed| feed.place.as_deref());
+        let ends = |place: Option<&str>, end: &str| place.is_some_and(|p| p.ends_with(end));
+        let ends: Vec<bool> = places
+            .zip(["mdb.toml:2", "mdb.toml:6"])
+            .map(|(place, end)| ends(place, end))
+            .collect();
+        assert_eq!(ends, [true, true], "{:?}", settings.feeds);
+        assert!(load(&format!("{feed}place = \"x\"\n")).is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Plain values that every module shares: the names of the tables mdb itself writes, the book's
-//! sequencing rules, civil time and its zones, how SQL writes a text. No I/O, no clock.
+//! sequencing rules, civil time and its zones, how SQL writes a text and where its statements end. No I/O, no clock.
 
 pub mod frame;
 pub mod sql;
+pub mod statements;
 pub mod time;
 pub mod window;
 pub mod zone;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::nearest::meant;
-use super::statements::Statement;
+use crate::model::statements::Statement;
 use crate::store::{AS_OF, PROBLEM};
 
 /// Why a statement gave no rows.

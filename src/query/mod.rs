@@ -10,7 +10,6 @@ mod paths;
 mod progress;
 mod remote;
 mod shared;
-mod statements;
 mod tokens;
 pub mod wire;
 
@@ -28,13 +27,15 @@ use tokens::verb;
 
 use crate::store::Reader;
 
+pub use crate::model::statements::{
+    Open, Piece, Pieces, Statement, first_word, open_at_end, statements,
+};
 pub use error::{Error, Source, SqlError};
 pub use interrupt::Interrupter;
 pub use nearest::{meant, nearest};
 pub use paths::{is_from, is_path, is_wordy_call};
 pub use progress::{Meter, Progress};
 pub use remote::status;
-pub use statements::{Open, Piece, Pieces, Statement, first_word, open_at_end, statements};
 pub use tokens::{Token, TokenKind, tokens};
 
 /// How types that Arrow lacks come out of a query.

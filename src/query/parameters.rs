@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::error::{Error, SqlError};
-use super::statements::first_word;
 use super::tokens::{Edited, Token, TokenKind, tokens};
 use crate::model::sql::literal;
+use crate::model::statements::first_word;
 
 /// The parameters in a statement: the `$` and the name behind it. `$1` is none, and a prepared statement has its own.
 fn parameters<'t, 's>(sql: &str, tokens: &'t [Token<'s>]) -> Vec<(&'t Token<'s>, &'t Token<'s>)> {

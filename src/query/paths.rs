@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::statements::first_word;
 use super::tokens::{Edited, Token, TokenKind, tokens};
 use crate::model::sql::literal;
+use crate::model::statements::first_word;
 
 /// `sql` with the relative paths in it made absolute, as seen from `directory`: what a statement writes to, and
 /// what it reads from if it is there; of a pattern the directory that it begins with. Otherwise the name may be one

@@ -6,8 +6,8 @@
 //! leave that transaction, or that concern the whole process, which is busy with something else.
 
 use super::error::{Error, SqlError};
-use super::statements::first_word;
 use super::tokens::{Edited, Token, tokens};
+use crate::model::statements::first_word;
 use crate::store;
 
 /// Statements about the process as a whole.

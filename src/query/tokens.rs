@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::statements::{Lexeme, first_word, lexeme};
+use crate::model::statements::{Lexeme, first_word, lexeme};
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

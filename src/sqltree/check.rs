@@ -128,9 +128,22 @@ fn kind(name: &str, said: &str) -> Option<Kind> {
         }
         "range" => Kind::Range(said.to_owned()),
         "freshness" => Kind::Freshness(super::header::length(said)?),
-        "row_count" => Kind::RowCount(said.to_owned()),
+        "row_count" => Kind::RowCount(comparison(said)?.to_owned()),
         _ => return None,
     })
+}
+
+/// What can stand behind a number to make a condition of it, as far as its signs and its first word tell.
+fn comparison(said: &str) -> Option<&str> {
+    let compares = |c: char| matches!(c, '=' | '<' | '>');
+    let calculates = |c: char| matches!(c, '!' | '+' | '-' | '*' | '/' | '%');
+    let (_, with) = said.rsplit_once(compares).unwrap_or_default();
+    let by_sign = said.starts_with(|c: char| compares(c) || calculates(c)) && !with.is_empty();
+    let word = said.split(|c: char| !c.is_ascii_alphabetic()).next()?;
+    let by_word = ["between", "in", "not", "is"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(word));
+    (by_sign || by_word).then_some(said)
 }
 
 fn columns(said: &str) -> Option<Vec<String>> {
@@ -173,7 +186,10 @@ mod tests {
             kind("freshness 30 seconds"),
             Ok(Kind::Freshness(Duration::from_secs(30)))
         );
-        assert_eq!(kind("row_count > 0"), Ok(Kind::RowCount("> 0".to_owned())));
+        for said in ["> 0", ">=5", "<> 1", "% 2 = 0", "BETWEEN 1 AND 5"] {
+            let want = Ok(Kind::RowCount(said.to_owned()));
+            assert_eq!(kind(&format!("row_count {said}")), want);
+        }
     }
 
     #[test]
@@ -194,6 +210,9 @@ mod tests {
             "relationship symbol instruments",
             "relationship venue, symbol -> instruments.symbol",
             "freshness soon",
+            "row_count 5",
+            "row_count >",
+            "row_count about 5",
             "unique a b",
         ] {
             assert!(

@@ -66,7 +66,8 @@ pub struct Header {
     /// `@from trades, book_deltas`: the tables that an export reads, if not the one of the file's stem. Of the first it makes
     /// files.
     pub from: Vec<String>,
-    /// `@date recv_ts::DATE`: SQL for the date that a row of an export belongs to; that of `ts` by default.
+    /// `@date bucket_start(recv_ts, '1 day')::DATE`: SQL for the date that a row of an export belongs to; that of `ts` by
+    /// default.
     pub date: Option<String>,
     /// `@file '…' || symbol || '.csv.gz'`: SQL for the name of the file that an export makes of the rows of a venue, symbol
     /// and date; its ending says what it is.

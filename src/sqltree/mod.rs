@@ -12,10 +12,15 @@ use include_dir::{Dir, include_dir};
 pub use check::{Check, Severity};
 pub use header::{Contract, Header, Materialize};
 
+use crate::model::statements::without_end;
+
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
 /// Folders whose files may declare tests of their rows.
 const TESTED: [&str; 3] = ["tables", "views", "marts"];
+
+/// The byte order mark.
+const MARK: char = '\u{feff}';
 
 /// What was wrong with a file of the tree.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,13 @@ pub struct SqlFile {
     pub text: String,
     /// What its comment block says.
     pub header: Header,
+}
+
+impl SqlFile {
+    /// Its statement, without what ends that: mdb puts it into statements of its own.
+    pub fn select(&self) -> &str {
+        without_end(&self.text)
+    }
 }
 
 /// All SQL and TOML files by their path below `sql/`, and a hash that changes whenever one of them does.
@@ -235,7 +247,11 @@ fn collect_own(root: &Path, dir: &Path, texts: &mut Texts) -> Result<(), Error> 
         if path.is_dir() {
             collect_own(root, &path, texts)?;
         } else if path.extension().is_some_and(|e| e == "sql" || e == "toml") {
-            let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+            let mut text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+            // Some editors begin a file with a mark of its encoding.
+            if text.starts_with(MARK) {
+                text.replace_range(..MARK.len_utf8(), "");
+            }
             let relative = path
                 .strip_prefix(root)
                 .unwrap_or(&path)
@@ -292,6 +308,18 @@ mod tests {
             }
             std::fs::remove_file(file).unwrap();
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_what_stands_behind_the_statement_are_no_part_of_it() {
+        let db = tempfile::tempdir().unwrap();
+        let file = db.path().join("sql/views/mine.sql");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "\u{feff}-- Mine.\nSELECT 1; -- the end\n").unwrap();
+        let tree = SqlTree::load(db.path()).unwrap();
+        let mine = tree.folder("views").find(|f| f.name == "mine").unwrap();
+        assert_eq!(mine.header.description, "Mine.");
+        assert_eq!(mine.select(), "-- Mine.\nSELECT 1");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn doctor(
         let what = format!("there is no database in {}", dir.display());
         findings.push(Finding {
             what,
-            remedy: "any other command creates it".to_owned(),
+            remedy: "--db DIR, or MDB_DB, says where one is; `mdb load` makes one".to_owned(),
             harmless: false,
         });
         return Ok(findings);

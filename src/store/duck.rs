@@ -62,13 +62,14 @@ pub(super) fn open(db: &Path, purpose: Purpose, settings: &StoreSettings) -> Res
         config = config.with(key, value).doing(format!("setting {key}"))?;
     }
     let config = config.access_mode(mode).doing("setting the access mode")?;
+    let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
+    check_name(&directory)?;
     let file = db.join(FILE);
     let conn = thread::scope(|scope| {
         scope.spawn(make_grammar);
         Connection::open_with_flags(&file, config)
     })
     .map_err(|source| refused(db, source))?;
-    let directory = std::path::absolute(db).unwrap_or_else(|_| db.to_owned());
     check_place(&conn, &directory)?;
     // Views name lake files relative to the directory, so that it can be moved.
     let directory = literal(&directory.display().to_string());
@@ -98,17 +99,22 @@ pub(super) fn memory_limit(purpose: Purpose, settings: &StoreSettings) -> String
         })
 }
 
+/// Behind a comma no file of the lake is found, and a question mark leads the write-ahead log elsewhere.
+fn check_name(directory: &Path) -> Result<()> {
+    let name = directory.to_string_lossy();
+    let Some(mark) = name.chars().find(|c| matches!(c, ',' | '?')) else {
+        return Ok(());
+    };
+    Err(Error::Place {
+        db: directory.to_owned(),
+        message: format!(
+            "DuckDB takes a '{mark}' in its path for the end of the path; name it otherwise"
+        ),
+    })
+}
+
 /// Relative names are looked for in the current directory first: a lake there must not be taken for this one's.
 fn check_place(conn: &Connection, directory: &Path) -> Result<()> {
-    let refused = |message: &str| Error::Place {
-        db: directory.to_owned(),
-        message: message.to_owned(),
-    };
-    if directory.to_string_lossy().contains(',') {
-        return Err(refused(
-            "DuckDB takes a comma in its path for the end of the path; name it otherwise",
-        ));
-    }
     let Ok(here) = std::env::current_dir() else {
         return Ok(());
     };
@@ -121,9 +127,12 @@ fn check_place(conn: &Connection, directory: &Path) -> Result<()> {
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing("reading the manifest")?;
     if files.iter().any(|file| here.join(file).exists()) {
-        return Err(refused(
-            "the current directory holds a lake with files of the same names; run mdb elsewhere",
-        ));
+        let message =
+            "the current directory holds a lake with files of the same names; run mdb elsewhere";
+        return Err(Error::Place {
+            db: directory.to_owned(),
+            message: message.to_owned(),
+        });
     }
     Ok(())
 }

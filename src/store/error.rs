@@ -17,7 +17,7 @@ pub enum Error {
         error: duckdb::Error,
     },
     /// There is no database where one is to be.
-    #[error("there is no database in {db}")]
+    #[error("there is no database in {db}; --db DIR, or MDB_DB, says where it is")]
     Missing {
         /// The directory.
         db: PathBuf,

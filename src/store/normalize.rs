@@ -175,7 +175,7 @@ impl Normalizers {
             };
             let sql = format!(
                 "{raw}\nSELECT seq, {refused}::VARCHAR FROM (\n{}\n)",
-                inner(file)
+                file.select()
             );
             files.push(Normalizer::new(None, file, sql));
         }
@@ -439,13 +439,9 @@ fn is_of_data(error: &duckdb::Error) -> bool {
     .any(|kind| text.starts_with(kind))
 }
 
-fn inner(file: &SqlFile) -> &str {
-    file.text.trim_end().trim_end_matches(';')
-}
-
 /// Names of the columns that a file's SELECT has.
 fn columns_of(conn: &Connection, file: &SqlFile, raw: &str) -> Result<Vec<String>> {
-    let sql = format!("{raw}\nSELECT * FROM (\n{}\n)", inner(file));
+    let sql = format!("{raw}\nSELECT * FROM (\n{}\n)", file.select());
     let refused = |e| in_file(&file.origin, WRAPPER_LINES, &e);
     let mut probe = conn.prepare(&sql).map_err(refused)?;
     let schema = probe.query_arrow([0_u64]).map_err(refused)?.get_schema();
@@ -486,7 +482,7 @@ fn wrapped(conn: &Connection, table: &Table, file: &SqlFile, raw: &str) -> Resul
     Ok(format!(
         "{raw}\nSELECT {} FROM (\n{}\n)",
         columns.join(", "),
-        inner(file)
+        file.select()
     ))
 }
 

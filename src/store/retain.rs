@@ -16,7 +16,7 @@ use super::lake::{Entry, Staged};
 use super::seal::source_facts;
 use super::{Sealer, Store, lake, next_seq, schema};
 use crate::model::sql::literals;
-use crate::model::time::{date_of, start_of};
+use crate::model::time::{DAY_NS, date_of, start_of};
 use crate::model::{
     BOOK_DELTAS, BOOK_TOPS, CORPORATE_ACTIONS, DEAD_LETTERS, FEED_EVENTS, INSTRUMENTS, RAW_MESSAGES,
 };
@@ -112,7 +112,9 @@ impl Sealer {
         let start = start_of(first_kept).unwrap_or(i64::MIN);
         // The manifest knows the dates of files of one date; those of others stand in them.
         let longer = format!(
-            "min_ts::DATE <> max_ts::DATE AND {}",
+            "{} <> {} AND {}",
+            day("min_ts"),
+            day("max_ts"),
             reaching_back(name, start)
         );
         let longer = self.files_where(&longer)?;
@@ -120,7 +122,8 @@ impl Sealer {
             String::new()
         } else {
             format!(
-                "UNION ALL SELECT {time}::DATE, count(*) FROM {} WHERE {time} < make_timestamp_ns({start}) GROUP BY 1",
+                "UNION ALL SELECT {}, count(*) FROM {} WHERE {time} < make_timestamp_ns({start}) GROUP BY 1",
+                day(time),
                 schema::parquet(&lake::paths(&longer))
             )
         };
@@ -129,8 +132,8 @@ impl Sealer {
             .query_row(
                 &format!(
                     "WITH old AS (FROM ops.manifest WHERE {}),
-                          unsealed AS (SELECT {time}::DATE AS date FROM {}),
-                          sealed AS (SELECT min_ts::DATE AS date, rows FROM old WHERE min_ts::DATE = max_ts::DATE
+                          unsealed AS (SELECT {} AS date FROM {}),
+                          sealed AS (SELECT {first} AS date, rows FROM old WHERE {first} = {}
                                      {of_longer})
                      SELECT (SELECT count(DISTINCT date)
                              FROM (SELECT date FROM sealed UNION ALL SELECT date FROM unsealed)),
@@ -141,7 +144,10 @@ impl Sealer {
                             (SELECT count(*) FROM unsealed)
                      FROM old",
                     reaching_back(name, start),
-                    hot_before(table, first_kept)
+                    day(time),
+                    hot_before(table, first_kept),
+                    day("max_ts"),
+                    first = day("min_ts")
                 ),
                 [],
                 |row| {
@@ -372,6 +378,12 @@ pub(super) fn keep_last_seq(conn: &Connection) -> Result<()> {
         })
         .doing("writing ops.progress")
         .map(|_| ())
+}
+
+/// SQL for the UTC date of a time, in days since 1970: a cast would round, and count the last half microsecond of a date as
+/// the next one's.
+fn day(time: &str) -> String {
+    format!("(epoch_ns({time}) - (epoch_ns({time}) % {DAY_NS} + {DAY_NS}) % {DAY_NS}) // {DAY_NS}")
 }
 
 /// Files that have rows of earlier times.

@@ -63,10 +63,7 @@ pub(super) fn of_file(file: &SqlFile) -> Test {
         file: file.origin.clone(),
         line: 1,
         lines_before: Some(1),
-        sql: format!(
-            "SELECT * FROM (\n{}\n)",
-            file.text.trim_end().trim_end_matches(';')
-        ),
+        sql: format!("SELECT * FROM (\n{}\n)", file.select()),
         by_clock: false,
         condition: None,
     }

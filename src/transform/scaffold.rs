@@ -42,6 +42,14 @@ pub enum Error {
         /// The built-in file.
         place: String,
     },
+    /// A file of the user's own makes something else of that name.
+    #[error("{place} makes {name} already, and is of another sort: give another name")]
+    Own {
+        /// The name.
+        name: String,
+        /// That file.
+        place: PathBuf,
+    },
     /// What is to be replaced is not there.
     #[error("{place} is not built in, so there is nothing to replace: leave --replace out")]
     NothingToReplace {
@@ -69,16 +77,17 @@ impl Sort {
         }
     }
 
-    /// A built-in file that queries know by this name, and that is of another sort.
-    fn other(self, name: &str) -> Option<String> {
+    /// Where files of another sort stand that queries would know by this name.
+    fn others(self, name: &str) -> Vec<String> {
         if matches!(self, Self::Test | Self::Venue) {
-            return None;
+            return Vec::new();
         }
         let own = self.place(name);
         let folders = ["tables", "views", "marts"].into_iter();
         folders
             .map(|folder| format!("{folder}/{name}.sql"))
-            .find(|place| *place != own && !built_in(place).is_empty())
+            .filter(|place| *place != own)
+            .collect()
     }
 
     /// Paths below `sql/` and texts of a first version.
@@ -105,15 +114,20 @@ impl Sort {
 /// Returns their paths.
 ///
 /// # Errors
-/// If the name is a built-in one and it is not to be replaced, or the other way round; if a file is there already, or
-/// cannot be written: the files before it stay.
+/// If the name is a built-in one and it is not to be replaced, or the other way round; if a file is there already, also
+/// one that makes something else of that name, or cannot be written: the files before it stay.
 pub fn write(db: &Path, sort: Sort, name: &str, replace: bool) -> Result<Vec<PathBuf>, Error> {
     let place = sort.place(name);
-    if let Some(other) = sort.other(name) {
-        return Err(Error::Taken {
-            name: name.to_owned(),
-            place: format!("sql/{other}"),
-        });
+    for other in sort.others(name) {
+        let name = name.to_owned();
+        if !built_in(&other).is_empty() {
+            let place = format!("sql/{other}");
+            return Err(Error::Taken { name, place });
+        }
+        let place = db.join("sql").join(other);
+        if place.exists() {
+            return Err(Error::Own { name, place });
+        }
     }
     let known = built_in(&place);
     let place = format!("sql/{place}");

@@ -17,6 +17,14 @@ const MOST_REDUNDANT: usize = 4;
 /// Why a venue cannot be asked for what `mdb.toml` says, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A `[[feed]]` asks for what cannot be.
+    #[error("{place}: {source}")]
+    Section {
+        /// The file and line that say so.
+        place: String,
+        /// Why not.
+        source: Box<Error>,
+    },
     /// There is nothing to connect to.
     #[error(
         "{venue}: its feed.toml has no [websocket] section, so nothing of it can be captured live; `mdb fetch` makes its requests"
@@ -415,18 +423,14 @@ fn wanted(
     let mut at: BTreeMap<(Arc<str>, Arc<str>), usize> = BTreeMap::new();
     for section in settings {
         let venue = || Arc::clone(&link.venue);
-        if !(1..=MOST_REDUNDANT).contains(&section.redundancy) {
-            let redundancy = section.redundancy;
-            return Err(Error::Redundancy {
-                venue: venue(),
-                redundancy,
-            });
-        }
-        let channels = channels(link, feed, section)?;
-        check_symbols(&section.symbols).map_err(|message| Error::Symbols {
-            venue: venue(),
-            message,
-        })?;
+        let placed = |error: Error| match section.place.clone() {
+            Some(place) => {
+                let source = Box::new(error);
+                Error::Section { place, source }
+            }
+            None => error,
+        };
+        let channels = checked(link, feed, section).map_err(placed)?;
         for symbol in &section.symbols {
             let symbol: Arc<str> = symbol.as_str().into();
             let names = link.names().with("symbol", &*symbol);
@@ -464,6 +468,24 @@ fn wanted(
         }
     }
     Ok(order)
+}
+
+/// The channels that a section asks for, if all of it can be.
+fn checked(link: &Link, feed: &Feed, section: &FeedSettings) -> Result<Vec<String>, Error> {
+    let venue = || Arc::clone(&link.venue);
+    if !(1..=MOST_REDUNDANT).contains(&section.redundancy) {
+        let redundancy = section.redundancy;
+        return Err(Error::Redundancy {
+            venue: venue(),
+            redundancy,
+        });
+    }
+    let channels = channels(link, feed, section)?;
+    check_symbols(&section.symbols).map_err(|message| Error::Symbols {
+        venue: venue(),
+        message,
+    })?;
+    Ok(channels)
 }
 
 fn channels(link: &Link, feed: &Feed, section: &FeedSettings) -> Result<Vec<String>, Error> {

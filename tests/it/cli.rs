@@ -605,9 +605,12 @@ fn the_database_is_found_by_flag_variable_and_default() {
         command
             .env("MDB_DB", value)
             .args(["sql", "--format", "csv", "SELECT 1 AS a"]);
-        Live::spawn(command).finish().ok();
+        Live::spawn(command).finish().ok()
     };
-    by_variable("from_variable");
+    // It may be mistyped: who asks is told that nothing was there.
+    let said = ["no database in from_variable", "an empty one was made"];
+    by_variable("from_variable").says(&said);
+    assert_eq!(by_variable("from_variable").stderr, "");
     assert!(db.beside("from_variable/market.duckdb").is_file());
 
     let mut command = db.bare_command();
@@ -633,6 +636,20 @@ fn the_database_is_found_by_flag_variable_and_default() {
         assert!(db.beside(&format!("{name}/market.duckdb")).is_file());
     }
     assert!(!db.beside("not_this_one").exists());
+}
+
+#[test]
+fn what_keeps_a_database_makes_none() {
+    let db = Db::none();
+    for args in [
+        &["seal"][..],
+        &["compact"],
+        &["rebuild"],
+        &["retain", "--table", "trades", "--keep", "1 day"],
+    ] {
+        db.run(args).exits(3).says(&["no database", "--db DIR"]);
+        assert!(!db.dir().exists(), "{args:?}");
+    }
 }
 
 #[test]

@@ -536,3 +536,27 @@ fn slow_readers_long_queries_a_seal_and_checkpoints_do_not_stop_the_capture() {
     }
     market.close();
 }
+
+#[test]
+fn a_feed_that_cannot_be_is_told_with_its_line() {
+    let db = Db::new();
+    let good = "[[feed]]\nvenue = \"okx\"\nsymbols = [\"A\"]\nwebsocket = \"ws://127.0.0.1:1\"\n";
+    for (bad, what) in [
+        ("\"nosuch\"\nsymbols = [\"A\"]", "unknown venue 'nosuch'"),
+        ("\"kraken\"\nsymbols = []", "kraken: no symbols"),
+        (
+            "\"kraken\"\nsymbols = [\"A\"]\nchannels = [\"nope\"]",
+            "no channel 'nope'",
+        ),
+        (
+            "\"kraken\"\nsymbols = [\"A\"]\nredundancy = 9",
+            "it may be 1 to 4",
+        ),
+    ] {
+        put(
+            &db.dir().join("mdb.toml"),
+            &format!("{good}\n[[feed]]\nvenue = {bad}\n"),
+        );
+        db.run(["run"]).fails_naming(&["mdb.toml:6: ", what]);
+    }
+}

@@ -393,6 +393,11 @@ fn a_faulty_file_is_told_with_its_line_and_everything_else_goes_on() {
     );
     check("marts/a.sql", "-- A.\nSELECT 1 AS a", &["@materialize"]);
     check(
+        "views/a.sql",
+        "-- A.\n-- @test row_count 5\nSELECT 1 AS a",
+        &[":2", "'row_count 5' is no test"],
+    );
+    check(
         "marts/a.sql",
         &format!("{full}CREATE TABLE a AS SELECT 1"),
         &["must be one SELECT"],
@@ -876,6 +881,86 @@ fn macros_and_views_count_for_what_they_read() {
 }
 
 #[test]
+fn a_mark_before_a_file_and_a_comment_behind_its_semicolon_are_no_part_of_it() {
+    let db = Db::new();
+    for (path, text) in [
+        (
+            "marts/a.sql",
+            "-- @materialize full\nSELECT count(*) AS n, half(max(price)) AS h FROM trades; -- all",
+        ),
+        (
+            "macros/half.sql",
+            "CREATE OR REPLACE MACRO half(x) AS x / (SELECT 2); -- rounded",
+        ),
+        (
+            "tests/none.sql",
+            "SELECT 1 AS a FROM trades WHERE price < 0; /* none */\n-- none",
+        ),
+        ("views/v.sql", "FROM a; -- all\n;\n"),
+    ] {
+        write_sql(&db, path, &format!("\u{feff}-- A.\n{text}"));
+    }
+    trades(&db, "a", &day(&[(10, 1, "5")]));
+    let run = db.run(["build", "a"]).ok();
+    assert_eq!(run.stderr, "", "{run}");
+    assert_eq!(db.sql("FROM v"), [["1", "2.5"]]);
+    db.run(["test", "none"]).ok().shows(&["none", "ok"]);
+}
+
+#[test]
+fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_computed() {
+    let db = Db::new();
+    let full = |select: &str| format!("-- M.\n-- @materialize full\n{select}");
+    for (name, from) in [
+        ("by_query", "query('FROM trades WHERE size > 0')"),
+        ("by_list", "query_table(['trades', 'trades'])"),
+    ] {
+        let select = format!("SELECT max(price) AS top FROM {from}");
+        write_sql(&db, &format!("marts/{name}.sql"), &full(&select));
+    }
+    trades(&db, "a", &day(&[(10, 1, "1")]));
+    db.run(["build"]).ok();
+    trades(&db, "b", &day(&[(11, 2, "5")]));
+    db.run(["build"]).ok();
+    for name in ["by_query", "by_list"] {
+        let top = db.value(&format!("SELECT top FROM {name}"));
+        assert_eq!(top, "5.0", "{name}");
+        let tree = db.run(["lineage", name]).ok();
+        tree.shows(&["trades (table)"]);
+    }
+    // By windows it is given the rows of its windows, and no more.
+    let by_window = COUNTS.replace("FROM trades", "FROM query('FROM trades')");
+    write_sql(&db, "marts/by_window.sql", &mart("", &by_window));
+    db.run(["build"]).ok();
+    trades(&db, "c", &day(&[(12, 3, "2"), (70, 4, "2")]));
+    db.run(["build"]).ok();
+    let counts = db.sql("SELECT n FROM by_window ORDER BY ts");
+    assert_eq!(counts, [["3"], ["1"]]);
+
+    let computed = "SELECT 1 AS a\nFROM query_table('tr' || 'ades')";
+    let file = write_sql(&db, "marts/computed.sql", &full(computed));
+    db.run(["build"]).fails_naming(&[
+        "marts/computed.sql:4",
+        "cannot tell what query_table reads",
+    ]);
+    fs::remove_file(file).unwrap();
+    write_sql(
+        &db,
+        "macros/any_of.sql",
+        "-- Any.\nCREATE OR REPLACE MACRO any_of(sql) AS TABLE\nFROM query('FROM ' || sql);",
+    );
+    write_sql(&db, "views/few.sql", "-- V.\nFROM any_of('trades')");
+    // A view is made at every question.
+    db.run(["build"]).ok();
+    write_sql(&db, "marts/of_few.sql", &full("FROM few"));
+    db.run(["build"]).fails_naming(&[
+        "macros/any_of.sql:3",
+        "the mart of_few",
+        "cannot tell what query reads",
+    ]);
+}
+
+#[test]
 fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
     // Its own files are there before the database is.
     let db = Db::none();
@@ -896,6 +981,20 @@ fn what_a_macro_reads_if_no_argument_says_otherwise_is_read_and_made_before() {
     db.run(["lineage", "kinds"])
         .ok()
         .shows(&["exchange_days (view)"]);
+    // It looks at nothing but the calendar from row to row, so that a mart by windows may call it.
+    let by_window = COUNTS.replace(
+        "count(*) AS n",
+        "count(*) AS n, any_value(session(ts, 'XNYS').kind) AS kind",
+    );
+    write_sql(
+        &db,
+        "marts/by_window.sql",
+        &mart("-- @whole exchange_days\n", &by_window),
+    );
+    db.run(["build", "by_window"]).ok();
+    let kinds = db.sql("SELECT n, kind FROM by_window");
+    assert_eq!(kinds, [["2", "regular"]]);
+    fs::remove_file(db.dir().join("sql/marts/by_window.sql")).unwrap();
     // Another calendar makes other rows.
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/views/exchange_days.sql");
     let calendar = fs::read_to_string(file).unwrap();
@@ -1239,6 +1338,12 @@ fn what_mdb_new_begins_runs_as_it_is() {
     assert_eq!(db.value("SELECT turnover FROM my_mart"), "3.0");
     assert_eq!(db.count("SELECT count(*) FROM my_view"), 2);
     db.run(["test", "my_mart", "my_test"]).ok();
+    // Queries would know both by one name, and nothing of sql/ would count any more.
+    for (sort, name) in [("mart", "my_view"), ("view", "my_mart")] {
+        let said = format!("{name}.sql makes {name} already");
+        db.run(["new", sort, name]).fails_naming(&[said.as_str()]);
+    }
+    db.run(["new", "test", "my_view"]).ok();
     db.run(["new", "view", "../up"])
         .exits(1)
         .says(&["is no name"]);

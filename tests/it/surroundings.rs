@@ -349,6 +349,23 @@ fn the_lake_of_another_database_is_never_read() {
 }
 
 #[test]
+fn a_path_that_duckdb_reads_otherwise_is_refused_and_others_are_paths() {
+    let home = Db::none();
+    for name in ["what?", "a,b"] {
+        let db = Db::at(home.beside(name));
+        let run = db.try_sql("SELECT 1").exits(3);
+        run.says(&[name, "name it otherwise"]);
+        assert!(!db.dir().join("market.duckdb").exists(), "{name}");
+    }
+    let file = home.write("capture.txt", &synthetic::capture(8, 500).bytes());
+    let db = Db::at(home.beside("it's #1 of 50%20 *[a]"));
+    synthetic::load(&db, &file).ok();
+    db.run(["seal", "--all"]).ok();
+    assert!(db.count("SELECT count(*) FROM trades") > 0);
+    db.assert_sound();
+}
+
+#[test]
 fn a_query_that_misses_a_file_of_the_lake_says_what_to_do() {
     let db = Db::new();
     let file = db.write("capture.txt", &synthetic::capture(7, 500).bytes());

@@ -187,6 +187,34 @@ fn lean_archives_of_equities_go_by_new_yorks_date_and_cents() {
 }
 
 #[test]
+fn the_last_nanosecond_of_a_date_is_in_that_dates_file() {
+    let db = Db::new();
+    db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.trades BY NAME
+         SELECT 1 AS seq, 'binance_spot' AS venue, 'BTCUSDT' AS symbol, '2024-07-01 23:59:59.999999999'::TIMESTAMP_NS AS ts,
+                ts AS recv_ts, '1' AS trade_id, 1.5 AS price, 2.0 AS size, 'buy' AS side",
+    ])
+    .ok();
+    for (what, tool, file) in [
+        (
+            "crypto_trades",
+            "lean",
+            "crypto/binance_spot/tick/btcusdt/20240701_trade.zip",
+        ),
+        (
+            "trades",
+            "tardis",
+            "binance_trades_2024-07-01_BTCUSDT.csv.gz",
+        ),
+    ] {
+        let path = export(&db, what, tool, tool, &[]);
+        assert!(Path::new(&path).join(file).exists(), "{file}");
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_so_says_what_can_and_leaves_nothing() {
     let db = filled(605);
     let path = db.beside("out");

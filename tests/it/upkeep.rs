@@ -382,6 +382,26 @@ fn retain_keeps_exactly_the_newest_dates() {
 }
 
 #[test]
+fn retain_counts_the_last_nanosecond_of_a_date_to_that_date() {
+    let db = Db::new();
+    db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.trades BY NAME
+         SELECT row_number() OVER () AS seq, 'v' AS venue, 'S' AS symbol, ts::TIMESTAMP_NS AS ts, ts::TIMESTAMP_NS AS recv_ts,
+                seq::VARCHAR AS trade_id, 1.5 AS price, 2.0 AS size, 'buy' AS side
+         FROM (VALUES ('2024-07-01 00:00:00'), ('2024-07-01 23:59:59.999999999'), ('2024-07-20 00:00:00')) t(ts)",
+    ])
+    .ok();
+    let args = ["retain", "--table", "trades", "--keep", "5 days"];
+    let run = db.run(args.iter().chain(&["--dry-run"])).ok();
+    run.shows(&[
+        "would drop 1 dates before 2024-07-16",
+        "2 rows in the database file",
+    ]);
+}
+
+#[test]
 fn retain_does_what_mdb_toml_says_and_names_the_line_that_is_wrong() {
     let db = ten_dates();
     let settings = |text: &str| fs::write(db.dir().join("mdb.toml"), text).unwrap();

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::bulk::{empty, load};
-use crate::harness::{Db, join_lines};
+use crate::harness::{Db, join_lines, parse_csv};
 
 /// Asserts that `function(time, zone)` is as said, for each `(time, zone, result)`.
 fn assert_clocks(db: &Db, function: &str, clocks: &[(&str, &str, &str)]) {
@@ -355,6 +355,20 @@ fn a_winters_evening_belongs_to_the_day_before_and_dates_without_a_calendar_to_n
         db.try_sql(query)
             .fails_naming(&["'XMOON'", "exchange_days"]);
     }
+}
+
+#[test]
+fn the_last_nanosecond_of_a_date_is_of_that_dates_session() {
+    let db = empty();
+    let last = "TIMESTAMP_NS '2024-08-08 23:59:59.999999999'";
+    let row = db.row(&format!(
+        "SELECT session({last}, 'XNYS').kind, session({last}, '24x7').date, session({last}, '24x7').minutes_since_open"
+    ));
+    assert_eq!(row, ["post", "2024-08-08", "1439"]);
+    let rows = db.try_sql(&format!(
+        "CREATE TEMP TABLE moment AS SELECT {last} AS ts; SELECT count(*) FROM in_session('moment', 'XNYS', extended := true)"
+    ));
+    assert_eq!(parse_csv(&rows.ok().stdout), [["count_star()"], ["1"]]);
 }
 
 /// Sessions of a futures exchange begin the evening before, some on the same UTC date as the one before.

@@ -4,7 +4,7 @@
 -- were recorded: where the recorder's clock was behind the venue's, `correct_local_timestamp` comes first.
 -- Of `ev`: 1 depth, 2 trade, 3 depth cleared, 4 depth of a snapshot; 2^31 happened, 2^30 received, 2^29 buy, 2^28 sell.
 -- @from book_deltas, trades
--- @date recv_ts::DATE
+-- @date bucket_start(recv_ts, '1 day')::DATE
 -- @file venue || '_' || replace(symbol, '/', '-') || '_' || strftime(date, '%Y%m%d') || '.npz'
 WITH happened AS (
     SELECT 2 + CASE side WHEN 'buy' THEN 536870912 WHEN 'sell' THEN 268435456 ELSE 0 END AS ev,

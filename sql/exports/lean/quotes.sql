@@ -2,7 +2,7 @@
 -- file of each date of New York.
 -- Times are milliseconds, with a fraction, since New York's midnight. Prices are in 1/10,000 dollar: what is finer is
 -- rounded; 0 stands for no bid, or no ask.
--- @date at_zone(ts, 'America/New_York')::DATE
+-- @date bucket_start(at_zone(ts, 'America/New_York'), '1 day')::DATE
 -- @file 'equity/usa/tick/' || lower(symbol) || '/' || strftime(date, '%Y%m%d') || '_quote.zip'
 -- @member strftime(date, '%Y%m%d') || '_' || lower(symbol) || '_Quote_Tick.csv'
 SELECT plain_number((epoch_ns(ts) - epoch_ns(from_zone(date::TIMESTAMP_NS + INTERVAL 12 HOUR, 'America/New_York'))) / 1e6 + 43200000),

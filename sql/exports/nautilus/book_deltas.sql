@@ -2,7 +2,7 @@
 -- symbol and UTC date of receipt, below `data/`. A snapshot begins with a row that clears the book; the last row of an
 -- update is flagged so, also where a message holds several. Actions: 1 add, 2 update, 3 delete, 4 clear; flags:
 -- 128 last, 32 snapshot, 16 by price.
--- @date recv_ts::DATE
+-- @date bucket_start(recv_ts, '1 day')::DATE
 -- @file 'data/order_book_delta/' || replace(symbol, '/', '') || '.' || upper(venue) || '/' || strftime(min(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(min(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z_' || strftime(max(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(max(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z.parquet'
 -- @metadata instrument_id = symbol || '.' || upper(venue)
 -- @metadata price_precision = max(decimals(price))

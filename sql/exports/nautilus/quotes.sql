@@ -1,6 +1,6 @@
 -- Best bid and ask as a NautilusTrader catalog has them (`QuoteTick`, of builds with 128 bits): Parquet of each symbol and
 -- UTC date of receipt, below `data/`. A quote with one side only has no place there, and is left out.
--- @date recv_ts::DATE
+-- @date bucket_start(recv_ts, '1 day')::DATE
 -- @file 'data/quote_tick/' || replace(symbol, '/', '') || '.' || upper(venue) || '/' || strftime(min(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(min(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z_' || strftime(max(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(max(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z.parquet'
 -- @metadata instrument_id = symbol || '.' || upper(venue)
 -- @metadata price_precision = greatest(max(decimals(bid_price)), max(decimals(ask_price)))

@@ -1,7 +1,7 @@
 -- Trades as a NautilusTrader catalog has them (`TradeTick`, of builds with 128 bits): Parquet of each symbol and UTC date
 -- of receipt, below `data/`. The instrument is `<symbol>.<VENUE>`. A price is a whole number of 10^-16.
 -- Where the venue gives no id, its place stands for it.
--- @date recv_ts::DATE
+-- @date bucket_start(recv_ts, '1 day')::DATE
 -- @file 'data/trade_tick/' || replace(symbol, '/', '') || '.' || upper(venue) || '/' || strftime(min(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(min(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z_' || strftime(max(recv_ts), '%Y-%m-%dT%H-%M-%S-') || lpad((epoch_ns(max(recv_ts)) % 1000000000)::VARCHAR, 9, '0') || 'Z.parquet'
 -- @metadata instrument_id = symbol || '.' || upper(venue)
 -- @metadata price_precision = max(decimals(price))

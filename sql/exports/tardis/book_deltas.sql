@@ -2,7 +2,7 @@
 -- level. Updates without levels are left out, and those around a snapshot are in the order in which they make a book;
 -- several of one message follow each other.
 -- Times are microseconds: what is finer is cut off. Venues that have another name at Tardis get that one.
--- @date recv_ts::DATE
+-- @date bucket_start(recv_ts, '1 day')::DATE
 -- @file tardis_exchange(venue, symbol) || '_incremental_book_L2_' || date || '_' || replace(symbol, '/', '-') || '.csv.gz'
 SELECT tardis_exchange(venue, symbol) AS exchange, symbol, epoch_ns(ts) // 1000 AS timestamp,
        epoch_ns(recv_ts) // 1000 AS local_timestamp, is_snapshot, side,

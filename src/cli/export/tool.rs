@@ -141,7 +141,9 @@ impl Export<'_> {
 
     /// A table's rows with their date.
     fn dated(&self, table: &str) -> String {
-        let date = self.file.header.date.as_deref().unwrap_or("ts::DATE");
+        // A cast alone would round, and put the last half microsecond of a date into the next one's file.
+        let of_ts = "bucket_start(ts, '1 day')::DATE";
+        let date = self.file.header.date.as_deref().unwrap_or(of_ts);
         format!("SELECT *, {date} AS date FROM main.\"{table}\"")
     }
 
@@ -287,7 +289,7 @@ impl Export<'_> {
             )
         });
         let tables: Vec<String> = tables.collect();
-        let text = self.file.text.trim_end().trim_end_matches(';');
+        let text = self.file.select();
         let body = text.split_once('\n').map_or("", |(_, rest)| rest);
         format!("WITH {} SELECT * FROM (\n{body}\n)", tables.join(", "))
     }

@@ -31,6 +31,14 @@ const NOTICES: usize = 256;
 /// Feeds that cannot be as `mdb.toml` says.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A `[[feed]]` wishes what cannot be.
+    #[error("{place}: {source}")]
+    Section {
+        /// The file and line that say so.
+        place: String,
+        /// Why not.
+        source: Box<Error>,
+    },
     /// The venue's folder is faulty.
     #[error(transparent)]
     Venue(#[from] venues::Error),
@@ -51,6 +59,19 @@ pub enum Error {
     /// The task has ended.
     #[error("the feeds have been stopped")]
     Stopped,
+}
+
+impl Error {
+    /// What is wrong with a feed is told with its place.
+    fn of(self, feed: &FeedSettings) -> Self {
+        match feed.place.clone() {
+            Some(place) => {
+                let source = Box::new(self);
+                Self::Section { place, source }
+            }
+            None => self,
+        }
+    }
 }
 
 /// Something to be fetched by request.
@@ -120,10 +141,11 @@ impl Wish {
                 wish.settings.push(feed.clone());
                 continue;
             }
-            let venue = venues::load(tree, &feed.venue)?;
+            let venue = venues::load(tree, &feed.venue);
+            let venue = venue.map_err(|error| Error::from(error).of(feed))?;
             let secrets = Secrets::load(&settings.db, &venue.feed.secrets).map_err(|source| {
                 let venue = feed.venue.clone();
-                Error::Secrets { venue, source }
+                Error::Secrets { venue, source }.of(feed)
             })?;
             wishes.push(Self {
                 venue,

@@ -288,10 +288,7 @@ impl Sql {
         let deltas = match (wanted, checksum, file) {
             (false, ..) | (_, _, None) => None,
             (true, false, Some(_)) => Some(Deltas::Table),
-            (true, true, Some(file)) => {
-                let text = file.text.trim_end().trim_end_matches(';');
-                Some(Deltas::Normalizer(text.to_owned()))
-            }
+            (true, true, Some(file)) => Some(Deltas::Normalizer(file.select().to_owned())),
         };
         Self {
             venue: literal(&venue.name),

@@ -146,7 +146,7 @@ impl Dialect {
             name: format!("{}/{}", import.dialect, file.name),
             kind: format!("{}/{} {}", import.dialect, file.name, input.format.name()),
             origin: file.origin.clone(),
-            text: inner(&file.text).to_owned(),
+            text: file.select().to_owned(),
             table: Arc::clone(catalog.filled_by(&file.origin, table_name(file))?),
             either: file
                 .header
@@ -305,10 +305,6 @@ impl Dialect {
             mapping: self.mapping.clone(),
         })
     }
-}
-
-fn inner(text: &str) -> &str {
-    text.trim_end().trim_end_matches(';')
 }
 
 fn table_name(file: &SqlFile) -> &str {

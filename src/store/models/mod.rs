@@ -102,7 +102,7 @@ impl Model {
 
     /// The file's SELECT.
     pub fn select(&self) -> &str {
-        self.file.text.trim_end().trim_end_matches(';')
+        self.file.select()
     }
 }
 
@@ -144,6 +144,9 @@ impl Models {
             let (upstream, own_tables) = graph.read_by(&found[node].reads);
             match kind {
                 Some(kind) => {
+                    if *kind != Kind::View {
+                        graph.check_told(&found[node])?;
+                    }
                     if let Kind::Incremental { time, .. } = kind {
                         check_whole(&file, &upstream, &own_tables)?;
                         graph.check_windows(&found[node], time)?;
@@ -337,7 +340,8 @@ fn check_whole(
         ));
     }
     if upstream.iter().all(|name| whole.contains(name)) {
-        let message = "nothing that its SELECT reads has windows: that are canonical tables, views of them and marts,                        and none that @whole names; say `@materialize full`";
+        let message = "nothing that its SELECT reads has windows: that are canonical tables, views of them and marts, \
+                       and none that @whole names; say `@materialize full`";
         return Err(refused(file, message.to_owned()));
     }
     Ok(())
@@ -433,6 +437,33 @@ impl<'a> Graph<'a> {
             }
         }
         files
+    }
+
+    /// What a mart reads mdb knows, also through views and macros: or it would not make the mart anew when that changes.
+    fn check_told(&self, mart: &Found<'_>) -> Result<()> {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![mart]);
+        while let Some(found) = waiting.pop() {
+            if let Some((line, function)) = &found.reads.untold {
+                return Err(Error::Sql {
+                    file: found.file.origin.clone(),
+                    line: *line,
+                    message: format!(
+                        "the mart {} would not be made anew when what it reads has changed: mdb cannot tell what {function} \
+                         reads here; give it a text that is written out, or read the relation by its name",
+                        mart.file.name
+                    ),
+                });
+            }
+            for (node, _) in self.mentions(&found.reads) {
+                if let Some(inner) = self.found.get(&node)
+                    && matches!(inner.kind, None | Some(Kind::View))
+                    && seen.insert(node)
+                {
+                    waiting.push(inner);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What an incremental mart reads by window it calls by its name alone, as do the macros that it calls: only so it is given

@@ -6,6 +6,8 @@ use duckdb::Connection;
 use serde_json::Value;
 
 use super::super::error::{Doing, Error, Result};
+use super::QUERY_TABLE;
+use crate::model::statements::without_end;
 
 /// What stands in a SELECT.
 #[derive(Debug, Default)]
@@ -19,6 +21,10 @@ pub(super) struct Reads {
     pub(super) functions: BTreeMap<String, BTreeSet<String>>,
     /// What looks from row to row.
     pub(super) looks: Vec<Look>,
+    /// The first place that reads what is computed, and so cannot be told: its line, and the function.
+    pub(super) untold: Option<(usize, String)>,
+    /// Queries that are read as texts, each with the line.
+    queries: Vec<(usize, String)>,
 }
 
 /// What makes something of other rows than a row's own group.
@@ -35,6 +41,9 @@ pub(super) struct Look {
 
 /// A join that takes the newest row before another.
 pub(super) const ASOF_JOIN: &str = "ASOF JOIN";
+
+/// DuckDB's function that takes a text for a query.
+const QUERY: &str = "query";
 
 impl Reads {
     /// Of the text of a file, which must be one SELECT.
@@ -71,6 +80,7 @@ impl Reads {
         };
         let mut reads = Self::default();
         reads.walk(&statement["node"], text, &BTreeSet::new());
+        reads.read_queries(conn)?;
         Ok(reads)
     }
 
@@ -85,11 +95,15 @@ impl Reads {
             defaults.walk(&called["statements"], &call, &BTreeSet::new());
             let tree = tree(conn, &body)?;
             reads.walk(&tree["statements"], &body, &BTreeSet::new());
+            reads.read_queries(conn)?;
             // Its body is the end of the text.
-            let before = line_of(text.trim_end(), usize::MAX) - line_of(&body, usize::MAX);
+            let lines = line_of(without_end(text), usize::MAX) + 1;
+            let before = lines.saturating_sub(line_of(&body, usize::MAX));
             let relations = reads.relations.values_mut();
             let looks = reads.looks.iter_mut().map(|look| &mut look.line);
-            for line in relations.chain(reads.qualified.values_mut()).chain(looks) {
+            let untold = reads.untold.iter_mut().map(|(line, _)| line);
+            let qualified = reads.qualified.values_mut();
+            for line in relations.chain(qualified).chain(looks).chain(untold) {
                 *line += before;
             }
             // What an argument is where none is given may be a name as well.
@@ -100,6 +114,30 @@ impl Reads {
             }
         }
         Ok(reads)
+    }
+
+    /// What stands in the texts that `query` is given counts as if it stood where that is called.
+    fn read_queries(&mut self, conn: &Connection) -> Result<()> {
+        while let Some((line, text)) = self.queries.pop() {
+            let mut inner = Self::default();
+            inner.walk(&tree(conn, &text)?["statements"], &text, &BTreeSet::new());
+            for name in inner.relations.into_keys() {
+                self.relations.entry(name).or_insert(line);
+            }
+            for name in inner.qualified.into_keys() {
+                self.qualified.entry(name).or_insert(line);
+            }
+            for (function, texts) in inner.functions {
+                self.functions.entry(function).or_default().extend(texts);
+            }
+            let looks = inner.looks.into_iter();
+            self.looks.extend(looks.map(|look| Look { line, ..look }));
+            let untold = inner.untold.map(|(_, function)| (line, function));
+            self.untold = self.untold.take().or(untold);
+            let queries = inner.queries.into_iter();
+            self.queries.extend(queries.map(|(_, text)| (line, text)));
+        }
+        Ok(())
     }
 
     fn walk(&mut self, node: &Value, text: &str, ctes: &BTreeSet<String>) {
@@ -176,23 +214,58 @@ impl Reads {
                 within: Some(BTreeSet::new()),
             });
         }
+        if let ("TABLE_FUNCTION", Some(function)) = (field("type"), fields.get("function")) {
+            self.note_read(function, line());
+        }
         if field("class") == "FUNCTION" {
-            let texts = self
-                .functions
-                .entry(field("function_name").to_lowercase())
-                .or_default();
+            let mut texts = Vec::new();
             let arguments = fields.get("arguments").and_then(Value::as_array);
             for argument in arguments.into_iter().flatten() {
-                let literal = &argument["expression"]["literal"];
-                if let ("STRING", Some(text)) = (
-                    literal["kind"].as_str().unwrap_or_default(),
-                    literal["text"].as_str(),
-                ) {
-                    texts.insert(text.to_lowercase());
-                }
+                gather(&argument["expression"], &mut texts);
             }
+            let texts = texts.into_iter().map(|text| text.to_lowercase());
+            let function = field("function_name").to_lowercase();
+            self.functions.entry(function).or_default().extend(texts);
         }
     }
+
+    /// What a function reads that is given the name of a relation, or a query, as a text.
+    fn note_read(&mut self, function: &Value, line: usize) {
+        let name = function["function_name"].as_str().unwrap_or_default();
+        let name = name.to_lowercase();
+        let given = &function["arguments"][0]["expression"];
+        let mut texts = Vec::new();
+        let told = gather(given, &mut texts);
+        let column = given["column_names"][0].as_str();
+        if name == QUERY && told {
+            let texts = texts.into_iter();
+            self.queries.extend(texts.map(|text| (line, text)));
+        } else if let Some(column) = column.filter(|_| name == QUERY_TABLE) {
+            // A relation's name without quotes, or a macro's parameter: who calls it says the name.
+            let column = column.to_lowercase();
+            self.functions.entry(name).or_default().insert(column);
+        } else if !told && matches!(name.as_str(), QUERY | QUERY_TABLE) {
+            self.untold.get_or_insert((line, name));
+        }
+    }
+}
+
+/// Adds the texts that an argument is, by itself or as a list. Whether it is nothing else.
+fn gather(argument: &Value, texts: &mut Vec<String>) -> bool {
+    let literal = &argument["literal"];
+    if let (Some("STRING"), Some(text)) = (literal["kind"].as_str(), literal["text"].as_str()) {
+        texts.push(text.to_owned());
+        return true;
+    }
+    if argument["function_name"] != "list_value" {
+        return false;
+    }
+    let items = argument["arguments"].as_array();
+    let mut told = true;
+    for item in items.into_iter().flatten() {
+        told &= gather(&item["expression"], texts);
+    }
+    told
 }
 
 fn tree(conn: &Connection, text: &str) -> Result<Value> {
@@ -205,7 +278,8 @@ fn tree(conn: &Connection, text: &str) -> Result<Value> {
     })
 }
 
-/// A macro's parameters, and what it does, as a SELECT: what follows them and AS, or AS TABLE.
+/// A macro's parameters, and what it does, as a SELECT with one line more: what follows them and AS, or AS TABLE. It may
+/// end with a comment.
 fn macro_parts(text: &str) -> Option<(String, String)> {
     let lines = text.lines().skip_while(|line| line.starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -234,10 +308,10 @@ fn macro_parts(text: &str) -> Option<(String, String)> {
     };
     let end = end?;
     let body = keyword(text.get(end + 1..)?, "AS")?;
-    let body = body.trim_end().trim_end_matches(';').to_owned();
-    let select = match keyword(&body, "TABLE") {
-        Some(select) => select,
-        None => format!("SELECT ({body})"),
+    let body = without_end(&body);
+    let select = match keyword(body, "TABLE") {
+        Some(select) => format!("{select}\n"),
+        None => format!("SELECT ({body}\n)"),
     };
     Some((text.get(start..end)?.to_owned(), select))
 }
@@ -349,9 +423,58 @@ mod tests {
             of("-- M.\nCREATE MACRO m(a) AS\n    inner_one(a) + (SELECT max(x) FROM quotes)");
         assert!(scalar.relations["quotes"] == 3 && scalar.functions.contains_key("inner_one"));
         assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
+        for end in ["; -- the end", " -- the end", ";\n/* the end */\n"] {
+            let scalar =
+                of(&format!("-- M.\nCREATE MACRO m(a) AS\n(SELECT max(x) FROM quotes){end}"));
+            assert_eq!(scalar.relations.get("quotes"), Some(&3), "{end}");
+        }
         let named =
             of("-- M.\nCREATE MACRO m(a, rel := 'Quotes', n := 2) AS TABLE FROM query_table(rel)");
         assert!(named.functions["query_table"].contains("quotes"));
+    }
+
+    #[test]
+    fn what_is_read_by_the_text_of_a_query_or_a_list_of_names_is_read() {
+        let conn = Connection::open_in_memory().unwrap();
+        let of = |text: &str| Reads::of(&conn, "f.sql", text).unwrap();
+        let inner = "SELECT lag(a) OVER () FROM Trades, query(''FROM main.bars'')";
+        let read = of(&format!("SELECT 1\nFROM query('{inner}')"));
+        let lines: Vec<(&str, usize)> = read
+            .relations
+            .iter()
+            .map(|(name, line)| (name.as_str(), *line))
+            .collect();
+        assert_eq!(lines, [("bars", 2), ("trades", 2)]);
+        assert_eq!(read.qualified["bars"], 2);
+        let look = &read.looks[0];
+        assert_eq!((look.line, look.what.as_str()), (2, "lag"));
+        let list = of("FROM query_table(['Trades', 'quotes'], true)");
+        assert!(list.untold.is_none());
+        let names = &list.functions["query_table"];
+        assert!(names.contains("trades") && names.contains("quotes"));
+        let bare = of("FROM query_table(trades)");
+        assert!(bare.functions["query_table"].contains("trades"));
+    }
+
+    #[test]
+    fn what_reads_a_computed_name_or_query_is_known_with_its_line() {
+        let conn = Connection::open_in_memory().unwrap();
+        let of = |text: &str| Reads::of(&conn, "f.sql", text).unwrap().untold;
+        let told = |line: usize, function: &str| Some((line, function.to_owned()));
+        for (text, line, function) in [
+            ("FROM\nquery_table('a' || 'b')", 2, "query_table"),
+            ("FROM query_table(['a', lower('B')])", 1, "query_table"),
+            ("FROM query('FROM query(getvariable(''q''))')", 1, "query"),
+        ] {
+            assert_eq!(of(text), told(line, function), "{text}");
+        }
+        let of = |text: &str| Reads::of_macro(&conn, text).unwrap().untold;
+        assert_eq!(
+            of("-- M.\nCREATE MACRO m(a) AS TABLE\nFROM query('FROM ' || a)"),
+            told(3, "query")
+        );
+        let told_by_its_caller = of("CREATE MACRO m(rel) AS TABLE FROM query_table(rel)");
+        assert_eq!(told_by_its_caller, None);
     }
 
     #[test]

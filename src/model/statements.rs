@@ -133,6 +133,14 @@ pub fn statements(text: &str) -> impl Iterator<Item = Statement<'_>> {
     Pieces::new(text).filter_map(|piece| piece.statement)
 }
 
+/// A text up to the end of its last statement: without the `;` there, and the space and comments around that.
+#[must_use]
+pub fn without_end(text: &str) -> &str {
+    let last = statements(text).last();
+    last.and_then(|last| text.get(..last.offset + last.text.len()))
+        .unwrap_or(text)
+}
+
 /// What is open at the end of `text`, which may have commands among its statements; `None` if it can be run as it
 /// stands.
 #[must_use]
@@ -292,7 +300,7 @@ fn quoted(bytes: &[u8], at: usize) -> Option<(usize, Option<Open>)> {
 }
 
 /// A stretch of a statement.
-pub(super) enum Lexeme {
+pub(crate) enum Lexeme {
     /// Space or a comment.
     Nothing(usize),
     /// Letters, digits and `_`.
@@ -304,7 +312,7 @@ pub(super) enum Lexeme {
 }
 
 /// What begins at `at`.
-pub(super) fn lexeme(bytes: &[u8], at: usize) -> Lexeme {
+pub(crate) fn lexeme(bytes: &[u8], at: usize) -> Lexeme {
     let rest = &bytes[at..];
     match rest {
         [b'-', b'-', ..] => Lexeme::Nothing(line_length(rest)),
@@ -452,6 +460,22 @@ mod tests {
             ["select $1", "select a$b$", "x"]
         );
         assert_eq!(texts("select (1; x"), ["select (1", "x"]);
+    }
+
+    #[test]
+    fn the_end_is_what_stands_behind_the_last_statement() {
+        for (text, want) in [
+            ("-- A.\nSELECT 1", "-- A.\nSELECT 1"),
+            ("-- A.\nSELECT 1\n;;\n", "-- A.\nSELECT 1"),
+            ("SELECT 1; -- one; two\n", "SELECT 1"),
+            ("SELECT 1 ; /* ; */ ;\n-- x", "SELECT 1"),
+            ("SELECT '; --' -- x\n;", "SELECT '; --' -- x"),
+            ("SELECT 1; SELECT 2; -- x", "SELECT 1; SELECT 2"),
+            ("SELECT 1; /* open", "SELECT 1; /* open"),
+            ("-- A.\n", "-- A.\n"),
+        ] {
+            assert_eq!(without_end(text), want, "{text}");
+        }
     }
 
     #[test]
