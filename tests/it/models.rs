@@ -939,10 +939,8 @@ fn a_mart_follows_what_it_reads_by_a_text_or_is_refused_where_the_text_is_comput
 
     let computed = "SELECT 1 AS a\nFROM query_table('tr' || 'ades')";
     let file = write_sql(&db, "marts/computed.sql", &full(computed));
-    db.run(["build"]).fails_naming(&[
-        "marts/computed.sql:4",
-        "cannot tell what query_table reads",
-    ]);
+    db.run(["build"])
+        .fails_naming(&["marts/computed.sql:4", "cannot tell what query_table reads"]);
     fs::remove_file(file).unwrap();
     write_sql(
         &db,

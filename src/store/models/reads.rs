@@ -424,8 +424,9 @@ mod tests {
         assert!(scalar.relations["quotes"] == 3 && scalar.functions.contains_key("inner_one"));
         assert!(of("CREATE MACRO m(a AS TABLE").relations.is_empty());
         for end in ["; -- the end", " -- the end", ";\n/* the end */\n"] {
-            let scalar =
-                of(&format!("-- M.\nCREATE MACRO m(a) AS\n(SELECT max(x) FROM quotes){end}"));
+            let scalar = of(&format!(
+                "-- M.\nCREATE MACRO m(a) AS\n(SELECT max(x) FROM quotes){end}"
+            ));
             assert_eq!(scalar.relations.get("quotes"), Some(&3), "{end}");
         }
         let named =
