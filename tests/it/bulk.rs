@@ -245,6 +245,10 @@ fn a_time_is_told_in_any_unit_and_spelling() {
         ("2024-01-02 03:04:05.678901234", nanoseconds),
         ("2024-01-02T03:04:05.678901234Z", nanoseconds),
         ("2024-01-02", "2024-01-02 00:00:00"),
+        ("20240102", "2024-01-02 00:00:00"),
+        ("202401020304", "2024-01-02 03:04:00"),
+        ("20240102030405", "2024-01-02 03:04:05"),
+        ("20240102030405678", "2024-01-02 03:04:05.678"),
     ];
     let lines = times.map(|(time, _)| format!("{time},A,1.5,2"));
     let mut text = b"time,sym,px,qty\n".to_vec();
@@ -280,6 +284,55 @@ fn a_time_is_told_in_any_unit_and_spelling() {
         assert_eq!(db.value(&query), want, "{format}");
     }
     assert_eq!(db.count("SELECT count(*) FROM dead_letters"), 0);
+}
+
+#[test]
+fn a_date_in_digits_is_no_second_of_1970() {
+    let db = empty();
+    let text = "date,symbol,open,high,low,close\n20240102,A,1,2,1,2\n20240103,A,1,2,1,2\n";
+    let args = ["--venue", "v", "--set", "interval=1d"];
+    load_text(&db, "days.csv", text, &args).ok();
+    let query = "SELECT 20240104 AS date, 'A' AS symbol, 1.0 AS open, 2.0 AS high, 1.0 AS low, 2.0 AS close";
+    let file = export(&db, query, "days.parquet");
+    load(&db, &file, &args).ok();
+    let days = db.sql("SELECT ts::DATE FROM bars ORDER BY ts");
+    assert_eq!(days, [["2024-01-02"], ["2024-01-03"], ["2024-01-04"]]);
+    // What has no day is none.
+    let text = "date,symbol,open,high,low,close\n20240231,A,1,2,1,2\n";
+    load_text(&db, "no_day.csv", text, &args).fails_naming(&["line 2", "'ts'"]);
+}
+
+#[test]
+fn a_time_of_day_is_on_the_date_beside_it() {
+    let db = empty();
+    for (name, date, time, want) in [
+        (
+            "text",
+            "2024-01-02",
+            "09:30:00.123456789",
+            "2024-01-02 09:30:00.123456789",
+        ),
+        ("digits", "20240102", "093000", "2024-01-02 09:30:00"),
+        ("number", "20240102", "93000", "2024-01-02 09:30:00"),
+        (
+            "whole",
+            "2024-01-02",
+            "2024-01-02T09:30:00Z",
+            "2024-01-02 09:30:00",
+        ),
+        ("epoch", "2024-01-02", "1704187800", "2024-01-02 09:30:00"),
+    ] {
+        let text = format!("Date,Time,symbol,price,size\n{date},{time},A,1.5,2\n");
+        let run = load_text(&db, &format!("{name}.csv"), &text, &["--venue", name]).ok();
+        assert!(run.stdout.contains("Date → ts, Time → ts"), "{run}");
+        let query = format!("SELECT ts FROM trades WHERE venue = '{name}'");
+        assert_eq!(db.value(&query), want, "{name}");
+    }
+    // Seconds since midnight, or 03:42; thousandths of either; hours and minutes, or minutes and seconds.
+    for time in ["34200", "34200000", "930"] {
+        let text = format!("Date,Time,symbol,price,size\n2024-01-02,{time},A,1.5,2\n");
+        load_text(&db, "unclear.csv", &text, &["--venue", "v"]).fails_naming(&["'ts'"]);
+    }
 }
 
 #[test]
