@@ -448,6 +448,26 @@ fn columns_are_told_by_their_names_or_by_the_user() {
 }
 
 #[test]
+fn bars_and_splits_are_no_quotes_without_a_price() {
+    let db = empty();
+    let bars = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,9\n";
+    let said = ["--venue", "v", "--symbol", "A"];
+    load_text(&db, "bars.csv", bars, &said)
+        .fails_naming(&["quotes lacks 'bid_price'", "bars lacks 'interval'"]);
+    let splits = "symbol,date,kind,ratio\nA,2024-01-02,split,4\n";
+    load_text(&db, "splits.csv", splits, &said[..2]).fails_naming(&["quotes lacks 'bid_price'"]);
+    assert_eq!(db.count("SELECT count(*) FROM quotes"), 0);
+
+    let args = [&said[..], &["--set", "interval=1d"]].concat();
+    load_text(&db, "bars.csv", bars, &args).ok();
+    assert_eq!(db.row("SELECT close, volume FROM bars"), ["2.0", "9.0"]);
+    // One side is enough.
+    let asks = "ts,symbol,ask\n2024-01-02,A,1.5\n";
+    load_text(&db, "asks.csv", asks, &said[..2]).ok();
+    assert_eq!(db.row("SELECT bid_price, ask_price FROM quotes"), ["", "1.5"]);
+}
+
+#[test]
 fn a_delimiter_that_cannot_be_told_is_asked_for() {
     let db = empty();
     let text = "ts~symbol~price~size\n2024-01-01~A~1.5~2\n";

@@ -89,7 +89,7 @@ pub(super) fn map(
     })
 }
 
-/// The first required column that the file lacks, if there is one.
+/// The first column that the file lacks and must have, if there is one.
 fn map_to(
     table: &Arc<Table>,
     names: &Names,
@@ -143,6 +143,14 @@ fn map_to(
             (None, None) => continue,
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
+    }
+    // Quotes need neither side; but a row without a single one of a table's numbers says nothing.
+    let is_filled = |name: &str| mapping.iter().any(|(_, to)| to == name) || has_default(name);
+    let mut numbers = table.columns.iter().filter(|c| c.sql_type == "DOUBLE");
+    if let Some(first) = numbers.clone().next()
+        && !numbers.any(|c| is_filled(&c.name))
+    {
+        return Err(first.name.clone());
     }
     Ok(Auto {
         table: Arc::clone(table),
