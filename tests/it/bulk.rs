@@ -464,7 +464,8 @@ fn bars_and_splits_are_no_quotes_without_a_price() {
     // One side is enough.
     let asks = "ts,symbol,ask\n2024-01-02,A,1.5\n";
     load_text(&db, "asks.csv", asks, &said[..2]).ok();
-    assert_eq!(db.row("SELECT bid_price, ask_price FROM quotes"), ["", "1.5"]);
+    let sides = db.row("SELECT bid_price, ask_price FROM quotes");
+    assert_eq!(sides, ["", "1.5"]);
 }
 
 #[test]
@@ -643,6 +644,31 @@ fn overlapping_files_add_only_what_is_new_in_whatever_order() {
     let run = load(&db, &in_order, &["--venue", "last"]).ok();
     assert!(run.stdout.contains(&known), "no{known}\n{run}");
     db.assert_sound();
+}
+
+#[test]
+fn rows_without_a_key_of_a_file_that_has_grown_are_not_doubled() {
+    let db = empty();
+    let mut text = "ts,symbol,price,size\n2024-01-01,A,1.5,2\n".to_owned();
+    load_text(&db, "trades.csv", &text, &["--venue", "v"]).ok();
+    text.push_str("2024-01-02,A,2.5,2\n");
+    load_text(&db, "trades.csv", &text, &["--venue", "v"]).fails_naming(&[
+        "trades.csv",
+        "begins with what was loaded",
+        "trade_id",
+        "--if-exists append",
+    ]);
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 1);
+    let args = ["--venue", "v", "--if-exists", "append"];
+    load_text(&db, "trades.csv", &text, &args).ok();
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 3);
+
+    // By their keys rows are known, wherever they come from.
+    let mut text = format!("{HEADER}\n2024-01-01,A,1,1.5,2,buy\n");
+    load_text(&db, "keyed.csv", &text, &["--venue", "keyed"]).ok();
+    text.push_str("2024-01-02,A,2,1.5,2,buy\n");
+    let run = load_text(&db, "keyed.csv", &text, &["--venue", "keyed"]).ok();
+    assert!(run.stdout.contains("1 rows into trades, 1 known"), "{run}");
 }
 
 #[test]
@@ -1522,6 +1548,53 @@ fn append_skip_replace_and_fail_do_what_they_say_with_a_table_of_ones_own() {
     mine("other.csv", other, "skip").ok();
     mine("prices.csv", PRICES, "skip").ok();
     assert_eq!(count(), 3);
+}
+
+#[test]
+fn a_file_that_has_grown_brings_its_new_rows_into_a_table_of_ones_own() {
+    let db = empty();
+    for (name, first, rows) in [
+        (
+            "days.csv",
+            "day,px\n",
+            ["2024-01-01,1\n", "2024-01-02,2\n", "2024-01-03,3\n"],
+        ),
+        (
+            "days.ndjson",
+            "",
+            [
+                "{\"day\":\"2024-01-01\",\"px\":1}\n",
+                "{\"day\":\"2024-01-02\",\"px\":2}\n",
+                "{\"day\":\"2024-01-03\",\"px\":3}\n",
+            ],
+        ),
+    ] {
+        let into = name.replace('.', "_");
+        let mut text = first.to_owned();
+        for (known, row) in rows.into_iter().enumerate() {
+            text.push_str(row);
+            let run = load_text(&db, name, &text, &["--into", &into]).ok();
+            let told = format!("{name}: 1 rows into {into}");
+            assert!(run.stdout.contains(&told), "{run}");
+            let says_known = run.stdout.contains(&format!("{known} known"));
+            assert_eq!(says_known, known > 0, "{run}");
+        }
+        let run = load_text(&db, name, &text, &["--into", &into]).ok();
+        assert!(run.stdout.contains("already loaded"), "{run}");
+        let all = db.sql(&format!("SELECT day::DATE, px FROM {into} ORDER BY px"));
+        let days = ["2024-01-01", "2024-01-02", "2024-01-03"];
+        assert_eq!(all, [[days[0], "1"], [days[1], "2"], [days[2], "3"]]);
+    }
+    // Another file of that name is another file.
+    let other = "day,px\n2024-02-01,1\n";
+    load_text(&db, "days.csv", other, &["--into", "days_csv"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM days_csv"), 4);
+    // What was in the middle of a row is no row.
+    let cut = |text: &str| load_text(&db, "cut.csv", text, &["--into", "cut"]);
+    cut("a,b\n1,2").ok();
+    cut("a,b\n1,23\n4,5\n").fails_naming(&["cut.csv", "row 1", "--if-exists replace"]);
+    cut("a,b\n1,2\n4,5\n").ok();
+    assert_eq!(table(&db, "cut"), "a,b\n1,2\n4,5\n");
 }
 
 #[test]
