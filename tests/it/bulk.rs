@@ -1293,6 +1293,26 @@ fn a_cast_reads_what_the_file_has_and_not_what_was_guessed_of_it() {
 }
 
 #[test]
+fn a_cast_of_json_gets_the_number_that_is_written() {
+    let db = empty();
+    // By way of its DOUBLE it were 61685.989999999994298368.
+    let text = "[{\"p\":61685.99,\"seen\":\"2024-01-01T00:00:00.123456789Z\",\"day\":\"2024-01-01\",\"list\":[1]},\n\
+                {\"p\":1.5e-7,\"seen\":null,\"day\":null,\"list\":null}]";
+    let mut args = vec!["--into", "exact", "--cast", "p=DECIMAL(38,18)"];
+    args.extend(["--cast", "list=VARCHAR"]);
+    load_text(&db, "exact.json", text, &args).ok();
+    assert_eq!(
+        table(&db, "exact"),
+        "p,seen,day,list\n\
+         61685.990000000000000000,2024-01-01 00:00:00.123456789,2024-01-01,[1]\n\
+         0.000000150000000000,,,\n"
+    );
+    // What is not cast is read as ever.
+    let types = "SELECT DISTINCT typeof(seen) || ' ' || typeof(day) FROM exact";
+    assert_eq!(db.value(types), "TIMESTAMP_NS DATE");
+}
+
+#[test]
 fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
     let db = empty();
     let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\

@@ -179,10 +179,10 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         let columns = relation::described(conn, &reader, input)?;
         (reader, columns)
     };
-    let said = match csv {
+    let said = match input.format {
         // As the user says it is, and not as DuckDB guesses.
-        Some(_) => said(&columns, import),
-        None => Vec::new(),
+        Format::Csv(_) | Format::Json => said(&columns, import),
+        _ => Vec::new(),
     };
     let mut in_file = columns;
     in_file.retain(|(column, _)| !folders::is_folder(input, column));
@@ -216,6 +216,7 @@ fn said(columns: &[(String, String)], import: &Import) -> Vec<String> {
                 || to == "INTEGER";
             let is_number = ["BIGINT", "HUGEINT", "BIGNUM", "DOUBLE"].contains(&told);
             column.eq_ignore_ascii_case(name)
+                && !told.contains(['(', '['])
                 && (is_text || (is_exact && is_number) || (is_time && shape.date_format.is_some()))
         })
     };

@@ -74,7 +74,7 @@ pub(super) fn exact(
     };
     let readings = match input.format {
         Format::Csv(_) => file.csv(as_text)?,
-        Format::Json => file.json()?,
+        Format::Json => file.json(as_text)?,
         _ => file.stored(),
     };
     Ok(file.read_by(&readings))
@@ -179,10 +179,10 @@ impl File<'_> {
     }
 
     /// Of JSON, times may stand inside lists and objects, too.
-    fn json(&self) -> Result<Vec<Reading>> {
-        let ns: Vec<(&str, [String; 2])> = self
-            .columns
-            .iter()
+    fn json(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let untold = self.columns.iter().filter(|(c, _)| !as_text.contains(c));
+        let ns: Vec<(&str, [String; 2])> = untold
+            .clone()
             .filter_map(|(column, sql_type)| Some((column.as_str(), to_ns(sql_type)?)))
             .collect();
         let ask: Vec<(&str, &str)> = ns
@@ -190,7 +190,7 @@ impl File<'_> {
             .map(|(c, [read, _])| (*c, read.as_str()))
             .collect();
         let looks = self.look(&ask, "")?;
-        let mut readings = Vec::new();
+        let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
         for ((column, [read_as, becomes]), look) in ns.iter().zip(looks) {
             if look.fine && look.fits {
                 readings.push(Reading::new(column, read_as, Some(becomes)));
@@ -200,8 +200,7 @@ impl File<'_> {
         }
         if !readings.is_empty() {
             // Once types are named, DuckDB no longer finds out how dates are written.
-            let others = self.columns.iter();
-            let others: Vec<(&str, &str)> = others
+            let others: Vec<(&str, &str)> = untold
                 .filter(|(_, sql_type)| sql_type == "DATE" || sql_type == "TIMESTAMP")
                 .map(|(column, sql_type)| (column.as_str(), sql_type.as_str()))
                 .collect();
