@@ -1313,6 +1313,34 @@ fn a_cast_of_json_gets_the_number_that_is_written() {
 }
 
 #[test]
+fn a_date_that_can_be_read_in_two_ways_is_asked_for() {
+    let db = empty();
+    let dated = |text: &str, args: &[&str]| {
+        let text = format!("d,n\n{text}\n");
+        let args = [&["--into", "dated"][..], args].concat();
+        load_text(&db, "dated.csv", &text, &args)
+    };
+    for text in [
+        "01/02/2024,1",
+        "1-2-2024 09:30:00,1",
+        "25/12/24,1",
+        "01.02.24,1",
+    ] {
+        dated(text, &[]).fails_naming(&["dated.csv", "'d'", "two ways", "--date-format"]);
+    }
+    let said = ["--cast", "d=DATE", "--date-format", "%m/%d/%Y"];
+    dated("01/02/2024,1", &said).ok();
+    // A row further down tells it, or the way dates are written.
+    dated("01/02/2024,2\n01/15/2024,3", &[]).ok();
+    dated("01.02.2024,4", &[]).ok();
+    dated("03/03/2024,5", &[]).ok();
+    assert_eq!(
+        table(&db, "dated"),
+        "d,n\n2024-01-02,1\n2024-01-02,2\n2024-01-15,3\n2024-02-01,4\n2024-03-03,5\n"
+    );
+}
+
+#[test]
 fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
     let db = empty();
     let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\
