@@ -367,6 +367,22 @@ fn json_keeps_nanoseconds_and_fractions() {
 }
 
 #[test]
+fn a_large_array_of_json_is_read_piece_by_piece() {
+    let db = empty();
+    let pad = "x".repeat(150);
+    let rows = (0..40_000).map(|n| {
+        let ts = START_MS + n;
+        format!(
+            "{{\"ts\":{ts},\"symbol\":\"A\",\"trade_id\":\"{n}\",\"price\":1.5,\"size\":2,\"pad\":\"{pad}\"}}"
+        )
+    });
+    let text = format!("[{}]", rows.collect::<Vec<_>>().join(","));
+    load_text(&db, "large.json", &text, &LITTLE_MEMORY).ok();
+    let ids = "SELECT count(DISTINCT trade_id) FROM trades";
+    assert_eq!(db.count(ids), 40_000);
+}
+
+#[test]
 fn what_only_a_late_row_of_json_has_is_read() {
     let db = empty();
     let ts = "\"ts\":\"2024-01-02T03:04:05Z\",\"symbol\":\"A\"";
