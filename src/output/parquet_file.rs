@@ -25,10 +25,7 @@ impl<'w> Parquet<'w> {
     pub(super) fn new(schema: &Schema, out: Out<'w>) -> Result<Self, Error> {
         for field in schema.fields() {
             // Said here, with the column's name, rather than by the writer after the first row group.
-            if matches!(
-                field.data_type(),
-                DataType::Interval(_) | DataType::Union(_, _)
-            ) {
+            if has_no_place(field) {
                 return Err(Error::unsupported(field));
             }
         }
@@ -36,6 +33,19 @@ impl<'w> Parquet<'w> {
         let schema = SchemaRef::clone(plain.schema());
         let writer = ArrowWriter::try_new(out, schema, Some(properties()?))?;
         Ok(Self { writer, plain })
+    }
+}
+
+/// Whether Parquet lacks a field's type, or one inside it. Of some of these the writer panics.
+fn has_no_place(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Interval(_) | DataType::Union(_, _) => true,
+        DataType::List(inner)
+        | DataType::LargeList(inner)
+        | DataType::FixedSizeList(inner, _)
+        | DataType::Map(inner, _) => has_no_place(inner),
+        DataType::Struct(members) => members.iter().any(|member| has_no_place(member)),
+        _ => false,
     }
 }
 

@@ -417,23 +417,39 @@ fn a_fraction_of_json_has_a_digit_before_its_point() {
 #[test]
 fn a_column_that_parquet_lacks_is_named() {
     let connection = Connection::open_in_memory().unwrap();
-    let mut statement = connection
-        .prepare("select 1 as one, interval '1 day' as gap")
-        .unwrap();
-    drop(statement.stream_arrow([]).unwrap());
-    let none = std::iter::empty::<Result<RecordBatch, Error>>();
-    let error = encode(
-        Format::Parquet,
-        Layout::default(),
-        &statement.schema(),
-        none,
-        &mut Vec::new(),
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "column \"gap\" is of type INTERVAL, which cannot be written; cast it to VARCHAR, or write its seconds: epoch(…)"
-    );
+    for (value, says) in [
+        (
+            "interval '1 day'",
+            "INTERVAL, which cannot be written; cast it to VARCHAR, or write its seconds: epoch(…)",
+        ),
+        (
+            "{'a': [interval '1 day']}",
+            "STRUCT(A INTERVAL[]), which cannot be written; cast it, for example to VARCHAR",
+        ),
+        (
+            "[union_value(num := 1)]",
+            "UNION(NUM INTEGER)[], which cannot be written; cast it, for example to VARCHAR",
+        ),
+        (
+            "map {'a': union_value(num := 1)}",
+            "MAP(VARCHAR, UNION(NUM INTEGER)), which cannot be written; cast it, for example to VARCHAR",
+        ),
+    ] {
+        let sql = format!("select 1 as one, {value} as gap");
+        let mut statement = connection.prepare(&sql).unwrap();
+        drop(statement.stream_arrow([]).unwrap());
+        let none = std::iter::empty::<Result<RecordBatch, Error>>();
+        let error = encode(
+            Format::Parquet,
+            Layout::default(),
+            &statement.schema(),
+            none,
+            &mut Vec::new(),
+        )
+        .unwrap_err();
+        let named = format!("column \"gap\" is of type {says}");
+        assert_eq!(error.to_string(), named);
+    }
 }
 
 const TRADES: &str = "select i as id, 'BTCUSDT' as symbol, 61685.99 + i / 100 as price, \

@@ -245,6 +245,10 @@ fn a_time_is_told_in_any_unit_and_spelling() {
         ("2024-01-02 03:04:05.678901234", nanoseconds),
         ("2024-01-02T03:04:05.678901234Z", nanoseconds),
         ("2024-01-02", "2024-01-02 00:00:00"),
+        ("20240102", "2024-01-02 00:00:00"),
+        ("202401020304", "2024-01-02 03:04:00"),
+        ("20240102030405", "2024-01-02 03:04:05"),
+        ("20240102030405678", "2024-01-02 03:04:05.678"),
     ];
     let lines = times.map(|(time, _)| format!("{time},A,1.5,2"));
     let mut text = b"time,sym,px,qty\n".to_vec();
@@ -283,6 +287,55 @@ fn a_time_is_told_in_any_unit_and_spelling() {
 }
 
 #[test]
+fn a_date_in_digits_is_no_second_of_1970() {
+    let db = empty();
+    let text = "date,symbol,open,high,low,close\n20240102,A,1,2,1,2\n20240103,A,1,2,1,2\n";
+    let args = ["--venue", "v", "--set", "interval=1d"];
+    load_text(&db, "days.csv", text, &args).ok();
+    let query = "SELECT 20240104 AS date, 'A' AS symbol, 1.0 AS open, 2.0 AS high, 1.0 AS low, 2.0 AS close";
+    let file = export(&db, query, "days.parquet");
+    load(&db, &file, &args).ok();
+    let days = db.sql("SELECT ts::DATE FROM bars ORDER BY ts");
+    assert_eq!(days, [["2024-01-02"], ["2024-01-03"], ["2024-01-04"]]);
+    // What has no day is none.
+    let text = "date,symbol,open,high,low,close\n20240231,A,1,2,1,2\n";
+    load_text(&db, "no_day.csv", text, &args).fails_naming(&["line 2", "'ts'"]);
+}
+
+#[test]
+fn a_time_of_day_is_on_the_date_beside_it() {
+    let db = empty();
+    for (name, date, time, want) in [
+        (
+            "text",
+            "2024-01-02",
+            "09:30:00.123456789",
+            "2024-01-02 09:30:00.123456789",
+        ),
+        ("digits", "20240102", "093000", "2024-01-02 09:30:00"),
+        ("number", "20240102", "93000", "2024-01-02 09:30:00"),
+        (
+            "whole",
+            "2024-01-02",
+            "2024-01-02T09:30:00Z",
+            "2024-01-02 09:30:00",
+        ),
+        ("epoch", "2024-01-02", "1704187800", "2024-01-02 09:30:00"),
+    ] {
+        let text = format!("Date,Time,symbol,price,size\n{date},{time},A,1.5,2\n");
+        let run = load_text(&db, &format!("{name}.csv"), &text, &["--venue", name]).ok();
+        assert!(run.stdout.contains("Date → ts, Time → ts"), "{run}");
+        let query = format!("SELECT ts FROM trades WHERE venue = '{name}'");
+        assert_eq!(db.value(&query), want, "{name}");
+    }
+    // Seconds since midnight, or 03:42; thousandths of either; hours and minutes, or minutes and seconds.
+    for time in ["34200", "34200000", "930"] {
+        let text = format!("Date,Time,symbol,price,size\n2024-01-02,{time},A,1.5,2\n");
+        load_text(&db, "unclear.csv", &text, &["--venue", "v"]).fails_naming(&["'ts'"]);
+    }
+}
+
+#[test]
 fn an_offset_behind_a_time_counts() {
     let db = empty();
     let text = format!(
@@ -311,6 +364,22 @@ fn json_keeps_nanoseconds_and_fractions() {
     let last = db.row("SELECT ts, price FROM trades ORDER BY ts DESC LIMIT 1");
     assert_eq!(last, ["2024-01-02 03:04:05.123456789", "100.5"]);
     assert_eq!(db.count("SELECT count(DISTINCT ts) FROM trades"), 30_001);
+}
+
+#[test]
+fn a_large_array_of_json_is_read_piece_by_piece() {
+    let db = empty();
+    let pad = "x".repeat(150);
+    let rows = (0..40_000).map(|n| {
+        let ts = START_MS + n;
+        format!(
+            "{{\"ts\":{ts},\"symbol\":\"A\",\"trade_id\":\"{n}\",\"price\":1.5,\"size\":2,\"pad\":\"{pad}\"}}"
+        )
+    });
+    let text = format!("[{}]", rows.collect::<Vec<_>>().join(","));
+    load_text(&db, "large.json", &text, &LITTLE_MEMORY).ok();
+    let ids = "SELECT count(DISTINCT trade_id) FROM trades";
+    assert_eq!(db.count(ids), 40_000);
 }
 
 #[test]
@@ -392,6 +461,27 @@ fn columns_are_told_by_their_names_or_by_the_user() {
         "--into",
     ]);
     load_text(&db, "bare.txt", "2024-01-01~AAA~1.5~2~S\n", &args[..2]).exits(1);
+}
+
+#[test]
+fn bars_and_splits_are_no_quotes_without_a_price() {
+    let db = empty();
+    let bars = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-02,1,2,1,2,2,9\n";
+    let said = ["--venue", "v", "--symbol", "A"];
+    load_text(&db, "bars.csv", bars, &said)
+        .fails_naming(&["quotes lacks 'bid_price'", "bars lacks 'interval'"]);
+    let splits = "symbol,date,kind,ratio\nA,2024-01-02,split,4\n";
+    load_text(&db, "splits.csv", splits, &said[..2]).fails_naming(&["quotes lacks 'bid_price'"]);
+    assert_eq!(db.count("SELECT count(*) FROM quotes"), 0);
+
+    let args = [&said[..], &["--set", "interval=1d"]].concat();
+    load_text(&db, "bars.csv", bars, &args).ok();
+    assert_eq!(db.row("SELECT close, volume FROM bars"), ["2.0", "9.0"]);
+    // One side is enough.
+    let asks = "ts,symbol,ask\n2024-01-02,A,1.5\n";
+    load_text(&db, "asks.csv", asks, &said[..2]).ok();
+    let sides = db.row("SELECT bid_price, ask_price FROM quotes");
+    assert_eq!(sides, ["", "1.5"]);
 }
 
 #[test]
@@ -570,6 +660,31 @@ fn overlapping_files_add_only_what_is_new_in_whatever_order() {
     let run = load(&db, &in_order, &["--venue", "last"]).ok();
     assert!(run.stdout.contains(&known), "no{known}\n{run}");
     db.assert_sound();
+}
+
+#[test]
+fn rows_without_a_key_of_a_file_that_has_grown_are_not_doubled() {
+    let db = empty();
+    let mut text = "ts,symbol,price,size\n2024-01-01,A,1.5,2\n".to_owned();
+    load_text(&db, "trades.csv", &text, &["--venue", "v"]).ok();
+    text.push_str("2024-01-02,A,2.5,2\n");
+    load_text(&db, "trades.csv", &text, &["--venue", "v"]).fails_naming(&[
+        "trades.csv",
+        "begins with what was loaded",
+        "trade_id",
+        "--if-exists append",
+    ]);
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 1);
+    let args = ["--venue", "v", "--if-exists", "append"];
+    load_text(&db, "trades.csv", &text, &args).ok();
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 3);
+
+    // By their keys rows are known, wherever they come from.
+    let mut text = format!("{HEADER}\n2024-01-01,A,1,1.5,2,buy\n");
+    load_text(&db, "keyed.csv", &text, &["--venue", "keyed"]).ok();
+    text.push_str("2024-01-02,A,2,1.5,2,buy\n");
+    let run = load_text(&db, "keyed.csv", &text, &["--venue", "keyed"]).ok();
+    assert!(run.stdout.contains("1 rows into trades, 1 known"), "{run}");
 }
 
 #[test]
@@ -1194,6 +1309,54 @@ fn a_cast_reads_what_the_file_has_and_not_what_was_guessed_of_it() {
 }
 
 #[test]
+fn a_cast_of_json_gets_the_number_that_is_written() {
+    let db = empty();
+    // By way of its DOUBLE it were 61685.989999999994298368.
+    let text = "[{\"p\":61685.99,\"seen\":\"2024-01-01T00:00:00.123456789Z\",\"day\":\"2024-01-01\",\"list\":[1]},\n\
+                {\"p\":1.5e-7,\"seen\":null,\"day\":null,\"list\":null}]";
+    let mut args = vec!["--into", "exact", "--cast", "p=DECIMAL(38,18)"];
+    args.extend(["--cast", "list=VARCHAR"]);
+    load_text(&db, "exact.json", text, &args).ok();
+    assert_eq!(
+        table(&db, "exact"),
+        "p,seen,day,list\n\
+         61685.990000000000000000,2024-01-01 00:00:00.123456789,2024-01-01,[1]\n\
+         0.000000150000000000,,,\n"
+    );
+    // What is not cast is read as ever.
+    let types = "SELECT DISTINCT typeof(seen) || ' ' || typeof(day) FROM exact";
+    assert_eq!(db.value(types), "TIMESTAMP_NS DATE");
+}
+
+#[test]
+fn a_date_that_can_be_read_in_two_ways_is_asked_for() {
+    let db = empty();
+    let dated = |text: &str, args: &[&str]| {
+        let text = format!("d,n\n{text}\n");
+        let args = [&["--into", "dated"][..], args].concat();
+        load_text(&db, "dated.csv", &text, &args)
+    };
+    for text in [
+        "01/02/2024,1",
+        "1-2-2024 09:30:00,1",
+        "25/12/24,1",
+        "01.02.24,1",
+    ] {
+        dated(text, &[]).fails_naming(&["dated.csv", "'d'", "two ways", "--date-format"]);
+    }
+    let said = ["--cast", "d=DATE", "--date-format", "%m/%d/%Y"];
+    dated("01/02/2024,1", &said).ok();
+    // A row further down tells it, or the way dates are written.
+    dated("01/02/2024,2\n01/15/2024,3", &[]).ok();
+    dated("01.02.2024,4", &[]).ok();
+    dated("03/03/2024,5", &[]).ok();
+    assert_eq!(
+        table(&db, "dated"),
+        "d,n\n2024-01-02,1\n2024-01-02,2\n2024-01-15,3\n2024-02-01,4\n2024-03-03,5\n"
+    );
+}
+
+#[test]
 fn times_too_far_away_for_nanoseconds_are_kept_to_the_microsecond() {
     let db = empty();
     let text = "since,until,n\n1600-01-01 00:00:00.123456,9999-12-31 00:00:00,1\n\
@@ -1449,6 +1612,53 @@ fn append_skip_replace_and_fail_do_what_they_say_with_a_table_of_ones_own() {
     mine("other.csv", other, "skip").ok();
     mine("prices.csv", PRICES, "skip").ok();
     assert_eq!(count(), 3);
+}
+
+#[test]
+fn a_file_that_has_grown_brings_its_new_rows_into_a_table_of_ones_own() {
+    let db = empty();
+    for (name, first, rows) in [
+        (
+            "days.csv",
+            "day,px\n",
+            ["2024-01-01,1\n", "2024-01-02,2\n", "2024-01-03,3\n"],
+        ),
+        (
+            "days.ndjson",
+            "",
+            [
+                "{\"day\":\"2024-01-01\",\"px\":1}\n",
+                "{\"day\":\"2024-01-02\",\"px\":2}\n",
+                "{\"day\":\"2024-01-03\",\"px\":3}\n",
+            ],
+        ),
+    ] {
+        let into = name.replace('.', "_");
+        let mut text = first.to_owned();
+        for (known, row) in rows.into_iter().enumerate() {
+            text.push_str(row);
+            let run = load_text(&db, name, &text, &["--into", &into]).ok();
+            let told = format!("{name}: 1 rows into {into}");
+            assert!(run.stdout.contains(&told), "{run}");
+            let says_known = run.stdout.contains(&format!("{known} known"));
+            assert_eq!(says_known, known > 0, "{run}");
+        }
+        let run = load_text(&db, name, &text, &["--into", &into]).ok();
+        assert!(run.stdout.contains("already loaded"), "{run}");
+        let all = db.sql(&format!("SELECT day::DATE, px FROM {into} ORDER BY px"));
+        let days = ["2024-01-01", "2024-01-02", "2024-01-03"];
+        assert_eq!(all, [[days[0], "1"], [days[1], "2"], [days[2], "3"]]);
+    }
+    // Another file of that name is another file.
+    let other = "day,px\n2024-02-01,1\n";
+    load_text(&db, "days.csv", other, &["--into", "days_csv"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM days_csv"), 4);
+    // What was in the middle of a row is no row.
+    let cut = |text: &str| load_text(&db, "cut.csv", text, &["--into", "cut"]);
+    cut("a,b\n1,2").ok();
+    cut("a,b\n1,23\n4,5\n").fails_naming(&["cut.csv", "row 1", "--if-exists replace"]);
+    cut("a,b\n1,2\n4,5\n").ok();
+    assert_eq!(table(&db, "cut"), "a,b\n1,2\n4,5\n");
 }
 
 #[test]

@@ -87,6 +87,8 @@ pub struct Input {
     pub bytes: u64,
     /// What it holds.
     pub format: Format,
+    /// Whether that is JSON, in one array of objects.
+    pub is_array: bool,
     /// How it is packed.
     pub packing: Packing,
     /// The folders whose names are columns of it.
@@ -234,6 +236,7 @@ impl Source {
             name,
             data,
             bytes,
+            is_array: format == Format::Json && begins_array(&head),
             format,
             packing,
             folders: self.folders.clone(),
@@ -385,6 +388,12 @@ fn head(path: &Path) -> io::Result<(Packing, Vec<u8>)> {
         .take(HEAD_BYTES as u64)
         .read_to_end(&mut head)?;
     Ok((packing, head))
+}
+
+/// Whether a text begins with an array, and that with an object.
+fn begins_array(head: &[u8]) -> bool {
+    let mut bytes = head.iter().filter(|byte| !byte.is_ascii_whitespace());
+    bytes.next() == Some(&b'[') && bytes.next() == Some(&b'{')
 }
 
 /// What a file with these first bytes holds, or why it is no table.

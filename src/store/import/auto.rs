@@ -17,6 +17,11 @@ use crate::store::error::{Error, Result};
 
 const FILE: &str = "files/auto.toml";
 
+/// A column of times of day, if a file has it beside …
+const TIME: &str = "time";
+/// … a column of their dates.
+const DATE: &str = "date";
+
 /// For each canonical column the names that vendors give it, the likeliest first.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +89,7 @@ pub(super) fn map(
     })
 }
 
-/// The first required column that the file lacks, if there is one.
+/// The first column that the file lacks and must have, if there is one.
 fn map_to(
     table: &Arc<Table>,
     names: &Names,
@@ -112,12 +117,20 @@ fn map_to(
         let sql = match (said, found) {
             (Some(said), _) => said.to_owned(),
             (None, Some((from, sql_type))) => {
-                mapping.push((from.clone(), column.name.clone()));
+                let may_be_of_day = from.eq_ignore_ascii_case(TIME)
+                    && !sql_type.to_lowercase().starts_with("timestamp")
+                    && import.shape.date_format.is_none();
+                let date = columns
+                    .iter()
+                    .map(|(c, _)| c.as_str())
+                    .find(|c| may_be_of_day && c.eq_ignore_ascii_case(DATE));
+                let both = date.into_iter().chain([from.as_str()]);
+                mapping.extend(both.map(|from| (from.to_owned(), column.name.clone())));
                 expression(
                     table,
                     &column.name,
                     &column.sql_type,
-                    from,
+                    (date, from.as_str()),
                     sql_type,
                     import,
                 )
@@ -131,6 +144,14 @@ fn map_to(
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
     }
+    // Quotes need neither side; but a row without a single one of a table's numbers says nothing.
+    let is_filled = |name: &str| mapping.iter().any(|(_, to)| to == name) || has_default(name);
+    let mut numbers = table.columns.iter().filter(|c| c.sql_type == "DOUBLE");
+    if let Some(first) = numbers.clone().next()
+        && !numbers.any(|c| is_filled(&c.name))
+    {
+        return Err(first.name.clone());
+    }
     Ok(Auto {
         table: Arc::clone(table),
         sql: format!("SELECT {} FROM file", list.join(",\n       ")),
@@ -142,7 +163,7 @@ fn expression(
     table: &Table,
     column: &str,
     wanted: &str,
-    from: &str,
+    (date, from): (Option<&str>, &str),
     sql_type: &str,
     import: &Import,
 ) -> String {
@@ -151,6 +172,9 @@ fn expression(
     let is_time = given.starts_with("timestamp") || given.starts_with("date");
     let is_text = ["varchar", "utf8", "largeutf8", "utf8view"].contains(&given.as_str());
     if wanted == "TIMESTAMP_NS" && !is_time {
+        if let Some(date) = date {
+            return format!("from_date_and_time({}, {quoted})", identifier(date));
+        }
         return match &import.shape.date_format {
             Some(format) => {
                 format!(
@@ -159,9 +183,9 @@ fn expression(
                 )
             }
             None if is_text => {
-                format!("coalesce(from_iso({quoted}), from_epoch({quoted}))")
+                format!("coalesce(from_iso({quoted}), from_number({quoted}))")
             }
-            None => format!("from_epoch({quoted})"),
+            None => format!("from_number({quoted})"),
         };
     }
     if column == "side" {

@@ -33,6 +33,8 @@ pub(super) struct Known {
     tail: Times,
     /// The latest time of the chunks before.
     latest: Option<i64>,
+    /// Whether rows without a key came.
+    unkeyed: bool,
 }
 
 impl Known {
@@ -45,7 +47,13 @@ impl Known {
             seeds: Seeds::default(),
             tail: Times::default(),
             latest: None,
+            unkeyed: false,
         }
+    }
+
+    /// Whether rows came that can never be known.
+    pub(super) fn has_unkeyed(&self) -> bool {
+        self.unkeyed
     }
 
     /// Whether a chunk has rows much older than the latest before it.
@@ -65,8 +73,10 @@ impl Known {
         hidden: impl Iterator<Item = &'a Path>,
     ) -> Result<Option<Vec<bool>>> {
         let Some(keys) = self.keys(sorted)? else {
+            self.unkeyed = true;
             return Ok(None);
         };
+        self.unkeyed |= keys.contains(&None);
         let reaches_back = self.reaches_back(sorted);
         let (Some(&low), Some(&high)) = (sorted.ts.iter().min(), sorted.ts.iter().max()) else {
             return Ok(None);

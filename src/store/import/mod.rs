@@ -10,6 +10,7 @@ mod beside;
 mod chunk;
 mod dialect;
 mod folders;
+mod grown;
 mod guard;
 mod known;
 mod own_table;
@@ -229,6 +230,8 @@ impl Store {
                 ..Imported::default()
             });
         }
+        let grown = import.if_exists == IfExists::Skip
+            && grown::has_grown(&self.conn, input, &dialect.table.name, &mark.said)?;
         // With DuckDB's own megabyte its threads would mostly wait for one another.
         conn.execute_batch(&format!("SET streaming_buffer_size = '{READ_AHEAD}'"))
             .doing("preparing to read")?;
@@ -243,6 +246,7 @@ impl Store {
             select: &select,
             plan: &plan,
             place,
+            grown,
         };
         let mut imported = load.run(&conn, mark, stop, progress)?;
         imported.mapping.clone_from(&select.mapping);
@@ -386,6 +390,8 @@ struct Loading<'a> {
     select: &'a dialect::Select,
     plan: &'a Plan,
     place: Place<'a>,
+    /// What was loaded of it before is its beginning.
+    grown: bool,
 }
 
 /// What the reading side found.
@@ -456,6 +462,7 @@ impl Loading<'_> {
                 ),
             ));
         }
+        self.check_grown(&sink)?;
         let dead = read
             .refused
             .dead_letters(conn, self.relation, self.select, self.input)?;
@@ -492,6 +499,20 @@ impl Loading<'_> {
         imported.known += committed.known;
         imported.new -= committed.known;
         Ok(imported)
+    }
+
+    /// Rows that were loaded before, when the file had no others yet, must be known by their keys.
+    fn check_grown(&self, sink: &Sink) -> Result<()> {
+        if !self.grown || !sink.has_unkeyed() {
+            return Ok(());
+        }
+        Err(refused(
+            self.input,
+            format!(
+                "it begins with what was loaded of it before, and some of its rows lack part of the key ({}) by which they would be known; load a file of the new rows alone, or say --if-exists append, which adds those before once more. Nothing of it was loaded",
+                self.select.table.key.join(", ")
+            ),
+        ))
     }
 
     /// Reads and checks the rows, and hands them on in chunks; `hand` is false once nobody takes them.
@@ -538,6 +559,14 @@ enum Sink {
 }
 
 impl Sink {
+    /// Whether rows came that cannot be told from others.
+    fn has_unkeyed(&self) -> bool {
+        match self {
+            Self::Lake(lake) => lake.known.has_unkeyed(),
+            Self::Latest(_) => false,
+        }
+    }
+
     fn commit(self, commit: &sink::Commit<'_>) -> Result<sink::Committed> {
         match self {
             Self::Lake(lake) => lake.pieces.commit(commit),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use duckdb::{Connection, OptionalExt, params};
 
 use super::guard::Drift;
-use super::{IfExists, Import, Imported, Shape, folders, refused, relation, values};
+use super::{IfExists, Import, Imported, Shape, folders, grown, refused, relation, values};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input, Packing};
 use crate::store::error::{Doing, Result};
@@ -82,7 +82,8 @@ fn in_transaction(
     };
     let said = format!("{:?}{}", import.shape, input.folder_path());
     let shape = blake3::hash(said.as_bytes()).to_hex();
-    let mark = format!("{}-{}", super::content_hash(input)?, &shape[..16]);
+    let shape = &shape[..16];
+    let mark = format!("{}-{shape}", super::content_hash(input)?);
     let known: bool = conn
         .query_row(
             "SELECT 1 FROM ops.file_loads WHERE mark = ? AND lower(into_table) = lower(?) LIMIT 1",
@@ -110,7 +111,10 @@ fn in_transaction(
         }
         _ => {}
     }
-    let select = select(conn, input, import)?;
+    if import.if_exists == IfExists::Skip && there {
+        imported.known = grown::rows_before(conn, input, table, shape)?;
+    }
+    let mut select = select(conn, input, import)?;
     let now = relation::described(conn, &format!("({select})"), input)?;
     if exists(conn, table)? {
         let before = relation::described(conn, &format!("main.{}", identifier(table)), input)?;
@@ -136,19 +140,24 @@ fn in_transaction(
         .doing(doing())?;
         schema::make_table(conn, table, &now)?;
     }
+    if imported.known > 0 {
+        // DuckDB keeps to the order of the file.
+        select = format!("{select} OFFSET {}", imported.known);
+    }
     let new = conn
         .execute(
             &format!("INSERT INTO main.{} BY NAME {select}", identifier(table)),
             [],
         )
         .map_err(|error| relation::unread(input, &error))?;
-    if new == 0 {
+    let rows = imported.known + new as u64;
+    if rows == 0 {
         return Err(refused(input, "it has no rows"));
     }
     imported.new = new as u64;
     conn.execute(
         "INSERT INTO ops.file_loads VALUES (?, ?, ?, ?, ?, NULL)",
-        params![mark, input.label, input.bytes, table, imported.new],
+        params![mark, input.label, input.bytes, table, rows],
     )
     .doing("writing ops.file_loads")?;
     models::own_table_changed(conn, table)?;
@@ -170,10 +179,10 @@ fn select(conn: &Connection, input: &Input, import: &Import) -> Result<String> {
         let columns = relation::described(conn, &reader, input)?;
         (reader, columns)
     };
-    let said = match csv {
+    let said = match input.format {
         // As the user says it is, and not as DuckDB guesses.
-        Some(_) => said(&columns, import),
-        None => Vec::new(),
+        Format::Csv(_) | Format::Json => said(&columns, import),
+        _ => Vec::new(),
     };
     let mut in_file = columns;
     in_file.retain(|(column, _)| !folders::is_folder(input, column));
@@ -207,6 +216,7 @@ fn said(columns: &[(String, String)], import: &Import) -> Vec<String> {
                 || to == "INTEGER";
             let is_number = ["BIGINT", "HUGEINT", "BIGNUM", "DOUBLE"].contains(&told);
             column.eq_ignore_ascii_case(name)
+                && !told.contains(['(', '['])
                 && (is_text || (is_exact && is_number) || (is_time && shape.date_format.is_some()))
         })
     };

@@ -120,6 +120,13 @@ pub(super) fn text_reader(
     let Some(told) = told.filter(|_| input.format == Format::Json && !document) else {
         return Ok(reader(input, import, columns, document));
     };
+    let told = if input.is_array {
+        // To find that out by itself DuckDB would hold much of the file.
+        let open = told.strip_suffix(')').unwrap_or(&told);
+        format!("{open}, format = 'array', records = true)")
+    } else {
+        told
+    };
     let columns: Vec<String> = json_columns(conn, &told, input)?
         .iter()
         .map(|(column, sql_type)| {

@@ -4,7 +4,7 @@
 
 use duckdb::Connection;
 
-use super::relation;
+use super::{refused, relation};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Format, Input};
 use crate::store::error::Result;
@@ -27,6 +27,8 @@ const SAMPLE_ROWS: u32 = 20_480;
 const WHOLE: &str = "[+-]?(0|[1-9][0-9]*)";
 /// Any number.
 const NUMBER: &str = "(?i)[+-]?((0|[1-9][0-9]*)?([.][0-9]*)?(e[+-]?[0-9]+)?|nan|inf(inity)?)";
+/// A date, and what may follow, that begins with its day, its month or a year of two digits, in groups 1, 3 and 4.
+const SHORT_DATE: &str = r"^\s*(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})(\D|$)";
 /// The type of all texts.
 const TEXT: &str = "VARCHAR";
 
@@ -74,7 +76,7 @@ pub(super) fn exact(
     };
     let readings = match input.format {
         Format::Csv(_) => file.csv(as_text)?,
-        Format::Json => file.json()?,
+        Format::Json => file.json(as_text)?,
         _ => file.stored(),
     };
     Ok(file.read_by(&readings))
@@ -87,6 +89,8 @@ impl File<'_> {
             let columns = self.columns.iter();
             columns.filter(move |(column, sql_type)| sql_type == wanted && !is_text(column))
         };
+        let dates = of_type(UTC).chain(of_type("DATE"));
+        self.check_dates(dates.map(|(column, _)| column.as_str()).collect())?;
         let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
         // Rows after those that told the type may have an offset, which only this type heeds. How else times are
         // written, DuckDB has found out for its own types alone.
@@ -120,6 +124,41 @@ impl File<'_> {
         }
         readings.extend(self.unlike_the_first(as_text)?);
         Ok(readings)
+    }
+
+    /// A date that can be read in two ways is the user's to tell: DuckDB takes the first way that it thinks of.
+    fn check_dates(&self, columns: Vec<&str>) -> Result<()> {
+        let first = self.unclear_dates(columns, &format!("LIMIT {SAMPLE_ROWS}"))?;
+        let Some(column) = self.unclear_dates(first, "")?.first().copied() else {
+            return Ok(());
+        };
+        Err(refused(
+            self.input,
+            format!(
+                "the dates of '{column}' may be read in two ways; say how they are written: --cast '{column}=DATE', or TIMESTAMP, and --date-format, e.g. '%m/%d/%Y'. Nothing of it was loaded"
+            ),
+        ))
+    }
+
+    fn unclear_dates<'c>(&self, columns: Vec<&'c str>, limit: &str) -> Result<Vec<&'c str>> {
+        if columns.is_empty() {
+            return Ok(columns);
+        }
+        let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
+        let tests: Vec<String> = columns.iter().map(|c| is_unclear_date(c)).collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM {} {limit})",
+            tests.join(", "),
+            self.typed(&texts)
+        );
+        let unclear: Vec<bool> = self
+            .conn
+            .query_row(&sql, [], |row| {
+                (0..columns.len()).map(|at| row.get(at)).collect()
+            })
+            .map_err(|error| relation::unread(self.input, &error))?;
+        let both = columns.into_iter().zip(unclear);
+        Ok(both.filter_map(|(c, unclear)| unclear.then_some(c)).collect())
     }
 
     /// Columns of times without an offset. Those that are to microseconds, and of which some are too far away for
@@ -179,10 +218,10 @@ impl File<'_> {
     }
 
     /// Of JSON, times may stand inside lists and objects, too.
-    fn json(&self) -> Result<Vec<Reading>> {
-        let ns: Vec<(&str, [String; 2])> = self
-            .columns
-            .iter()
+    fn json(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let untold = self.columns.iter().filter(|(c, _)| !as_text.contains(c));
+        let ns: Vec<(&str, [String; 2])> = untold
+            .clone()
             .filter_map(|(column, sql_type)| Some((column.as_str(), to_ns(sql_type)?)))
             .collect();
         let ask: Vec<(&str, &str)> = ns
@@ -190,7 +229,7 @@ impl File<'_> {
             .map(|(c, [read, _])| (*c, read.as_str()))
             .collect();
         let looks = self.look(&ask, "")?;
-        let mut readings = Vec::new();
+        let mut readings: Vec<Reading> = as_text.iter().map(|c| Reading::text(c)).collect();
         for ((column, [read_as, becomes]), look) in ns.iter().zip(looks) {
             if look.fine && look.fits {
                 readings.push(Reading::new(column, read_as, Some(becomes)));
@@ -200,8 +239,7 @@ impl File<'_> {
         }
         if !readings.is_empty() {
             // Once types are named, DuckDB no longer finds out how dates are written.
-            let others = self.columns.iter();
-            let others: Vec<(&str, &str)> = others
+            let others: Vec<(&str, &str)> = untold
                 .filter(|(_, sql_type)| sql_type == "DATE" || sql_type == "TIMESTAMP")
                 .map(|(column, sql_type)| (column.as_str(), sql_type.as_str()))
                 .collect();
@@ -351,6 +389,28 @@ fn type_of_all(column: &str, told: &str) -> Option<String> {
     });
     let whens: Vec<String> = whens.collect();
     Some(format!("CASE {} ELSE '{TEXT}' END", whens.join(" ")))
+}
+
+/// SQL for whether all texts of a column are dates of which another order of day, month and year makes other dates.
+fn is_unclear_date(column: &str) -> String {
+    let (text, pattern) = (identifier(column), literal(SHORT_DATE));
+    let part = |group: u8| format!("regexp_extract({text}, {pattern}, {group})");
+    let number = |group: u8| format!("TRY_CAST({} AS INTEGER)", part(group));
+    let [first, second, third] = [1, 3, 4].map(number);
+    let point = format!("{} = '.'", part(2));
+    let short = format!("length({}) = 2", part(4));
+    // The day first, the month first, the year first.
+    let orders = format!(
+        "(max({second}) <= 12)::INTEGER + (max({first}) <= 12)::INTEGER
+         + (bool_and({short}) AND max({second}) <= 12 AND max({third}) <= 31)::INTEGER"
+    );
+    // With points and a whole year the day is always first.
+    let differ = format!(
+        "IF({short}, {first} <> {second} OR {first} <> {third}, {first} <> {second} AND NOT {point})"
+    );
+    format!(
+        "coalesce(bool_and(regexp_matches({text}, {pattern})) AND {orders} > 1 AND bool_or({differ}), false)"
+    )
 }
 
 /// A type with its times to the nanosecond, as it is read and as it is kept; `None` if there is nothing to be cut off.
