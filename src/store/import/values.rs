@@ -145,10 +145,10 @@ impl File<'_> {
             return Ok(columns);
         }
         let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
-        let tests: Vec<String> = columns.iter().map(|c| is_unclear_date(c)).collect();
+        let asked: Vec<String> = columns.iter().map(|c| is_unclear_date(c)).collect();
         let sql = format!(
             "SELECT {} FROM (SELECT * FROM {} {limit})",
-            tests.join(", "),
+            asked.join(", "),
             self.typed(&texts)
         );
         let unclear: Vec<bool> = self
@@ -158,7 +158,9 @@ impl File<'_> {
             })
             .map_err(|error| relation::unread(self.input, &error))?;
         let both = columns.into_iter().zip(unclear);
-        Ok(both.filter_map(|(c, unclear)| unclear.then_some(c)).collect())
+        Ok(both
+            .filter_map(|(c, unclear)| unclear.then_some(c))
+            .collect())
     }
 
     /// Columns of times without an offset. Those that are to microseconds, and of which some are too far away for
