@@ -23,6 +23,9 @@ const FILE: &str = "files/auto.toml";
 struct Names {
     /// Tables that a file may be, in the order of preference.
     tables: Vec<String>,
+    /// For a table columns of which a file must have one, though the table requires none of them.
+    #[serde(default)]
+    one_of: BTreeMap<String, Vec<String>>,
     columns: BTreeMap<String, Vec<String>>,
 }
 
@@ -84,7 +87,7 @@ pub(super) fn map(
     })
 }
 
-/// The first required column that the file lacks, if there is one.
+/// An error is the first required column that the file lacks.
 fn map_to(
     table: &Arc<Table>,
     names: &Names,
@@ -130,6 +133,12 @@ fn map_to(
             (None, None) => continue,
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
+    }
+    let has = |wanted: &String| has_default(wanted) || mapping.iter().any(|(_, to)| to == wanted);
+    if let Some(wanted) = names.one_of.get(&table.name)
+        && !wanted.iter().any(has)
+    {
+        return Err(wanted.join("' or '"));
     }
     Ok(Auto {
         table: Arc::clone(table),
