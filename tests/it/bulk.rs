@@ -245,9 +245,6 @@ fn a_time_is_told_in_any_unit_and_spelling() {
         ("2024-01-02 03:04:05.678901234", nanoseconds),
         ("2024-01-02T03:04:05.678901234Z", nanoseconds),
         ("2024-01-02", "2024-01-02 00:00:00"),
-        ("20240102", "2024-01-02 00:00:00"),
-        ("20240102030405", "2024-01-02 03:04:05"),
-        ("20240102030405678", "2024-01-02 03:04:05.678"),
     ];
     let lines = times.map(|(time, _)| format!("{time},A,1.5,2"));
     let mut text = b"time,sym,px,qty\n".to_vec();
@@ -257,18 +254,6 @@ fn a_time_is_told_in_any_unit_and_spelling() {
     let rows = db.sql("SELECT ts FROM trades ORDER BY seq");
     let got: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(got, times.map(|(_, want)| want));
-
-    // Numbers, and not texts: digits that are no date count from 1970.
-    for (time, want) in [
-        ("20240102", "2024-01-02 00:00:00"),
-        ("20240102030405", "2024-01-02 03:04:05"),
-        ("20217600", "1970-08-23 00:00:00"),
-    ] {
-        let text = format!("time,sym,px,qty\n{time},A,1.5,2\n");
-        load_text(&db, "digits.csv", &text, &["--venue", time]).ok();
-        let query = format!("SELECT ts FROM trades WHERE venue = '{time}'");
-        assert_eq!(db.value(&query), want, "{time}");
-    }
 
     for (format, time, want) in [
         (

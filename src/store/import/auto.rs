@@ -172,9 +172,9 @@ fn expression(
                 )
             }
             None if is_text => {
-                format!("coalesce(from_iso({quoted}), {})", from_digits(&quoted))
+                format!("coalesce(from_iso({quoted}), from_epoch({quoted}))")
             }
-            None => from_digits(&quoted),
+            None => format!("from_epoch({quoted})"),
         };
     }
     if column == "side" {
@@ -196,17 +196,4 @@ fn expression(
         );
     }
     quoted
-}
-
-/// The moment that a number stands for: a calendar's digits, `20240102`, `20240102093000`, or those with milliseconds behind
-/// them, which would all be in August 1970 if they were counted from 1970 as other numbers are.
-fn from_digits(quoted: &str) -> String {
-    let number = format!("TRY_CAST({quoted} AS BIGINT)");
-    format!(
-        "coalesce(CASE WHEN {number} BETWEEN 19000101 AND 20991231
-                         OR {number} BETWEEN 19000101000000 AND 20991231235959
-                         OR {number} BETWEEN 19000101000000000 AND 20991231235959999
-                       THEN try_strptime({number}::VARCHAR, ['%Y%m%d', '%Y%m%d%H%M%S', '%Y%m%d%H%M%S%g'])::TIMESTAMP_NS
-                  END, from_epoch({quoted}))"
-    )
 }
