@@ -394,31 +394,6 @@ fn columns_are_told_by_their_names_or_by_the_user() {
     load_text(&db, "bare.txt", "2024-01-01~AAA~1.5~2~S\n", &args[..2]).exits(1);
 }
 
-/// `quotes` requires no price, as either side may be missing: what has none at all is not taken for quotes of nothing.
-#[test]
-fn bars_that_do_not_say_their_length_are_no_quotes() {
-    let db = empty();
-    let daily = "Date,Ticker,Open,High,Low,Close,Volume\n2024-01-02,AAPL,1,2,0.5,1.5,100\n";
-    load_text(&db, "daily.csv", daily, &["--venue", "v"]).fails_naming(&[
-        "quotes lacks 'bid_price' or 'ask_price'",
-        "bars lacks 'interval'",
-        "--set",
-    ]);
-    assert_eq!(db.count("SELECT count(*) FROM quotes"), 0);
-    let args = ["--venue", "v", "--set", "interval=1d"];
-    load_text(&db, "daily.csv", daily, &args).ok();
-    assert_eq!(
-        db.row("SELECT symbol, \"interval\", close FROM bars"),
-        ["AAPL", "1d", "1.5"]
-    );
-    let bids = "Date,Ticker,Bid\n2024-01-02,AAPL,1.5\n";
-    load_text(&db, "bids.csv", bids, &args[..2]).ok();
-    assert_eq!(
-        db.row("SELECT bid_price, ask_price FROM quotes"),
-        ["1.5", ""]
-    );
-}
-
 /// A venue whose folder says nothing of its instruments: a table of them, and of splits, is loaded like ticks.
 #[test]
 fn instruments_and_corporate_actions_are_loaded_where_that_is_said() {

@@ -26,9 +26,6 @@ struct Names {
     /// Tables that a file is only if the user says so.
     #[serde(default)]
     only_into: Vec<String>,
-    /// For a table columns of which a file must have one, though the table requires none of them.
-    #[serde(default)]
-    one_of: BTreeMap<String, Vec<String>>,
     columns: BTreeMap<String, Vec<String>>,
 }
 
@@ -91,7 +88,7 @@ pub(super) fn map(
     })
 }
 
-/// An error is the first required column that the file lacks.
+/// The first required column that the file lacks, if there is one.
 fn map_to(
     table: &Arc<Table>,
     names: &Names,
@@ -137,12 +134,6 @@ fn map_to(
             (None, None) => continue,
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
-    }
-    let has = |wanted: &String| has_default(wanted) || mapping.iter().any(|(_, to)| to == wanted);
-    if let Some(wanted) = names.one_of.get(&table.name)
-        && !wanted.iter().any(has)
-    {
-        return Err(wanted.join("' or '"));
     }
     Ok(Auto {
         table: Arc::clone(table),
