@@ -1,9 +1,10 @@
 -- Bars cut by what was traded instead of by time; tick_bars, volume_bars and value_bars by another name.
 -- A trade belongs to the bar in which the amount traded before it falls: no trade is split, and what is beyond one
 -- bar's amount counts for the next, so that bars do not drift. A trade larger than per_bar passes over numbers.
--- Amounts are added exactly, to 8 decimals.
+-- Amounts are added exactly, to 8 decimals; the value of a trade at a negative price, as spreads have, is what it is
+-- without the sign.
 -- Arguments: sym (symbol; the session's without it), measure ('ticks', 'volume' or 'value'), per_bar (amount: trades,
--- units of trades.size, or quote currency; without it all is one bar), "from" and "to" (trades of from <= ts < to; the session's range, or
+-- units of trades.size, or quote currency), "from" and "to" (trades of from <= ts < to; the session's range, or
 -- everything, without them). Counting starts at from.
 -- Result: venue, symbol, bar (number from 0), ts and end_ts = its first and last trade; open, high, low, close,
 -- volume, quote_volume, trades, vwap, buy_volume, sell_volume as in `ohlcv`; is_full = false for the last bar while
@@ -18,13 +19,13 @@ WITH amounts AS (
            CASE measure
                WHEN 'ticks' THEN row_number() OVER arrived
                WHEN 'volume' THEN sum(size::DECIMAL(38, 8)) OVER arrived
-               WHEN 'value' THEN sum((price * size)::DECIMAL(38, 8)) OVER arrived
+               WHEN 'value' THEN sum(abs(price * size)::DECIMAL(38, 8)) OVER arrived
                ELSE error('measure of cut_bars: ticks, volume or value')
            END AS after,
            CASE measure
                WHEN 'ticks' THEN 1
                WHEN 'volume' THEN size::DECIMAL(38, 8)
-               ELSE (price * size)::DECIMAL(38, 8)
+               ELSE abs(price * size)::DECIMAL(38, 8)
            END AS amount
     FROM trades
     WHERE symbol = asked_symbol(sym)

@@ -6,7 +6,8 @@
 -- A dividend's close is the day's before if the venue's daily bars have it, else the week's before, which makes a factor
 -- that is off by as much as the price moved since then times the yield: some 0.02 % a dividend.
 -- Weekly returns of daily bars look back on the last bar that is a week old or older. A week without a bar has no row;
--- the next return then spans it. Figures over 52 weeks are NULL until 52 weeks are there.
+-- the next return then spans it, and is compared with the benchmark's over the same time: NULL where the benchmark lacks
+-- the bar at its start or end. Figures over 52 weeks are NULL until 52 weeks are there.
 -- @materialize full
 -- @key stock_key, interval, date_key, source_key
 -- @column price_key VARCHAR md5 of venue|symbol|interval|date
@@ -27,7 +28,7 @@
 -- @column zscore DOUBLE adjusted close less its mean of 52 weeks, in standard deviations (of a sample)
 -- @column return_zscore DOUBLE the same of weekly_return
 -- @column volatility_52w DOUBLE standard deviation of log_return over 52 weeks, annualised: times √52 or √252
--- @column benchmark_return DOUBLE weekly_return of `benchmark` at the same date and interval
+-- @column benchmark_return DOUBLE return of `benchmark` between the same two bars as weekly_return
 -- @column relative_return DOUBLE weekly_return less the benchmark's
 -- @column is_final BOOLEAN false while the bar is still running
 -- @test not_null price_key, stock_key, date_key, source_key, interval, date, close, adjusted_close
@@ -104,6 +105,7 @@ WITH traded AS MATERIALIZED (
 ), returned AS (
     SELECT a.*, a.adjusted_close / IF(a."interval" = '1w', lag(a.adjusted_close) OVER bars, b.adjusted_close) - 1
                 AS weekly_return,
+           IF(a."interval" = '1w', lag(a.date) OVER bars, b.date) AS since,
            ln(a.adjusted_close / lag(a.adjusted_close) OVER bars) AS log_return
     FROM adjusted a
     ASOF LEFT JOIN adjusted b ON b.venue = a.venue AND b.symbol = a.symbol AND b."interval" = a."interval"
@@ -137,9 +139,10 @@ WITH traded AS MATERIALIZED (
 SELECT md5(concat_ws('|', f.venue, f.symbol, f."interval", f.date::VARCHAR)) AS price_key, d.stock_key,
        md5(f.date::VARCHAR) AS date_key, md5(f.venue) AS source_key, f."interval", f.date, f.close, f.volume,
        f.split_ratio, f.paid AS dividend, f.adj_factor, f.adjusted_close, f.adj_close, f.weekly_return, f.log_return,
-       f.zscore, f.return_zscore, f.volatility_52w, k.weekly_return AS benchmark_return,
-       f.weekly_return - k.weekly_return AS relative_return, f.is_final
+       f.zscore, f.return_zscore, f.volatility_52w, k.adjusted_close / s.adjusted_close - 1 AS benchmark_return,
+       f.weekly_return - (k.adjusted_close / s.adjusted_close - 1) AS relative_return, f.is_final
 FROM figured f
 ASOF LEFT JOIN dim_stock d ON d.venue = f.venue AND d.symbol = f.symbol AND d.valid_from <= f.ts
 LEFT JOIN compared_with w ON w.venue = f.venue AND w."interval" = f."interval"
-LEFT JOIN figured k ON k.venue = w.giver AND k.symbol = w.symbol AND k."interval" = w."interval" AND k.date = f.date
+LEFT JOIN adjusted s ON s.venue = w.giver AND s.symbol = w.symbol AND s."interval" = w."interval" AND s.date = f.since
+LEFT JOIN adjusted k ON k.venue = w.giver AND k.symbol = w.symbol AND k."interval" = w."interval" AND k.date = f.date

@@ -463,6 +463,45 @@ fn columns_are_told_by_their_names_or_by_the_user() {
     load_text(&db, "bare.txt", "2024-01-01~AAA~1.5~2~S\n", &args[..2]).exits(1);
 }
 
+/// A venue whose folder says nothing of its instruments: a table of them, and of splits, is loaded like ticks.
+#[test]
+fn instruments_and_corporate_actions_are_loaded_where_that_is_said() {
+    let db = empty();
+    let text = "symbol,ts,asset_class,name,tick_size\n\
+                ACME,2024-01-01,equity,Acme Inc,0.01\n\
+                ACME,2024-06-01,equity,Acme Corp,0.01\n\
+                ACME,2024-07-01,equity,Acme Corp,0.005\n";
+    let venue = ["--venue", "v", "--into"];
+    let into = |table| [&venue[..], &[table]].concat();
+    // Unasked, a file is not taken for one of them.
+    load_text(&db, "acme.csv", text, &venue[..2]).fails_naming(&["trades lacks 'price'"]);
+    load_text(&db, "acme.csv", text, &into("instruments")).ok();
+    let splits = "symbol,date,kind,ex_date,ratio\nACME,2024-03-01,split,2024-03-01,4\n";
+    load_text(&db, "splits.csv", splits, &into("corporate_actions")).ok();
+    assert_eq!(
+        db.sql("SELECT ts::DATE, name, tick_size FROM instruments ORDER BY ts"),
+        [
+            ["2024-01-01", "Acme Inc", "0.01"],
+            ["2024-06-01", "Acme Corp", "0.01"],
+            ["2024-07-01", "Acme Corp", "0.005"],
+        ]
+    );
+    assert_eq!(
+        db.row("SELECT symbol, ex_date, ratio FROM stock_actions"),
+        ["ACME", "2024-03-01", "4.0"]
+    );
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT name, valid_from::DATE, is_current FROM dim_stock ORDER BY valid_from"),
+        [
+            ["Acme Inc", "1900-01-01", "false"],
+            ["Acme Corp", "2024-06-01", "true"],
+        ]
+    );
+    // What mdb makes of messages is nobody's to load.
+    load_text(&db, "acme.csv", text, &into("raw_messages")).fails_naming(&["by mdb itself"]);
+}
+
 #[test]
 fn bars_and_splits_are_no_quotes_without_a_price() {
     let db = empty();

@@ -613,6 +613,54 @@ fn made_up_ids_tell_copies_from_other_quotes() {
     }
 }
 
+/// A side on which nobody quotes is NULL, also where the venue writes a price of 0: as a price it would halve the mid.
+#[test]
+fn a_price_of_zero_is_no_quote() {
+    let spot = r#"{"stream":"newusdt@bookTicker","data":{"u":7,"s":"NEWUSDT","b":"0.00000000","B":"0.00000000","a":"25.36520000","A":"40.66000000"}}"#;
+    let futures = r#"{"e":"bookTicker","u":7,"s":"NEWUSDT","b":"25.35","B":"31.21","a":"0.00","A":"0","T":1568014460891,"E":1568014460893}"#;
+    assert_made(
+        "binance_spot",
+        &[live(
+            spot,
+            "quotes",
+            &["NEWUSDT|1700000000000000000|||25.3652|40.66"],
+        )],
+    );
+    for venue in ["binance_usdm", "binance_coinm"] {
+        assert_made(
+            venue,
+            &[live(
+                futures,
+                "quotes",
+                &["NEWUSDT|1568014460891000000|25.35|31.21||"],
+            )],
+        );
+    }
+    assert_made(
+        "coinbase",
+        &[live(
+            r#"{"type":"ticker","sequence":5,"product_id":"NEW-USD","price":"1","best_bid":"0","best_bid_size":"0.00000000","best_ask":"1.5","best_ask_size":"3.0","time":"2022-10-19T23:28:22.061769Z"}"#,
+            "quotes",
+            &["NEW-USD|1666222102061769000|||1.5|3.0"],
+        )],
+    );
+    assert_made(
+        "kraken",
+        &[
+            live(
+                r#"{"channel":"ticker","type":"update","data":[{"symbol":"NEW/USD","bid":0.0,"bid_qty":0.0,"ask":1.5,"ask_qty":3.0,"timestamp":"2026-01-26T12:31:08.210624Z"}]}"#,
+                "quotes",
+                &["NEW/USD|1769430668210624000|||1.5|3.0"],
+            ),
+            live(
+                r#"[0,["1.50000","0.00000","1542057299.545897","3.00000000","0.00000000"],"spread","NEW/USD"]"#,
+                "quotes",
+                &["NEW/USD|1542057299545897000|1.5|3.0||"],
+            ),
+        ],
+    );
+}
+
 /// Of a message, a record that cannot be read is refused, and the other one is stored.
 #[test]
 fn a_bad_record_goes_alone() {

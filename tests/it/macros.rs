@@ -616,6 +616,34 @@ fn bars_by_what_was_traded_equal_a_walk_over_the_trades() {
     );
 }
 
+/// Spreads trade below 0: what is traded adds up all the same, and bars follow one another.
+#[test]
+fn a_negative_price_has_a_value() {
+    let rows = six_trades().sql(
+        "WITH trades AS (
+             SELECT 'v' AS venue, 'A' AS symbol, n::UBIGINT AS seq, make_timestamp_ns(n) AS ts, n::VARCHAR AS trade_id,
+                    price, size, 'buy' AS side
+             FROM (VALUES (1, -0.25::DOUBLE, 10.0::DOUBLE), (2, -0.2, 5), (3, 0.05, 8), (4, -0.5, 1)) v(n, price, size))
+         SELECT bar, epoch_ns(ts), trades, quote_volume, is_full FROM value_bars('A', 2) ORDER BY bar",
+    );
+    let bars: Vec<String> = rows.into_iter().map(|row| row.join("|")).collect();
+    assert_eq!(bars, ["0|1|1|-2.5|true", "1|2|3|-1.1|true"]);
+}
+
+/// A fall from -0.25 to -0.5 would be a gain of 100 %.
+#[test]
+fn there_is_no_return_on_a_negative_price() {
+    let rows = six_trades().sql(
+        "WITH trades AS (
+             SELECT 'v' AS venue, 'A' AS symbol, n::UBIGINT AS seq, make_timestamp_ns(n * 60000000000) AS ts,
+                    n::VARCHAR AS trade_id, price, 1.0 AS size
+             FROM (VALUES (1, 0.5::DOUBLE), (2, -0.25), (3, -0.5), (4, 0), (5, 0.25)) v(n, price))
+         SELECT simple_return, log_return IS NULL FROM returns('A') ORDER BY ts",
+    );
+    let returns: Vec<String> = rows.into_iter().map(|row| row.join("|")).collect();
+    assert_eq!(returns, ["|true", "-1.5|true", "|true", "|true", "|true"]);
+}
+
 #[test]
 fn imbalance_bars_end_with_the_trade_that_tips_them() {
     let (db, lines) = market(20_000);

@@ -690,6 +690,65 @@ fn versions_of_a_stock_follow_one_another_without_hole_or_overlap() {
     assert_eq!(cells(db.sql(used)), ["AAPL|1900-01-01", "SPY|1900-01-01"]);
 }
 
+/// The stock of every week meets a benchmark that lacks one, and one that lacks two weeks a benchmark that has them.
+#[test]
+fn a_return_is_compared_with_the_benchmarks_over_the_same_time() {
+    let body = |symbol: &str, weeks: &[(&str, u32)]| {
+        let bars: Vec<String> = weeks
+            .iter()
+            .map(|(day, close)| {
+                format!(
+                    r#""{day}":{{"1. open":"{close}","2. high":"{close}","3. low":"{close}","4. close":"{close}","5. adjusted close":"{close}","6. volume":"1","7. dividend amount":"0.0000"}}"#
+                )
+            })
+            .collect();
+        format!(
+            r#"{{"Meta Data":{{"1. Information":"Weekly Adjusted Prices and Volumes","2. Symbol":"{symbol}","3. Last Refreshed":"2024-03-29","4. Time Zone":"US/Eastern"}},"Weekly Adjusted Time Series":{{{}}}}}"#,
+            bars.join(",")
+        )
+    };
+    let [first, second, third, fourth, last] = [
+        "2024-03-01",
+        "2024-03-08",
+        "2024-03-15",
+        "2024-03-22",
+        "2024-03-28",
+    ];
+    let bodies = [
+        body(
+            "SPY",
+            &[(last, 441), (fourth, 420), (second, 400), (first, 400)],
+        ),
+        body(
+            "IBM",
+            &[
+                (last, 121),
+                (fourth, 121),
+                (third, 110),
+                (second, 100),
+                (first, 100),
+            ],
+        ),
+        body("TSLA", &[(last, 121), (second, 100), (first, 100)]),
+    ];
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let db = Db::new();
+    load(&db, "weeks.txt", 1_712_000_000_000_000_000, &bodies);
+    db.run(["build"]).ok();
+    let fact = "SELECT symbol, date, round(weekly_return, 9), round(benchmark_return, 9), round(relative_return, 9)
+                FROM fact_adjusted_prices JOIN dim_stock USING (stock_key)
+                WHERE symbol <> 'SPY' AND date > '2024-03-04' ORDER BY symbol, date";
+    assert_eq!(
+        cells(db.sql(fact)),
+        [
+            "IBM|2024-03-11|0.1||",
+            "IBM|2024-03-18|0.1||",
+            "IBM|2024-03-25|0.0|0.05|-0.05",
+            "TSLA|2024-03-25|0.21|0.1025|0.1075",
+        ]
+    );
+}
+
 #[test]
 fn what_was_before_the_first_bar_is_not_in_it() {
     let db = Db::new();

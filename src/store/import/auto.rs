@@ -28,6 +28,9 @@ const DATE: &str = "date";
 struct Names {
     /// Tables that a file may be, in the order of preference.
     tables: Vec<String>,
+    /// Tables that a file is only if the user says so.
+    #[serde(default)]
+    only_into: Vec<String>,
     columns: BTreeMap<String, Vec<String>>,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn map(
     for table in names
         .tables
         .iter()
+        .chain(names.only_into.iter().filter(|_| import.into.is_some()))
         .filter(|t| import.into.as_ref().is_none_or(|into| into == *t))
     {
         let table = catalog.filled_by(origin, table)?;
@@ -82,7 +86,7 @@ pub(super) fn map(
             format!(
                 "its columns are: {}\n  as a table of mdb's: {}\n  hint: say --venue, --symbol, --set COLUMN=VALUE or --rename OLD=NEW; or --into NAME for a table of your own{}",
                 has.join(", "),
-                if lacking.is_empty() { "no such table can be told from its columns".to_owned() } else { lacking.join("; ") },
+                if lacking.is_empty() { "none: what --into names is filled by mdb itself".to_owned() } else { lacking.join("; ") },
                 one_field(input)
             ),
         )
