@@ -148,10 +148,11 @@ fn map_to(
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
     }
-    // Quotes need neither side; but a row without a single one of a table's numbers says nothing.
+    // Quotes need neither side; but a row of the market without a single number says nothing.
     let is_filled = |name: &str| mapping.iter().any(|(_, to)| to == name) || has_default(name);
     let mut numbers = table.columns.iter().filter(|c| c.sql_type == "DOUBLE");
-    if let Some(first) = numbers.clone().next()
+    if names.tables.contains(&table.name)
+        && let Some(first) = numbers.clone().next()
         && !numbers.any(|c| is_filled(&c.name))
     {
         return Err(first.name.clone());
