@@ -1,4 +1,5 @@
-//! Relative paths in a statement that runs in another process, which has a current directory of its own.
+//! Relative paths in a statement: it may run in another process, which has a current directory of its own, and DuckDB
+//! looks for patterns elsewhere than for names.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +16,34 @@ use crate::model::sql::literal;
 /// Only texts that stand where a path stands are paths: in the lists behind `FROM` and `TO`, behind `DESCRIBE` and other
 /// words that take a source, and first in `read_csv(…)` and its like.
 pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bool) -> Edited {
+    edited(sql, directory, |path, named| {
+        named().is_some_and(|named| {
+            matches!(named, Use::Write)
+                || exists(&directory.join(path))
+                || is_pattern_of(path, directory, &exists)
+        })
+    })
+}
+
+/// The same of patterns only. DuckDB looks for them in `file_search_path`, where the database is, and for any other name in
+/// the current directory first.
+pub(super) fn absolute_patterns(
+    sql: &str,
+    directory: &Path,
+    exists: impl Fn(&Path) -> bool,
+) -> Edited {
+    edited(sql, directory, |path, named| {
+        is_pattern_of(path, directory, &exists) && matches!(named(), Some(Use::Read))
+    })
+}
+
+/// `sql` with those of its texts made absolute, as seen from `directory`, that `is_path` says are paths there; it is handed
+/// the text, and what tells how that is used.
+fn edited(
+    sql: &str,
+    directory: &Path,
+    is_path: impl Fn(&Path, &dyn Fn() -> Option<Use>) -> bool,
+) -> Edited {
     let tokens = tokens(sql);
     let first = first_word(sql);
     let edits = tokens.iter().enumerate().filter_map(|(i, token)| {
@@ -23,12 +52,9 @@ pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bo
             && path.is_relative()
             && !path.starts_with("~")
             && !token.text.contains("://");
+        let counts = relative && is_path(&path, &|| use_of(&first, &tokens, i));
         let absolute = directory.join(&path);
-        let is_path = match use_of(&first, &tokens, i)? {
-            Use::Write => true,
-            Use::Read => exists(&absolute) || is_pattern_of(&path, directory, &exists),
-        };
-        let absolute = absolute.to_str().filter(|_| relative && is_path)?;
+        let absolute = absolute.to_str().filter(|_| counts)?;
         Some((token.range(), literal(absolute)))
     });
     Edited::new(sql, edits.collect())
@@ -177,6 +203,34 @@ mod tests {
             there.iter().any(|known| path == Path::new(known))
         })
         .sql
+    }
+
+    #[test]
+    fn patterns_alone_are_made_absolute_where_the_directory_is_the_same() {
+        let seen = |sql: &str| {
+            let there = ["/u", "/u/a.csv", "/u/ticks"];
+            let exists = |path: &Path| there.iter().any(|known| path == Path::new(known));
+            absolute_patterns(sql, Path::new("/u"), exists).sql
+        };
+        for (sql, whole) in [
+            ("from '*.csv'", "from '/u/*.csv'"),
+            ("from glob('*')", "from glob('/u/*')"),
+            (
+                "from read_csv(['ticks/?.csv', 'a.csv'])",
+                "from read_csv(['/u/ticks/?.csv', 'a.csv'])",
+            ),
+        ] {
+            assert_eq!(seen(sql), whole);
+        }
+        for same in [
+            "from 'a.csv'",
+            "from 'lake/*/x.parquet'",
+            "from '/abs/*.csv'",
+            "copy t to 'x*.csv'",
+            "from t where a = '*.csv'",
+        ] {
+            assert_eq!(seen(same), same);
+        }
     }
 
     #[test]

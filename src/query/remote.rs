@@ -36,7 +36,7 @@ pub(super) struct Remote {
     socket: PathBuf,
     welcome: Welcome,
     write: bool,
-    /// This process's directory, if the other's is a different one.
+    /// This process's directory, if it has one.
     directory: Option<PathBuf>,
 }
 
@@ -60,9 +60,8 @@ impl Remote {
         };
         let welcome: Welcome =
             serde_json::from_slice(&body).map_err(|error| wire.failed(&error))?;
-        let here = std::env::current_dir().ok();
         Ok(Some(Self {
-            directory: here.filter(|here| *here != welcome.directory),
+            directory: std::env::current_dir().ok(),
             wire,
             socket,
             welcome,
@@ -113,7 +112,10 @@ impl Remote {
         let lost = self.lost();
         let bell = self.bell();
         let edited = match &self.directory {
-            Some(directory) => paths::absolute(sql, directory, Path::exists),
+            Some(here) if *here == self.welcome.directory => {
+                paths::absolute_patterns(sql, here, Path::exists)
+            }
+            Some(here) => paths::absolute(sql, here, Path::exists),
             None => Edited::new(sql, Vec::new()),
         };
         let mut request = request(Method::POST, "/query", edited.sql.clone().into_bytes());

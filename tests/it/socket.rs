@@ -695,6 +695,26 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
 }
 
 #[test]
+fn a_pattern_is_looked_for_in_the_directory_of_who_wrote_it() {
+    let db = filled(84);
+    let mine = db.beside("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("five.csv"), "a\n5\n").unwrap();
+    let ask = |query: &str| db.run(["sql", "--format", "csv", query]).ok().stdout;
+    let is_found = || {
+        assert_eq!(ask("FROM 'mine/*.csv'"), "a\n5\n");
+        assert_eq!(ask("FROM read_csv(['mine/f*.csv'])"), "a\n5\n");
+        let files = ask("SELECT count(*) AS n FROM glob('*') WHERE file LIKE '%market.duckdb'");
+        assert_eq!(files, "n\n0\n");
+    };
+    is_found();
+    // Its directory is the same.
+    let holder = Holder::of(&db);
+    is_found();
+    holder.finish().ok();
+}
+
+#[test]
 fn reading_the_database_file_as_bytes_does_not_unlock_it() {
     let db = filled(82);
     let holder = Holder::of(&db);
