@@ -2,6 +2,7 @@
 //! looks for patterns elsewhere than for names.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,7 @@ fn edited(
     let tokens = tokens(sql);
     let first = first_word(sql);
     let edits = tokens.iter().enumerate().filter_map(|(i, token)| {
-        let path = PathBuf::from(token.value()?);
+        let path = PathBuf::from(token.value().or_else(|| file_named(token))?);
         let relative = !path.as_os_str().is_empty()
             && path.is_relative()
             && !path.starts_with("~")
@@ -58,6 +59,61 @@ fn edited(
         Some((token.range(), literal(absolute)))
     });
     Edited::new(sql, edits.collect())
+}
+
+/// The file that a name in double quotes may be of, `FROM "ticks.csv"`; `None` if it is a table's.
+fn file_named(token: &Token<'_>) -> Option<String> {
+    const ENDINGS: [&str; 6] = [".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv"];
+    let name = token.text.strip_prefix('"')?.strip_suffix('"')?;
+    let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    let is_file = ENDINGS.iter().any(|ending| plain.ends_with(ending));
+    is_file.then(|| name.replace("\"\"", "\""))
+}
+
+/// Where in `sql` a path is computed, rather than a text or a list of texts: first in `read_csv(…)` and its like, and behind
+/// the `TO` of a COPY, with its brackets.
+pub(super) fn computed(sql: &str) -> Vec<Range<usize>> {
+    let tokens = tokens(sql);
+    let is_copy = first_word(sql) == "copy";
+    let is_plain = |token: &Token<'_>| {
+        token.kind == TokenKind::Text || ["[", ",", "]"].iter().any(|sign| token.is_sign(sign))
+    };
+    let place = |i: usize| {
+        let opener = tokens.get(i).filter(|token| token.is_sign("("))?;
+        let (name, before) = tokens.get(..i)?.split_last()?;
+        let end = argument_end(&tokens, i + 1);
+        if is_copy && name.is("to") {
+            return tokens.get(end).map(|closer| opener.at..closer.range().end);
+        }
+        let argument = tokens.get(i + 1..end)?;
+        let [first, .., last] = argument else {
+            return None;
+        };
+        let is_computed = reads_files(name, before) && !argument.iter().all(is_plain);
+        is_computed.then(|| first.at..last.range().end)
+    };
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for found in (0..tokens.len()).filter_map(place) {
+        // What is computed within another is that one's.
+        if places.last().is_none_or(|last| last.end <= found.start) {
+            places.push(found);
+        }
+    }
+    places
+}
+
+/// Where the argument ends that begins at `from`: the place of the sign behind it.
+fn argument_end(tokens: &[Token<'_>], from: usize) -> usize {
+    let mut depth = 0_usize;
+    for (i, token) in tokens.iter().enumerate().skip(from) {
+        match (token.kind, token.text) {
+            (TokenKind::Sign, "(" | "[" | "{") => depth += 1,
+            (TokenKind::Sign, ")" | "]" | "}" | ",") if depth == 0 => return i,
+            (TokenKind::Sign, ")" | "]" | "}") => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 /// Whether a path is a pattern, and the directory is there in which its wildcards begin.
@@ -105,12 +161,19 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
     } else if opener != last {
         return None;
     }
-    let reads = rest.last()?.name().is_some_and(|name| {
+    let (name, before) = rest.split_last()?;
+    (opener.is_sign("(") && reads_files(name, before)).then_some(Use::Read)
+}
+
+/// Whether `name` is that of a function that reads the files it is handed; `before` stands before it.
+fn reads_files(name: &Token<'_>, before: &[Token<'_>]) -> bool {
+    name.name().is_some_and(|name| {
         name.starts_with("read_")
             || name.starts_with("parquet_")
-            || matches!(name.as_str(), "glob" | "sniff_csv")
-    });
-    (opener.is_sign("(") && reads).then_some(Use::Read)
+            || name == "sniff_csv"
+            // `symbol GLOB ('BTC*')` compares.
+            || (name == "glob" && is_source(before))
+    })
 }
 
 /// Whether a source stands right behind `last`, which no FROM or JOIN is; `rest` stands before it.
@@ -228,8 +291,39 @@ mod tests {
             "from '/abs/*.csv'",
             "copy t to 'x*.csv'",
             "from t where a = '*.csv'",
+            "from t where a glob ('*.csv')",
         ] {
             assert_eq!(seen(same), same);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_computed_is_found() {
+        for (sql, places) in [
+            ("from read_csv($f)", vec!["$f"]),
+            (
+                "from read_csv(f('a', ['b']), header = true)",
+                vec!["f('a', ['b'])"],
+            ),
+            (
+                "copy (from read_text('a' || 'b')) to ('c' || 'd') (format csv)",
+                vec!["'a' || 'b'", "('c' || 'd')"],
+            ),
+            (
+                "from read_csv((from read_text('a' || 'b')))",
+                vec!["(from read_text('a' || 'b'))"],
+            ),
+            (
+                "from glob('a' || '*'), read_csv(['a', 'b'])",
+                vec!["'a' || '*'"],
+            ),
+            ("from t where s glob ('a' || '*')", vec![]),
+            ("from read_csv('a.csv') where a in ($b, 'c')", vec![]),
+            ("from read_csv(", vec![]),
+            ("copy (from t) to 'a.csv' (format csv)", vec![]),
+        ] {
+            let found: Vec<&str> = computed(sql).into_iter().map(|at| &sql[at]).collect();
+            assert_eq!(found, places, "{sql}");
         }
     }
 
@@ -272,6 +366,10 @@ mod tests {
             "from read_csv(['/u/a.csv', '/u/b.csv'], header = true)"
         );
         assert_eq!(seen("from glob('a.csv')"), "from glob('/u/a.csv')");
+        assert_eq!(
+            seen("from \"a.csv\" join \"ticks\""),
+            "from '/u/a.csv' join \"ticks\""
+        );
         assert_eq!(
             seen("from (from 'a.csv') x, 'b.csv' y join t on trim(both from c) = 1, 'a.csv'"),
             "from (from '/u/a.csv') x, '/u/b.csv' y join t on trim(both from c) = 1, '/u/a.csv'"

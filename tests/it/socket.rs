@@ -676,7 +676,18 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
     );
     assert!(!db.beside("five.csv").exists());
     assert_eq!(ask("FROM 'five.csv'").ok().stdout, "a\n5\n");
-    assert_eq!(ask("FROM read_csv(['five.csv'])").ok().stdout, "a\n5\n");
+    for query in [
+        "FROM read_csv(['five.csv'])",
+        "FROM \"five.csv\"",
+        "FROM read_csv('five' || '.csv')",
+        "SET VARIABLE f = 'five.csv'; FROM read_csv($f)",
+    ] {
+        assert_eq!(ask(query).ok().stdout, "a\n5\n", "{query}");
+    }
+    ask("COPY (SELECT 6 AS a) TO ('comp' || 'uted.csv')").ok();
+    assert!(elsewhere.join("computed.csv").exists());
+    assert!(!db.beside("computed.csv").exists());
+    ask("FROM read_csv('five' || nosuch)").fails_naming(&["nosuch"]);
     for (query, holds) in [
         ("DESCRIBE 'five.csv'", "a,BIGINT"),
         ("SUMMARIZE 'five.csv'", "a,BIGINT,5,5"),
