@@ -307,9 +307,11 @@ fn rows_come_in_above_what_is_typed() {
     terminal.line("select 1 as one;");
     assert!(!terminal.text().contains("999002"), "{}", terminal.text());
     terminal.line(&format!(".tail mine {SYMBOL}"));
-    terminal.leave();
+    // When the process ends that it asks, it says that it has, and how there is more.
     drop(stdin);
     live.finish().ok();
+    terminal.awaits(&format!(".tail mine {SYMBOL} begins again"));
+    terminal.leave();
 }
 
 #[test]
