@@ -113,6 +113,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
         said = ask(&mut session)?;
     }
     let lost = session.is_lost();
+    if said.result.is_ok() && args.write && session.in_transaction() {
+        writeln!(
+            io::stderr(),
+            "error: the transaction was not committed: nothing that it changed is kept\nhint: COMMIT keeps it; ROLLBACK at the end says that this is meant"
+        )?;
+        return Ok(ExitCode::from(FAILED));
+    }
     if said.result.is_ok() && !store::has_spilled(&settings.db) {
         session.leave();
     }

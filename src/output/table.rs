@@ -490,21 +490,31 @@ fn last_rows(batches: &[RecordBatch], mut count: usize) -> Vec<RecordBatch> {
     rows
 }
 
-/// Text that cannot move the cursor: control characters as escapes, invalid UTF-8 as replacement characters.
+/// Text that cannot move the cursor: control characters and others that are not seen as escapes, invalid UTF-8 as replacement
+/// characters.
 pub(crate) fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_unseen) {
         return text.into_owned();
     }
     let mut clean = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() {
+        if is_unseen(c) {
             clean.extend(c.escape_default());
         } else {
             clean.push(c);
         }
     }
     clean
+}
+
+/// Whether a sign is a control character, has no width and joins nothing, or turns the direction of what follows, beyond its
+/// own cell.
+fn is_unseen(c: char) -> bool {
+    const NO_WIDTH: [char; 5] = ['\u{200b}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}'];
+    c.is_control()
+        || NO_WIDTH.contains(&c)
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// At most `width` columns of `text`, with `…` for what is missing.

@@ -75,6 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn signs_that_nobody_sees_are_shown_and_those_that_join_stay() {
+        assert_eq!(
+            printable("BTC\u{200b}USDT \u{202e}lles\u{2069}\u{feff}".as_bytes()),
+            "BTC\\u{200b}USDT \\u{202e}lles\\u{2069}\\u{feff}"
+        );
+        for same in ["👨\u{200d}👩", "אבג", "e\u{301}", "日本"] {
+            assert_eq!(printable(same.as_bytes()), same);
+        }
+    }
+
+    #[test]
     fn the_lines_of_a_report_stay() {
         assert_eq!(
             printable_lines("error: x\u{1b}[31m\n  y\n"),

@@ -1,5 +1,6 @@
 //! A session on a connection of this process.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -10,6 +11,7 @@ use super::Types;
 use super::as_text;
 use super::error::Error;
 use super::parameters;
+use super::paths;
 use super::shared::{self, Shared};
 use super::tokens::Edited;
 use crate::store::{Lease, Reader, history};
@@ -92,12 +94,12 @@ impl Local {
             .map_or(sql, |edited| &edited.sql)
             .to_owned();
         let Some((shared, lease)) = &mut self.shared else {
-            return start(
-                &self.connection,
-                Edited::new(&asked, Vec::new()).after(looked_up),
-                Guard::none(),
-            )
-            .map_err(|error| error.with_advice(self.write));
+            let edited = match std::env::current_dir() {
+                Ok(here) => paths::absolute_patterns(&asked, &here, Path::exists),
+                Err(_) => Edited::new(&asked, Vec::new()),
+            };
+            return start(&self.connection, edited.after(looked_up), Guard::none())
+                .map_err(|error| error.with_advice(self.write));
         };
         let admitted = shared.admit(&asked, self.write);
         let admitted = admitted.map_err(|error| match &looked_up {

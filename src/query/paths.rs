@@ -1,6 +1,8 @@
-//! Relative paths in a statement that runs in another process, which has a current directory of its own.
+//! Relative paths in a statement: it may run in another process, which has a current directory of its own, and DuckDB
+//! looks for patterns elsewhere than for names.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,23 +17,103 @@ use crate::model::statements::first_word;
 /// Only texts that stand where a path stands are paths: in the lists behind `FROM` and `TO`, behind `DESCRIBE` and other
 /// words that take a source, and first in `read_csv(…)` and its like.
 pub(super) fn absolute(sql: &str, directory: &Path, exists: impl Fn(&Path) -> bool) -> Edited {
+    edited(sql, directory, |path, named| {
+        named().is_some_and(|named| {
+            matches!(named, Use::Write)
+                || exists(&directory.join(path))
+                || is_pattern_of(path, directory, &exists)
+        })
+    })
+}
+
+/// The same of patterns only. DuckDB looks for them in `file_search_path`, where the database is, and for any other name in
+/// the current directory first.
+pub(super) fn absolute_patterns(
+    sql: &str,
+    directory: &Path,
+    exists: impl Fn(&Path) -> bool,
+) -> Edited {
+    edited(sql, directory, |path, named| {
+        is_pattern_of(path, directory, &exists) && matches!(named(), Some(Use::Read))
+    })
+}
+
+/// `sql` with those of its texts made absolute, as seen from `directory`, that `is_path` says are paths there; it is handed
+/// the text, and what tells how that is used.
+fn edited(
+    sql: &str,
+    directory: &Path,
+    is_path: impl Fn(&Path, &dyn Fn() -> Option<Use>) -> bool,
+) -> Edited {
     let tokens = tokens(sql);
     let first = first_word(sql);
     let edits = tokens.iter().enumerate().filter_map(|(i, token)| {
-        let path = PathBuf::from(token.value()?);
+        let path = PathBuf::from(token.value().or_else(|| file_named(token))?);
         let relative = !path.as_os_str().is_empty()
             && path.is_relative()
             && !path.starts_with("~")
             && !token.text.contains("://");
+        let counts = relative && is_path(&path, &|| use_of(&first, &tokens, i));
         let absolute = directory.join(&path);
-        let is_path = match use_of(&first, &tokens, i)? {
-            Use::Write => true,
-            Use::Read => exists(&absolute) || is_pattern_of(&path, directory, &exists),
-        };
-        let absolute = absolute.to_str().filter(|_| relative && is_path)?;
+        let absolute = absolute.to_str().filter(|_| counts)?;
         Some((token.range(), literal(absolute)))
     });
     Edited::new(sql, edits.collect())
+}
+
+/// The file that a name in double quotes may be of, `FROM "ticks.csv"`; `None` if it is a table's.
+fn file_named(token: &Token<'_>) -> Option<String> {
+    const ENDINGS: [&str; 6] = [".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv"];
+    let name = token.text.strip_prefix('"')?.strip_suffix('"')?;
+    let plain = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    let is_file = ENDINGS.iter().any(|ending| plain.ends_with(ending));
+    is_file.then(|| name.replace("\"\"", "\""))
+}
+
+/// Where in `sql` a path is computed, rather than a text or a list of texts: first in `read_csv(…)` and its like, and behind
+/// the `TO` of a COPY, with its brackets.
+pub(super) fn computed(sql: &str) -> Vec<Range<usize>> {
+    let tokens = tokens(sql);
+    let is_copy = first_word(sql) == "copy";
+    let is_plain = |token: &Token<'_>| {
+        token.kind == TokenKind::Text || ["[", ",", "]"].iter().any(|sign| token.is_sign(sign))
+    };
+    let place = |i: usize| {
+        let opener = tokens.get(i).filter(|token| token.is_sign("("))?;
+        let (name, before) = tokens.get(..i)?.split_last()?;
+        let end = argument_end(&tokens, i + 1);
+        if is_copy && name.is("to") {
+            return tokens.get(end).map(|closer| opener.at..closer.range().end);
+        }
+        let argument = tokens.get(i + 1..end)?;
+        let [first, .., last] = argument else {
+            return None;
+        };
+        let is_computed = reads_files(name, before) && !argument.iter().all(is_plain);
+        is_computed.then(|| first.at..last.range().end)
+    };
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for found in (0..tokens.len()).filter_map(place) {
+        // What is computed within another is that one's.
+        if places.last().is_none_or(|last| last.end <= found.start) {
+            places.push(found);
+        }
+    }
+    places
+}
+
+/// Where the argument ends that begins at `from`: the place of the sign behind it.
+fn argument_end(tokens: &[Token<'_>], from: usize) -> usize {
+    let mut depth = 0_usize;
+    for (i, token) in tokens.iter().enumerate().skip(from) {
+        match (token.kind, token.text) {
+            (TokenKind::Sign, "(" | "[" | "{") => depth += 1,
+            (TokenKind::Sign, ")" | "]" | "}" | ",") if depth == 0 => return i,
+            (TokenKind::Sign, ")" | "]" | "}") => depth -= 1,
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 /// Whether a path is a pattern, and the directory is there in which its wildcards begin.
@@ -79,12 +161,19 @@ fn use_of(first: &str, tokens: &[Token<'_>], i: usize) -> Option<Use> {
     } else if opener != last {
         return None;
     }
-    let reads = rest.last()?.name().is_some_and(|name| {
+    let (name, before) = rest.split_last()?;
+    (opener.is_sign("(") && reads_files(name, before)).then_some(Use::Read)
+}
+
+/// Whether `name` is that of a function that reads the files it is handed; `before` stands before it.
+fn reads_files(name: &Token<'_>, before: &[Token<'_>]) -> bool {
+    name.name().is_some_and(|name| {
         name.starts_with("read_")
             || name.starts_with("parquet_")
-            || matches!(name.as_str(), "glob" | "sniff_csv")
-    });
-    (opener.is_sign("(") && reads).then_some(Use::Read)
+            || name == "sniff_csv"
+            // `symbol GLOB ('BTC*')` compares.
+            || (name == "glob" && is_source(before))
+    })
 }
 
 /// Whether a source stands right behind `last`, which no FROM or JOIN is; `rest` stands before it.
@@ -180,6 +269,65 @@ mod tests {
     }
 
     #[test]
+    fn patterns_alone_are_made_absolute_where_the_directory_is_the_same() {
+        let seen = |sql: &str| {
+            let there = ["/u", "/u/a.csv", "/u/ticks"];
+            let exists = |path: &Path| there.iter().any(|known| path == Path::new(known));
+            absolute_patterns(sql, Path::new("/u"), exists).sql
+        };
+        for (sql, whole) in [
+            ("from '*.csv'", "from '/u/*.csv'"),
+            ("from glob('*')", "from glob('/u/*')"),
+            (
+                "from read_csv(['ticks/?.csv', 'a.csv'])",
+                "from read_csv(['/u/ticks/?.csv', 'a.csv'])",
+            ),
+        ] {
+            assert_eq!(seen(sql), whole);
+        }
+        for same in [
+            "from 'a.csv'",
+            "from 'lake/*/x.parquet'",
+            "from '/abs/*.csv'",
+            "copy t to 'x*.csv'",
+            "from t where a = '*.csv'",
+            "from t where a glob ('*.csv')",
+        ] {
+            assert_eq!(seen(same), same);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_computed_is_found() {
+        for (sql, places) in [
+            ("from read_csv($f)", vec!["$f"]),
+            (
+                "from read_csv(f('a', ['b']), header = true)",
+                vec!["f('a', ['b'])"],
+            ),
+            (
+                "copy (from read_text('a' || 'b')) to ('c' || 'd') (format csv)",
+                vec!["'a' || 'b'", "('c' || 'd')"],
+            ),
+            (
+                "from read_csv((from read_text('a' || 'b')))",
+                vec!["(from read_text('a' || 'b'))"],
+            ),
+            (
+                "from glob('a' || '*'), read_csv(['a', 'b'])",
+                vec!["'a' || '*'"],
+            ),
+            ("from t where s glob ('a' || '*')", vec![]),
+            ("from read_csv('a.csv') where a in ($b, 'c')", vec![]),
+            ("from read_csv(", vec![]),
+            ("copy (from t) to 'a.csv' (format csv)", vec![]),
+        ] {
+            let found: Vec<&str> = computed(sql).into_iter().map(|at| &sql[at]).collect();
+            assert_eq!(found, places, "{sql}");
+        }
+    }
+
+    #[test]
     fn what_is_written_goes_to_the_users_directory() {
         assert_eq!(
             seen("COPY (select 'x.csv' to) TO 'x.csv' (header)"),
@@ -218,6 +366,10 @@ mod tests {
             "from read_csv(['/u/a.csv', '/u/b.csv'], header = true)"
         );
         assert_eq!(seen("from glob('a.csv')"), "from glob('/u/a.csv')");
+        assert_eq!(
+            seen("from \"a.csv\" join \"ticks\""),
+            "from '/u/a.csv' join \"ticks\""
+        );
         assert_eq!(
             seen("from (from 'a.csv') x, 'b.csv' y join t on trim(both from c) = 1, 'a.csv'"),
             "from (from '/u/a.csv') x, '/u/b.csv' y join t on trim(both from c) = 1, '/u/a.csv'"

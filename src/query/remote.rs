@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::record_batch::RecordBatch;
@@ -22,6 +23,7 @@ use super::paths;
 use super::progress::Progress;
 use super::tokens::Edited;
 use super::wire::{self, End, Hello, Welcome};
+use crate::model::sql::literal;
 
 /// How long the process may take to answer what needs no work.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +38,7 @@ pub(super) struct Remote {
     socket: PathBuf,
     welcome: Welcome,
     write: bool,
-    /// This process's directory, if the other's is a different one.
+    /// This process's directory, if it has one.
     directory: Option<PathBuf>,
 }
 
@@ -60,9 +62,8 @@ impl Remote {
         };
         let welcome: Welcome =
             serde_json::from_slice(&body).map_err(|error| wire.failed(&error))?;
-        let here = std::env::current_dir().ok();
         Ok(Some(Self {
-            directory: here.filter(|here| *here != welcome.directory),
+            directory: std::env::current_dir().ok(),
             wire,
             socket,
             welcome,
@@ -108,14 +109,49 @@ impl Remote {
         )
     }
 
+    /// A statement with its relative paths as they are seen from here.
+    fn with_paths(&mut self, sql: &str) -> Result<Edited, Error> {
+        let Some(here) = self.directory.clone() else {
+            return Ok(Edited::new(sql, Vec::new()));
+        };
+        if here == self.welcome.directory {
+            return Ok(paths::absolute_patterns(sql, &here, Path::exists));
+        }
+        let mut edits = Vec::new();
+        for place in paths::computed(sql) {
+            let value = self.value(&format!("SELECT ({})", &sql[place.clone()]))?;
+            edits.extend(value.map(|value| (place, literal(&value))));
+        }
+        let computed = Some(Edited::new(sql, edits));
+        let computed = computed.filter(|computed| computed.sql != sql);
+        let known = computed.as_ref().map_or(sql, |computed| &computed.sql);
+        let edited = paths::absolute(known, &here, Path::exists);
+        Ok(edited.after(computed))
+    }
+
+    /// The text that an expression is; `None` if it is none, or fails: then so does the statement that it was taken from.
+    fn value(&mut self, sql: &str) -> Result<Option<String>, Error> {
+        let mut answer = match self.run(sql, Types::Plain) {
+            Ok(answer) => answer,
+            Err(error @ (Error::Interrupted | Error::Lost(_))) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let mut value = None;
+        loop {
+            match answer.step() {
+                Ok(Some(batch)) => value = value.or_else(|| first_text(&batch)),
+                Ok(None) => return Ok(value),
+                Err(error @ (Error::Interrupted | Error::Lost(_))) => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
     /// Starts a statement.
     pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<Answer<'_>, Error> {
         let lost = self.lost();
         let bell = self.bell();
-        let edited = match &self.directory {
-            Some(directory) => paths::absolute(sql, directory, Path::exists),
-            None => Edited::new(sql, Vec::new()),
-        };
+        let edited = self.with_paths(sql)?;
         let mut request = request(Method::POST, "/query", edited.sql.clone().into_bytes());
         if types == Types::Plain {
             let plain = HeaderValue::from_static(wire::TYPES.1);
@@ -236,6 +272,12 @@ impl Drop for Answer<'_> {
             let _ = io::copy(self.stream.get_mut(), &mut io::sink());
         }
     }
+}
+
+/// The text in a result's first cell, if one is there.
+fn first_text(batch: &RecordBatch) -> Option<String> {
+    let texts = batch.columns().first()?.as_string_opt::<i32>()?;
+    (!texts.is_empty() && !texts.is_null(0)).then(|| texts.value(0).to_owned())
 }
 
 fn request(method: Method, path: &str, body: Vec<u8>) -> Request<Full<Bytes>> {

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::command::Book;
-use super::screen::{self, Block, Key, Raw};
+use super::screen::{Block, Key};
 use super::{Failure, Reader, Shell, output_error, stdout};
 use crate::model::sql::literal;
 
@@ -93,11 +93,7 @@ impl Shell<'_> {
             } else {
                 Duration::from_hours(1)
             };
-            let pressed = {
-                let _raw = Raw::enter().map_err(output_error)?;
-                screen::key(wait).map_err(output_error)?
-            };
-            let step = match pressed {
+            let step = match self.key(wait)? {
                 Key::Stop => return Ok(()),
                 Key::Resized => {
                     block.forget(&mut out).map_err(output_error)?;

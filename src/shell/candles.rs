@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use super::bars::seconds_of;
 use super::last::Last;
 use super::range::{Move, Range, moment};
-use super::screen::{self, Block, Key, Raw};
+use super::screen::{Block, Key};
 use super::watch::texts;
 use super::{Failure, Reader, Shell, command, output_error, stdout};
 use crate::model::sql::literal;
@@ -134,11 +134,7 @@ impl Shell<'_> {
             } else {
                 STILL
             };
-            let pressed = {
-                let _raw = Raw::enter().map_err(output_error)?;
-                screen::key(wait.saturating_sub(start.elapsed())).map_err(output_error)?
-            };
-            let by = match pressed {
+            let by = match self.key(wait.saturating_sub(start.elapsed()))? {
                 Key::Stop => return Ok(()),
                 Key::Left => Some(Move::Left),
                 Key::Right => Some(Move::Right),

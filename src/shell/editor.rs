@@ -35,7 +35,7 @@ const SCREEN: (u16, u16) = (80, 24);
 impl Shell<'_> {
     /// Reads and runs statements until the user leaves.
     pub(super) fn interactive(&mut self, options: &Options<'_>) -> Result<(), Failure> {
-        let mut editor = self.editor(options)?;
+        let mut editor = self.editor()?;
         // A terminal that cannot be edited on has nothing above its prompt either.
         let printer = editor.create_external_printer().ok();
         self.prompt = printer.map(|printer| Arc::new(Prompt::new(printer)));
@@ -83,7 +83,7 @@ impl Shell<'_> {
             if typed.trim().is_empty() {
                 first = self.first_prompt();
             }
-            let line = self.line(options, || editor.readline(&prompt(&typed, &first)));
+            let line = self.line(|| editor.readline(&prompt(&typed, &first)));
             match line {
                 Ok(line) => {
                     // By now the terminal has answered, if it does at all.
@@ -109,7 +109,7 @@ impl Shell<'_> {
                     }
                     // Where that has just failed it would again, and say so twice.
                     let moved = is_back && self.session.is_lost() && self.reopen(options);
-                    self.tell(editor.helper(), moved, options);
+                    self.tell(editor.helper(), moved);
                 }
                 Err(ReadlineError::Interrupted) => typed.clear(),
                 Err(ReadlineError::Eof) => return Ok(()),
@@ -140,7 +140,7 @@ impl Shell<'_> {
         }
         let is_back = self.reopen(options);
         if is_back {
-            self.tell(helper, true, options);
+            self.tell(helper, true);
         }
         is_back
     }
@@ -160,7 +160,7 @@ impl Shell<'_> {
     }
 
     /// Tells completion what has changed.
-    fn tell(&mut self, helper: Option<&Assistant>, moved: bool, options: &Options<'_>) {
+    fn tell(&mut self, helper: Option<&Assistant>, moved: bool) {
         let Some(helper) = helper else {
             return;
         };
@@ -169,7 +169,7 @@ impl Shell<'_> {
         if (moved || librarian.has_left())
             && let Ok(session) = self.session.try_clone()
         {
-            librarian.go_on(session, self.wanted(options));
+            librarian.go_on(session, self.wanted());
         }
         if !std::mem::take(&mut self.changed) && !moved {
             return;
@@ -191,7 +191,7 @@ impl Shell<'_> {
         }
     }
 
-    fn editor(&self, options: &Options<'_>) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
+    fn editor(&self) -> Result<Editor<Assistant, DefaultHistory>, Failure> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
@@ -208,7 +208,7 @@ impl Shell<'_> {
             .session
             .try_clone()
             .map_err(|error| Failure::Report(format!("error: {error}\n")))?;
-        let mut librarian = Librarian::new(session, self.wanted(options));
+        let mut librarian = Librarian::new(session, self.wanted());
         librarian.catalog_mut().saved = saved::names();
         editor.set_helper(Some(Assistant {
             librarian: RefCell::new(librarian),

@@ -98,6 +98,7 @@ pub fn run(session: Session, options: &Options<'_>) -> Result<(), Failure> {
         shell.reader = Reader::Person;
         shell.database.clone_from(&options.database);
         shell.venues.clone_from(&options.venues);
+        shell.wanted.clone_from(&options.wanted);
         let ran = shell.interactive(options);
         return shell.close_outlet().and(ran);
     }
@@ -124,6 +125,8 @@ struct Shell<'w> {
     keys: EditMode,
     database: Option<String>,
     venues: Option<Venues>,
+    /// Tells when the database file is to be let go while a person is waited for.
+    wanted: Option<Wanted>,
     focus: Focus,
     /// The last statement that was run.
     last_sql: Option<String>,
@@ -169,6 +172,7 @@ impl<'w> Shell<'w> {
             keys: EditMode::Emacs,
             database: None,
             venues: None,
+            wanted: None,
             focus: Focus::default(),
             last_sql: None,
             offered: false,
@@ -457,7 +461,9 @@ impl<'w> Shell<'w> {
         let text = String::from_utf8_lossy(&text).into_owned();
         if self.reader == Reader::Person && io::stdout().is_terminal() {
             let mut out = stdout().map_err(output_error)?;
-            return pager::show(&text, &mut out).map_err(output_error);
+            return self
+                .idle(|| pager::show(&text, &mut out))
+                .map_err(output_error);
         }
         self.printer.text(&text)
     }

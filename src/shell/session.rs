@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Options, Outcome, Shell, say, tell};
+use super::screen::{self, Key, Raw};
+use super::{Failure, Options, Outcome, Shell, output_error, say, tell};
 
 /// Tells whether another process waits for the database file, which a shell that only waits for its user need not hold.
 pub type Wanted = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -47,21 +48,54 @@ impl Own {
 
 impl Shell<'_> {
     /// Tells when the file is to be let go; `None` if another process has it.
-    pub(super) fn wanted(&self, options: &Options<'_>) -> Option<Wanted> {
-        let wanted = options.wanted.clone();
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let wanted = self.wanted.clone();
         wanted.filter(|_| self.session.attached_to().is_none())
     }
 
-    /// Reads a line. A database file that another process wants meanwhile is let go, if the session loses nothing by that.
-    pub(super) fn line<T>(&mut self, options: &Options<'_>, mut read: impl FnMut() -> T) -> T {
-        let mut read = || match &self.prompt {
-            Some(prompt) => prompt.during(&mut read),
-            None => read(),
-        };
-        let Some(wanted) = self
-            .wanted(options)
+    /// The same; `None` also if the session would lose something by that.
+    fn wanted_if_idle(&self) -> Option<Wanted> {
+        self.wanted()
             .filter(|_| !self.own.more && !self.session.in_transaction())
-        else {
+    }
+
+    /// Reads a line.
+    pub(super) fn line<T>(&mut self, read: impl FnOnce() -> T) -> T {
+        let prompt = self.prompt.clone();
+        self.idle(|| match prompt {
+            Some(prompt) => prompt.during(read),
+            None => read(),
+        })
+    }
+
+    /// Waits for a key, no longer than `wait`. For a command that goes on reading the database it is the end if another
+    /// process wants the file, which is let go at the prompt then.
+    pub(super) fn key(&self, wait: Duration) -> Result<Key, Failure> {
+        let start = Instant::now();
+        let wanted = self.wanted_if_idle();
+        let look = if wanted.is_some() { LOOK } else { wait };
+        let raw = Raw::enter().map_err(output_error)?;
+        loop {
+            let left = wait.saturating_sub(start.elapsed());
+            let key = screen::key(left.min(look)).map_err(output_error)?;
+            if key != Key::None {
+                return Ok(key);
+            }
+            if wanted.as_ref().is_some_and(|wanted| wanted()) {
+                drop(raw);
+                say("ended, for another mdb to write to the database\n");
+                return Ok(Key::Stop);
+            }
+            if left <= look {
+                return Ok(Key::None);
+            }
+        }
+    }
+
+    /// Waits for the user. A database file that another process wants meanwhile is let go, if the session loses nothing by
+    /// that.
+    pub(super) fn idle<T>(&mut self, read: impl FnOnce() -> T) -> T {
+        let Some(wanted) = self.wanted_if_idle() else {
             return read();
         };
         let session = &mut self.session;

@@ -142,7 +142,10 @@ impl Shell<'_> {
             None => self.ask(&newest)?.into_iter().flatten().flatten().next(),
         };
         let session = self.session.try_clone().map_err(failed)?;
+        let words = [Some(table), request.symbol.as_ref(), request.venue.as_ref()];
+        let words: Vec<&str> = words.into_iter().flatten().map(String::as_str).collect();
         let following = Following {
+            again: words.join(" "),
             session,
             prompt,
             tail,
@@ -173,6 +176,8 @@ impl Shell<'_> {
 
 /// What the thread that follows rows knows.
 struct Following {
+    /// What `.tail` was told to follow.
+    again: String,
     session: Session,
     prompt: Arc<Prompt>,
     tail: Tail,
@@ -211,10 +216,14 @@ impl Following {
                             wait = Duration::ZERO;
                         }
                     }
-                    Err(Failure::Interrupted) => return,
+                    // By who wants no more rows, which the next look tells; or by a process that ends.
+                    Err(Failure::Interrupted) => {}
                     Err(failure) => {
                         // Nobody is left to tell.
-                        let _ = self.prompt.print(format!("{failure}\n"));
+                        let _ = self.prompt.print(format!(
+                            "{failure}\nhint: no more rows are followed; .tail {} begins again\n",
+                            self.again
+                        ));
                         return;
                     }
                 }

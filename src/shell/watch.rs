@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray};
 
 use super::last::Last;
-use super::screen::{self, Block, Key, Raw};
+use super::screen::{Block, Key};
 use super::{Failure, Shell, output_error, stdout};
 use crate::output;
 
@@ -44,7 +44,7 @@ impl Shell<'_> {
             block.paint(&text, &mut out).map_err(output_error)?;
             self.set_last(last, query);
             before = Some(rows);
-            if rests(
+            if self.rests(
                 every.saturating_sub(took).max(took * REST),
                 &mut block,
                 &mut out,
@@ -54,28 +54,27 @@ impl Shell<'_> {
         }
         Ok(())
     }
-}
 
-/// Waits; true if the user has seen enough.
-fn rests(wait: Duration, block: &mut Block, out: &mut dyn Write) -> Result<bool, Failure> {
-    let start = Instant::now();
-    loop {
-        match key(wait.saturating_sub(start.elapsed()))? {
-            Key::Stop => return Ok(true),
-            Key::Resized => {
-                block.forget(out).map_err(output_error)?;
-                return Ok(false);
+    /// Waits; true if the user has seen enough.
+    fn rests(
+        &self,
+        wait: Duration,
+        block: &mut Block,
+        out: &mut dyn Write,
+    ) -> Result<bool, Failure> {
+        let start = Instant::now();
+        loop {
+            match self.key(wait.saturating_sub(start.elapsed()))? {
+                Key::Stop => return Ok(true),
+                Key::Resized => {
+                    block.forget(out).map_err(output_error)?;
+                    return Ok(false);
+                }
+                Key::None => return Ok(false),
+                Key::Left | Key::Right | Key::Up | Key::Down => {}
             }
-            Key::None => return Ok(false),
-            Key::Left | Key::Right | Key::Up | Key::Down => {}
         }
     }
-}
-
-/// Waits for a key without the terminal's own handling of it; while a query runs Ctrl-C is a signal as ever.
-fn key(wait: Duration) -> Result<Key, Failure> {
-    let _raw = Raw::enter().map_err(output_error)?;
-    screen::key(wait).map_err(output_error)
 }
 
 /// The texts of a result's cells.

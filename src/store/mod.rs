@@ -221,6 +221,8 @@ pub fn has_spilled(db: &Path) -> bool {
 
 /// By its presence tells those who have the database open without using it that another process waits for it.
 const WANTED: &str = ".wanted";
+/// How long after it was asked for the last time a database is still wanted: who waits asks again and again.
+const WANTED_FOR: Duration = Duration::from_secs(5);
 
 /// Asks for a database that others have open, as long as it lives.
 #[derive(Debug)]
@@ -246,10 +248,11 @@ impl Drop for Want {
     }
 }
 
-/// Whether another process waits for the database in `db`.
+/// Whether another process waits for the database in `db`. Who was killed while it waited does not any more.
 #[must_use]
 pub fn is_wanted(db: &Path) -> bool {
-    db.join(WANTED).exists()
+    let asked = fs::metadata(db.join(WANTED)).and_then(|file| file.modified());
+    asked.is_ok_and(|asked| asked.elapsed().is_ok_and(|ago| ago < WANTED_FOR))
 }
 
 /// Makes sure that there is a database, for who only asks what is in it.

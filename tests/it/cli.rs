@@ -332,6 +332,20 @@ fn writing_needs_to_be_asked_for() {
 }
 
 #[test]
+fn a_transaction_that_is_left_open_is_no_success() {
+    let db = Db::new();
+    let write = |script: &str| db.run(["sql", "--write", script]);
+    write("CREATE TABLE mine (a INT)").ok();
+    write("BEGIN; INSERT INTO mine VALUES (1)")
+        .exits(1)
+        .says(&["not committed", "COMMIT"]);
+    assert_eq!(db.count("SELECT count(*) FROM mine"), 0);
+    write("BEGIN; INSERT INTO mine VALUES (1); COMMIT").ok();
+    write("BEGIN; DELETE FROM mine; ROLLBACK").ok();
+    assert_eq!(db.count("SELECT count(*) FROM mine"), 1);
+}
+
+#[test]
 fn a_failed_query_leaves_no_output_file() {
     let db = Db::new();
     let out = db.beside("out.csv");

@@ -1,6 +1,7 @@
 //! What a person types at the prompt, waits for and looks at, in a pseudo-terminal.
 
 use std::fs;
+use std::process::Command;
 
 use crate::harness::{Live, poll};
 use crate::pty::Terminal;
@@ -306,9 +307,11 @@ fn rows_come_in_above_what_is_typed() {
     terminal.line("select 1 as one;");
     assert!(!terminal.text().contains("999002"), "{}", terminal.text());
     terminal.line(&format!(".tail mine {SYMBOL}"));
-    terminal.leave();
+    // When the process ends that it asks, it says that it has, and how there is more.
     drop(stdin);
     live.finish().ok();
+    terminal.awaits(&format!(".tail mine {SYMBOL} begins again"));
+    terminal.leave();
 }
 
 #[test]
@@ -414,6 +417,46 @@ fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
     load(&db, &file).ok();
     terminal.leave();
     assert!(!db.dir().join(".wanted").exists());
+}
+
+#[test]
+fn a_shell_that_only_shows_something_lets_go_of_the_file_for_who_writes() {
+    let db = filled();
+    let trade = trade_line(
+        "1723161700000000000",
+        "999001",
+        "100.0",
+        "1.0",
+        "1723161700000",
+    );
+    let file = db.write("more.txt", trade.as_bytes());
+    let note = db.write("note.txt", b"paged\n");
+    let fifo = db.beside("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    // A pager that shows something, and ends when it is told to.
+    let pager = format!("cat '{}' '{}'", note.display(), fifo.display());
+    let mut terminal = Terminal::start_with(db.command(), 80, &[("PAGER", &pager)]);
+    terminal.awaits("mdb db>");
+    for (command, shows) in [
+        (format!(".book {SYMBOL}"), "left and right step"),
+        (format!(".candles {SYMBOL} 5s"), "left and right move"),
+        (".watch 100ms select 1 as one".to_owned(), "run 2"),
+    ] {
+        terminal.keys(&format!("{command}\r"));
+        terminal.awaits(shows);
+        load(&db, &file).ok();
+        terminal.awaits("for another mdb to write");
+        terminal.clear();
+    }
+    terminal.line("select 1 as one;");
+    terminal.keys(".last\r");
+    terminal.awaits("paged");
+    load(&db, &file).ok();
+    fs::write(&fifo, "").unwrap();
+    terminal.line("select 40 + 2 as answer;");
+    terminal.awaits("│      42 │");
+    terminal.leave();
 }
 
 #[test]

@@ -676,7 +676,18 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
     );
     assert!(!db.beside("five.csv").exists());
     assert_eq!(ask("FROM 'five.csv'").ok().stdout, "a\n5\n");
-    assert_eq!(ask("FROM read_csv(['five.csv'])").ok().stdout, "a\n5\n");
+    for query in [
+        "FROM read_csv(['five.csv'])",
+        "FROM \"five.csv\"",
+        "FROM read_csv('five' || '.csv')",
+        "SET VARIABLE f = 'five.csv'; FROM read_csv($f)",
+    ] {
+        assert_eq!(ask(query).ok().stdout, "a\n5\n", "{query}");
+    }
+    ask("COPY (SELECT 6 AS a) TO ('comp' || 'uted.csv')").ok();
+    assert!(elsewhere.join("computed.csv").exists());
+    assert!(!db.beside("computed.csv").exists());
+    ask("FROM read_csv('five' || nosuch)").fails_naming(&["nosuch"]);
     for (query, holds) in [
         ("DESCRIBE 'five.csv'", "a,BIGINT"),
         ("SUMMARIZE 'five.csv'", "a,BIGINT,5,5"),
@@ -692,6 +703,26 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
         ask("COPY (SELECT 5 AS a) TO 'six.csv' (nonsense 1)").exits(1)
     };
     assert_eq!(run.stderr, alone.stderr);
+}
+
+#[test]
+fn a_pattern_is_looked_for_in_the_directory_of_who_wrote_it() {
+    let db = filled(84);
+    let mine = db.beside("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("five.csv"), "a\n5\n").unwrap();
+    let ask = |query: &str| db.run(["sql", "--format", "csv", query]).ok().stdout;
+    let is_found = || {
+        assert_eq!(ask("FROM 'mine/*.csv'"), "a\n5\n");
+        assert_eq!(ask("FROM read_csv(['mine/f*.csv'])"), "a\n5\n");
+        let files = ask("SELECT count(*) AS n FROM glob('*') WHERE file LIKE '%market.duckdb'");
+        assert_eq!(files, "n\n0\n");
+    };
+    is_found();
+    // Its directory is the same.
+    let holder = Holder::of(&db);
+    is_found();
+    holder.finish().ok();
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Catalog {
     pub(in crate::shell) fn columns(&self, name: &str) -> Option<&[String]> {
         find(&self.temporary, name)
             .or_else(|| find(&self.relations, name))
+            .or_else(|| find(&self.relations, in_main(name)?))
             .map(|(_, columns)| columns)
     }
 
@@ -191,6 +192,15 @@ impl Catalog {
         }
         self.values.insert(of, values);
     }
+}
+
+/// The schema whose relations are reached without its name, too.
+pub(super) const MAIN: &str = "main";
+
+/// What stands behind `main.`; `None` if another schema, or none, is named.
+fn in_main(name: &str) -> Option<&str> {
+    let (schema, name) = name.split_once('.')?;
+    schema.eq_ignore_ascii_case(MAIN).then_some(name)
 }
 
 /// The entry of a name in any case.

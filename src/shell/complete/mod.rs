@@ -352,6 +352,15 @@ impl Job<'_> {
         if let Some(columns) = self.names.catalog.columns(&whole) {
             return columns.iter().map(|column| self.name(column)).collect();
         }
+        if whole.eq_ignore_ascii_case(catalog::MAIN) {
+            let relations = self.names.catalog.relations.keys();
+            let mut all: Vec<Candidate> = relations
+                .filter(|name| !name.contains('.'))
+                .map(|name| self.name(name))
+                .collect();
+            all.extend(self.functions(|function| function.table && function.own));
+            return all;
+        }
         let prefix = format!("{whole}.");
         let inside = self.names.catalog.names().filter_map(|name| {
             let head = name.get(..prefix.len())?;

@@ -141,7 +141,7 @@ fn at(text: &str) -> Vec<String> {
 }
 
 /// A cursor and the first candidates there, `|` between them; nothing for no candidate at all.
-const POSITIONS: [(&str, &str); 163] = [
+const POSITIONS: [(&str, &str); 168] = [
     // The beginning of a statement.
     ("¦", "select|from|with"),
     ("sel¦", "select"),
@@ -170,6 +170,11 @@ const POSITIONS: [(&str, &str); 163] = [
     ("select * from ops.¦", "manifest"),
     ("from hot.t¦", "trades"),
     ("from OPS.m¦", "manifest"),
+    ("select * from main.¦", "Odd Name|bars"),
+    ("from Main.tr¦", "trades|trades_reported"),
+    ("from main.oh¦", "ohlcv("),
+    ("from main.quotes where ask¦", "ask_price"),
+    ("from main.quotes q where q.ask_p¦", "ask_price"),
     ("from other.¦", "t"),
     ("describe tra¦", "trades|trades_reported"),
     ("summarize q¦", "quotes"),
