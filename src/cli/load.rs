@@ -1,7 +1,7 @@
 //! `mdb load`: files into the database.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -51,6 +51,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
             anyhow::bail!("a capture's messages are some venue's: say which with --venue");
         };
         return captures(args, venue, settings);
+    }
+    if args.files.iter().any(|path| path == Path::new("-")) {
+        anyhow::bail!(
+            "a file is read more than once: from standard input only `--as capture` is; save the rest as a file first"
+        );
     }
     super::import::run(
         &args.import,

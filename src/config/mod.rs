@@ -102,13 +102,37 @@ fn one() -> usize {
 pub struct StoreSettings {
     /// DuckDB's buffer memory, e.g. "2GB"; by default half of the machine's for questions, and 128 MB
     /// for writing.
+    #[serde(deserialize_with = "memory")]
     pub memory_limit: Option<String>,
     /// DuckDB's threads; by default one for each core.
+    #[serde(deserialize_with = "threads")]
     pub threads: Option<usize>,
     /// A capture's commits begin at least so long after one another; zero: each as soon as the one before it is done and a
     /// message is there. By default few messages wait a little, so that they take a third of a core.
     #[serde(deserialize_with = "commit_interval")]
     pub commit_every: Option<Duration>,
+}
+
+/// As DuckDB takes it; of a size below 0 that makes a limit of petabytes.
+fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    const UNITS: [&str; 9] = ["%", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"];
+    let text = String::deserialize(from)?;
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let is_some = number.parse::<f64>().is_ok_and(|number| number > 0.0);
+    if is_some && UNITS.contains(&unit.trim().to_lowercase().as_str()) {
+        return Ok(Some(text));
+    }
+    Err(serde::de::Error::custom(
+        "a number and KB, MB, GB or % is expected, e.g. \"2GB\"",
+    ))
+}
+
+fn threads<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    match usize::deserialize(from)? {
+        0 => Err(serde::de::Error::custom("1 is the least")),
+        threads => Ok(Some(threads)),
+    }
 }
 
 fn commit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -405,6 +429,25 @@ mod tests {
             error.contains("mdb.toml") && error.contains("line 2") && error.contains("latness"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_duckdb_cannot_be_given_names_its_line() {
+        for (line, says) in [
+            ("memory_limit = \"lots\"", "e.g. \"2GB\""),
+            ("memory_limit = \"-5GB\"", "e.g. \"2GB\""),
+            ("memory_limit = \"0 GB\"", "e.g. \"2GB\""),
+            ("memory_limit = \"5\"", "e.g. \"2GB\""),
+            ("threads = 0", "1 is the least"),
+        ] {
+            let error = load(&format!("[store]\n{line}\n")).unwrap_err();
+            let names = ["mdb.toml", "line 2", says];
+            assert!(names.iter().all(|name| error.contains(name)), "{error}");
+        }
+        for limit in ["2GB", "1.5 GiB", "80%", "512 mb"] {
+            let settings = load(&format!("[store]\nmemory_limit = \"{limit}\"\n")).unwrap();
+            assert_eq!(settings.store.memory_limit.as_deref(), Some(limit));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
+use strsim::osa_distance;
 
 pub use check::{Check, Severity};
 pub use header::{Contract, Header, Materialize};
@@ -18,6 +19,11 @@ static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
 /// Folders whose files may declare tests of their rows.
 const TESTED: [&str; 3] = ["tables", "views", "marts"];
+
+/// Folders that hold files, …
+const OF_FILES: [&str; 5] = ["tables", "views", "marts", "macros", "tests"];
+/// … and those that hold a folder of files for each of their subjects.
+const OF_FOLDERS: [&str; 3] = ["venues", "files", "exports"];
 
 /// The byte order mark.
 const MARK: char = '\u{feff}';
@@ -41,6 +47,14 @@ pub enum Error {
         /// Line in it, from 1.
         line: usize,
         /// What is wrong and what is allowed.
+        message: String,
+    },
+    /// A file of the database's own `sql/` stands where nobody reads it.
+    #[error("{file}: nobody reads it there: {message}")]
+    Misplaced {
+        /// The file.
+        file: PathBuf,
+        /// Where it may be meant to stand.
         message: String,
     },
 }
@@ -246,21 +260,58 @@ fn collect_own(root: &Path, dir: &Path, texts: &mut Texts) -> Result<(), Error> 
         }
         if path.is_dir() {
             collect_own(root, &path, texts)?;
-        } else if path.extension().is_some_and(|e| e == "sql" || e == "toml") {
-            let mut text = std::fs::read_to_string(&path).map_err(failed(&path))?;
-            // Some editors begin a file with a mark of its encoding.
-            if text.starts_with(MARK) {
-                text.replace_range(..MARK.len_utf8(), "");
-            }
+        } else if path.extension().is_some_and(|e| {
+            ["sql", "toml"]
+                .iter()
+                .any(|known| e.eq_ignore_ascii_case(known))
+        }) {
             let relative = path
                 .strip_prefix(root)
                 .unwrap_or(&path)
                 .to_string_lossy()
                 .replace('\\', "/");
+            if let Some(message) = misplaced(&relative) {
+                return Err(Error::Misplaced {
+                    file: path,
+                    message,
+                });
+            }
+            let mut text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+            // Some editors begin a file with a mark of its encoding.
+            if text.starts_with(MARK) {
+                text.replace_range(..MARK.len_utf8(), "");
+            }
             texts.insert(relative, (path.display().to_string(), text));
         }
     }
     Ok(())
+}
+
+/// Where a file is meant to stand that seems to be meant for mdb, and that it would pass over in silence. What is in folders
+/// of other names, or in none, is the user's own business.
+fn misplaced(path: &str) -> Option<String> {
+    let (folder, inner) = path.split_once('/')?;
+    let depth = path.matches('/').count();
+    let lower = folder.to_lowercase();
+    let mut known = OF_FILES.iter().chain(&OF_FOLDERS);
+    let meant = known.find(|known| osa_distance(known, &lower) <= 1)?;
+    let (stem, ending) = path.rsplit_once('.')?;
+    if *meant != folder {
+        Some(format!("is sql/{meant}/{inner} meant?"))
+    } else if ending != ending.to_lowercase() {
+        let ending = ending.to_lowercase();
+        Some(format!("is sql/{stem}.{ending} meant?"))
+    } else if OF_FILES.contains(meant) && depth != 1 {
+        Some(format!(
+            "files stand in sql/{meant} itself, in no folder of it"
+        ))
+    } else if OF_FOLDERS.contains(meant) && depth != 2 && BUILT_IN.get_file(path).is_none() {
+        Some(format!(
+            "files stand in sql/{meant}/NAME, by what they are of"
+        ))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -320,6 +371,36 @@ mod tests {
         let mine = tree.folder("views").find(|f| f.name == "mine").unwrap();
         assert_eq!(mine.header.description, "Mine.");
         assert_eq!(mine.select(), "-- Mine.\nSELECT 1");
+    }
+
+    #[test]
+    fn a_file_that_is_meant_for_mdb_is_not_passed_over_in_silence() {
+        for (path, says) in [
+            ("mart/a.sql", "is sql/marts/a.sql meant?"),
+            ("Views/a.sql", "is sql/views/a.sql meant?"),
+            ("views/a.SQL", "is sql/views/a.sql meant?"),
+            ("views/mine/a.sql", "in sql/views itself"),
+            ("venue/v/feed.toml", "is sql/venues/v/feed.toml meant?"),
+            ("venues/feed.toml", "in sql/venues/NAME"),
+            ("files/d/x/trades.sql", "in sql/files/NAME"),
+        ] {
+            let db = tempfile::tempdir().unwrap();
+            let file = db.path().join("sql").join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "-- Mine.\nSELECT 1 AS a").unwrap();
+            let error = SqlTree::load(db.path()).unwrap_err().to_string();
+            let file = file.display().to_string();
+            assert!(error.starts_with(&file) && error.contains(says), "{error}");
+        }
+        for path in [
+            "views/a.sql",
+            "files/auto.toml",
+            "venues/v/feed.toml",
+            "scratch/2024/a.sql",
+            "a.sql",
+        ] {
+            assert_eq!(misplaced(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -104,10 +104,11 @@ impl Store {
         if let Some(fault) = &fault {
             tracing::warn!("{fault}; until that is mended, mdb goes by sql/ as it was");
         }
-        schema::set_slas(&conn, &settings.slas)?;
         insert::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
         let catalog = Arc::new(Catalog::load(&conn, &tree)?);
+        check_tables(&catalog, settings)?;
+        schema::set_slas(&conn, &settings.slas)?;
         lake::sweep(&dir, &conn, &catalog, settings.history.keep)?;
         for table in catalog.iter() {
             slot::register(&conn, &table.name, table.carried_schema())?;
@@ -211,6 +212,26 @@ fn next_seq(conn: &Connection) -> Result<u64> {
         |row| row.get(0),
     )
     .doing("reading the last seq")
+}
+
+/// What mdb.toml says of a table that there is not would have no effect.
+fn check_tables(catalog: &Catalog, settings: &Settings) -> Result<()> {
+    let of_slas = settings.slas.iter().filter_map(|sla| sla.table.as_ref());
+    let of_slas = of_slas.map(|name| ("[[sla]] table", name));
+    let hot = settings.seal.hot.keys().map(|name| ("[seal] hot", name));
+    for (place, name) in of_slas.chain(hot) {
+        if catalog.get(name).is_none() {
+            let names: Vec<&str> = catalog.iter().map(|table| table.name.as_str()).collect();
+            return Err(Error::Model {
+                file: settings.db.join("mdb.toml").display().to_string(),
+                message: format!(
+                    "{place}: there is no table '{name}'; these are: {}",
+                    names.join(", ")
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether what did not fit in memory lies on the disk, which DuckDB removes when it closes the database.

@@ -461,6 +461,7 @@ fn columns_are_told_by_their_names_or_by_the_user() {
         "--into",
     ]);
     load_text(&db, "bare.txt", "2024-01-01~AAA~1.5~2~S\n", &args[..2]).exits(1);
+    load(&db, Path::new("-"), &["--venue", "w"]).fails_naming(&["--as capture"]);
 }
 
 /// A venue whose folder says nothing of its instruments: a table of them, and of splits, is loaded like ticks.

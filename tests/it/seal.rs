@@ -155,8 +155,17 @@ fn a_table_stays_hot_for_as_long_as_its_settings_say() {
     let (db, _) = loaded();
     let before = db.checksums();
     let settings = db.dir().join("mdb.toml");
-    fs::write(&settings, "[seal]\nhot = { tades = \"1 year\" }\n").unwrap();
-    db.run(["seal"]).fails_naming(&["'tades'"]);
+    for (text, place) in [
+        ("[seal]\nhot = { tades = \"1 year\" }\n", "[seal] hot"),
+        (
+            "[[sla]]\ntable = \"tades\"\nfreshness = \"1 minute\"\n",
+            "[[sla]] table",
+        ),
+    ] {
+        fs::write(&settings, text).unwrap();
+        db.run(["seal"])
+            .fails_naming(&["mdb.toml", place, "'tades'", "trades"]);
+    }
     assert!(db.lake().is_empty());
 
     fs::write(&settings, "[seal]\nhot = { trades = \"100 years\" }\n").unwrap();
