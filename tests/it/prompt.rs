@@ -1,9 +1,10 @@
 //! What a person types at the prompt, waits for and looks at, in a pseudo-terminal.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Live, poll};
+use crate::harness::{Db, Live, poll};
 use crate::pty::Terminal;
 use crate::synthetic::{SYMBOL, VENUE, load, trade_line};
 use crate::terminal::{WIDTHS, filled};
@@ -12,6 +13,18 @@ const UP: &str = "\x1b[A";
 
 fn seen(terminal: &Terminal, name: &str, columns: u16) {
     insta::assert_snapshot!(format!("{name}-{columns}"), terminal.text());
+}
+
+/// A capture of a trade that [`filled`] has not.
+fn one_trade_more(db: &Db) -> PathBuf {
+    let trade = trade_line(
+        "1723161700000000000",
+        "999001",
+        "100.0",
+        "1.0",
+        "1723161700000",
+    );
+    db.write("more.txt", trade.as_bytes())
 }
 
 #[test]
@@ -382,14 +395,7 @@ fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
     let mut terminal = Terminal::shell(&db, 80);
     terminal.line("set default_null_order = 'nulls_first';");
     terminal.line(&format!(".symbol {SYMBOL}"));
-    let trade = trade_line(
-        "1723161700000000000",
-        "999001",
-        "100.0",
-        "1.0",
-        "1723161700000",
-    );
-    let file = db.write("more.txt", trade.as_bytes());
+    let file = one_trade_more(&db);
     load(&db, &file).ok();
     let whole = before + 1;
     terminal.line("select count(*) as n, $symbol as s, current_setting('default_null_order') as o from trades;");
@@ -422,14 +428,7 @@ fn an_idle_shell_lets_go_of_the_file_for_who_writes() {
 #[test]
 fn a_shell_that_only_shows_something_lets_go_of_the_file_for_who_writes() {
     let db = filled();
-    let trade = trade_line(
-        "1723161700000000000",
-        "999001",
-        "100.0",
-        "1.0",
-        "1723161700000",
-    );
-    let file = db.write("more.txt", trade.as_bytes());
+    let file = one_trade_more(&db);
     let note = db.write("note.txt", b"paged\n");
     let fifo = db.beside("fifo");
     let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
