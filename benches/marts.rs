@@ -139,7 +139,7 @@ fn build(builder: &mut Builder, full: bool) {
         names: vec!["ohlcv_1m".to_owned()],
         full,
         tables: None,
-        in_turn: false,
+        ..Request::default()
     };
     let told =
         &mut |built: mdb::transform::build::Built| assert!(built.error.is_none(), "{built:?}");

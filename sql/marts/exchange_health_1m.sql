@@ -39,7 +39,7 @@ WITH seen AS (
     SELECT venue, symbol, IF(channel = 'book', 'book_tops', channel), ts, NULL, NULL FROM feed_events
     WHERE kind = 'gap'
 ), minutes AS (
-    SELECT venue, symbol, channel, bucket_start(ts, '1 minute') AS ts,
+    SELECT venue, symbol, channel, window_start(ts, 60_000_000_000) AS ts,
            count(recv_ts)::UBIGINT AS rows,
            count_if(recv_ts IS NULL)::UBIGINT AS gaps,
            max(IF(recv_ts IS NULL, NULL, ts)) AS last_ts,

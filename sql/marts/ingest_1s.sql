@@ -32,7 +32,7 @@ WITH received AS (
     WHERE kind IN ('disconnect', 'backpressure', 'error', 'connect_failed', 'refused', 'unacknowledged', 'final',
                    'backfill_failed', 'snapshot_failed', 'misconfigured')
 )
-SELECT venue, bucket_start(ts, '1 second') AS ts,
+SELECT venue, window_start(ts, 1_000_000_000) AS ts,
        count_if(kind = 'message')::UBIGINT AS messages,
        coalesce(sum(bytes), 0)::UBIGINT AS bytes,
        count_if(kind = 'dead_letter')::UBIGINT AS dead_letters,

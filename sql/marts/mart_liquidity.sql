@@ -53,7 +53,7 @@ WITH whole_quotes AS (
         FROM quotes
     )
 ), of_quotes AS (
-    SELECT venue, symbol, bucket_start(ts, '1 minute') AS ts,
+    SELECT venue, symbol, window_start(ts, 60_000_000_000) AS ts,
            count(*)::UBIGINT AS quotes,
            count_if(one_sided)::UBIGINT AS one_sided,
            count_if(crossed)::UBIGINT AS crossed,
@@ -72,7 +72,7 @@ WITH whole_quotes AS (
     FROM whole_quotes
     GROUP BY 1, 2, 3
 ), of_book AS (
-    SELECT venue, symbol, bucket_start(ts, '1 minute') AS ts,
+    SELECT venue, symbol, window_start(ts, 60_000_000_000) AS ts,
            count(*)::UBIGINT AS book_updates,
            arg_max(imbalance_5, epoch_ns(ts)::HUGEINT * 18446744073709551616 + coalesce(last_id, hash(imbalance_5)))
                AS imbalance_5,

@@ -26,7 +26,7 @@
 -- @test range low <= least(open, close) AND greatest(open, close) <= high
 -- @test warn: range volume >= 0 AND buy_volume + sell_volume <= volume * (1 + 1e-9)
 -- @test warn: range vwap BETWEEN low - 1e-9 * abs(low) AND high + 1e-9 * abs(high)
-SELECT venue, symbol, bucket_start(ts, '1 minute') AS ts,
+SELECT venue, symbol, window_start(ts, 60_000_000_000) AS ts,
        arg_min(open, ts) AS open,
        max(high) AS high,
        min(low) AS low,

@@ -51,8 +51,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
     let request = Request {
         names: args.models.clone(),
         full: args.full,
-        tables: None,
-        in_turn: false,
+        ..Request::default()
     };
     let (mut failed, mut lines) = (0, Vec::new());
     let result = builder.build(&request, &stop, &mut |built| {

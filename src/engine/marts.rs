@@ -12,21 +12,22 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::figures::Figures;
 use super::testing::Tests;
-use crate::model::{BOOK_TOPS, DEAD_LETTERS, FEED_EVENTS, RAW_MESSAGES};
 use crate::sqltree::SqlTree;
-use crate::store::{Order, Readers, Written};
+use crate::store::{Commit, News, Order, Readers};
 use crate::transform::build::{Builder, How, Request};
 use crate::transform::{Error, Result};
 
 /// Rows are in the marts so soon after their commit at the latest, if builds are fast enough; such builds are not begun
 /// sooner than that needs.
-const WITHIN: Duration = Duration::from_millis(800);
+const WITHIN: Duration = Duration::from_millis(600);
 /// From the start of one build to the start of the next one it is so many times as long as it took at least,
 const PACE: f64 = 1.2;
 /// or so many times if the writer was behind meanwhile:
 const PRESSED: f64 = 2.5;
 /// a commit held so many messages.
 const BEHIND: u64 = 4_096;
+/// So many parts of time are kept of what commits say of a table; if they are more, it is looked for.
+const PARTS: usize = 4_096;
 
 /// What the capture tells the builder. Cheap to share between threads.
 #[derive(Clone, Default)]
@@ -46,6 +47,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     due: Due,
+    /// What commits have said of the tables that are due; `None` if that is to be looked for.
+    heard: BTreeMap<String, Option<News>>,
     /// The tree to go on with.
     tree: Option<Box<SqlTree>>,
     /// Messages in the largest commit since the last build began.
@@ -92,34 +95,40 @@ impl Due {
 
 impl Marts {
     /// A commit has written rows. It never waits for a build.
-    pub(super) fn committed(&self, written: &Written) {
+    pub(super) fn committed(&self, commit: &Commit) {
         let mut state = self.state();
-        state.largest = state.largest.max(written.messages);
-        let Due::Tables(tables) = &mut state.due else {
+        state.largest = state.largest.max(commit.written.messages);
+        let State { due, heard, .. } = &mut *state;
+        let Due::Tables(tables) = due else {
             return;
         };
-        let mut note = |table: &str, rows: u64| {
-            if rows > 0 && !tables.contains(table) {
-                tables.insert(table.to_owned());
+        for (table, news) in &commit.news {
+            if !tables.contains(table) {
+                tables.insert(table.clone());
             }
-        };
-        for (table, count) in &written.tables {
-            note(table, count.new);
+            let heard = match heard.get_mut(table) {
+                Some(heard) => heard,
+                None => heard
+                    .entry(table.clone())
+                    .or_insert_with(|| Some(News::default())),
+            };
+            match (&mut *heard, news) {
+                (Some(all), Some(news)) if all.touched.iter().count() < PARTS => all.add(news),
+                _ => *heard = None,
+            }
         }
-        note(RAW_MESSAGES, written.messages);
-        note(BOOK_TOPS, written.book_tops);
-        note(DEAD_LETTERS, written.dead_letters);
-        // It is not counted, and may have got some whenever there is a commit.
-        note(FEED_EVENTS, 1);
         drop(state);
         self.shared.changed.notify_all();
     }
 
     /// A table has got rows by another way.
     pub(super) fn came(&self, table: &str) {
-        if let Due::Tables(tables) = &mut self.state().due {
+        let mut state = self.state();
+        if let Due::Tables(tables) = &mut state.due {
             tables.insert(table.to_owned());
+            state.heard.insert(table.to_owned(), None);
         }
+        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -251,8 +260,9 @@ impl Marts {
         if built.is_err() {
             self.state().due = Due::Everything;
         } else if waits {
-            let again = request.tables.iter().flatten();
-            again.for_each(|table| self.came(table));
+            if let Due::Tables(tables) = &mut self.state().due {
+                tables.extend(request.tables.iter().flatten().cloned());
+            }
         }
         builder.deleted(std::mem::take(&mut self.state().deleted));
         // Before they are tested: while somebody reads, nothing is swept.
@@ -287,14 +297,20 @@ impl Marts {
                     .unwrap_or_else(PoisonError::into_inner)
             };
         }
-        let (at_work, tables) = match std::mem::take(&mut state.due) {
-            Due::Everything => (AtWork::Everything, None),
-            Due::Tables(tables) => (AtWork::News, Some(tables)),
+        let heard = std::mem::take(&mut state.heard);
+        let (at_work, tables, heard) = match std::mem::take(&mut state.due) {
+            // Commits have said nothing since it is due.
+            Due::Everything => (AtWork::Everything, None, BTreeMap::new()),
+            Due::Tables(tables) => (AtWork::News, Some(tables), heard),
         };
         state.at_work = at_work;
         state.builds += 1;
+        let heard = heard
+            .into_iter()
+            .filter_map(|(table, news)| Some((table, news?)));
         let request = Request {
             tables,
+            heard: heard.collect(),
             // At the end nothing may be left for a next one.
             in_turn: !state.ended,
             ..Request::default()
@@ -328,7 +344,8 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::model::TRADES;
-    use crate::store::{Purpose, RowCount, Store};
+    use crate::model::time::DAY_NS;
+    use crate::store::{Purpose, Store};
 
     /// A mart that takes longer than all built-in ones together.
     const SLOW: &str = "-- A mart.\n-- @materialize incremental\n-- @key symbol, ts\n-- @time ts\n-- @window 1 day\n\
@@ -367,23 +384,27 @@ mod tests {
             marts.go(None);
             settled(&marts);
             for seq in 1..5_u64 {
+                // Each on a day of its own: who waits for its turn must learn of all of them.
+                let day_ns = seq as i64 * DAY_NS;
                 conn.execute_batch(&format!(
                     "INSERT INTO hot.trades BY NAME SELECT {seq} AS seq, 'v' AS venue, 's' AS symbol, '{seq}' AS trade_id,
-                         TIMESTAMP_NS '2024-08-08 12:00:00' AS ts, ts AS recv_ts, 1 AS price, 1 AS size"
+                         make_timestamp_ns({day_ns}) AS ts, ts AS recv_ts, 1 AS price, 1 AS size"
                 ))
                 .unwrap();
-                let mut written = Written::default();
-                let count = RowCount {
-                    new: 1,
-                    ..RowCount::default()
-                };
-                written.tables.insert(TRADES.to_owned(), count);
-                marts.committed(&written);
+                let mut news = News::default();
+                news.touched.extend([(day_ns, day_ns + 1)]);
+                news.mark.seq = seq;
+                news.mark.newest_ns = day_ns;
+                let mut commit = Commit::default();
+                commit.news.insert(TRADES.to_owned(), Some(news));
+                marts.committed(&commit);
                 settled(&marts);
                 let of_both: (u64, u64) = conn
-                    .query_row("SELECT a.n, b.n FROM a, b", [], |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })
+                    .query_row(
+                        "SELECT (SELECT sum(n)::UBIGINT FROM a), (SELECT sum(n)::UBIGINT FROM b)",
+                        [],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )
                     .unwrap();
                 seen.push(of_both);
             }

@@ -160,7 +160,7 @@ impl Process {
                 .name("writer".to_owned())
                 .spawn_scoped(scope, move || {
                     let written = store.live(incoming, ordered, |commit| {
-                        told.committed(&commit.written);
+                        told.committed(&commit);
                         figures.committed(commit);
                     });
                     drop(ended_to);

@@ -4,7 +4,7 @@
 //! committed at once; under load batches grow by themselves. A second thread would only make messages wait twice. Of few
 //! messages most of a commit's cost is its own: after it the thread rests, so that they leave the machine to its user.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::catalog::Catalog;
 use super::error::{At, Doing, Error, Result};
+use super::news::News;
 use super::normalize::{Derived, Normalizers};
 use super::raw::RawBatch;
 use super::writer::{Writer, Written};
@@ -130,6 +131,8 @@ pub struct Commit {
     pub seen: Vec<Seen>,
     /// Books that fell out of step or came back to it.
     pub books: Vec<BookState>,
+    /// What has come into each table, one commit after the other; `None` if that is to be looked for.
+    pub news: BTreeMap<String, Option<News>>,
     /// How long the commit took, from its first row to durable.
     pub took: Duration,
 }
@@ -425,6 +428,7 @@ impl<T: FnMut(Commit)> Live<T> {
         }
         let bytes = self.writer.flush()?;
         commit.took = start.elapsed();
+        commit.news = self.writer.take_news();
         commit
             .books
             .extend(self.writer.take_turns().map(|(venue, turn)| BookState {
@@ -681,7 +685,9 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::model::frame::FeedEvent;
-    use crate::store::Purpose;
+    use crate::model::window::Window;
+    use crate::model::{FEED_EVENTS, RAW_MESSAGES, TRADES};
+    use crate::store::{Mark, Purpose, Source};
 
     #[test]
     fn batches_shrink_until_their_commits_are_short_and_grow_again() {
@@ -777,5 +783,77 @@ mod tests {
         let told = |commit: Commit| gaps += commit.written.gaps;
         store.live(incoming, orders, told).unwrap();
         assert_eq!(gaps, 1);
+    }
+
+    #[test]
+    fn commits_say_of_their_rows_what_looking_for_them_finds() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new(dir.path());
+        settings.store.commit_every = Some(Duration::ZERO);
+        let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
+        let modeler = store.modeler().unwrap();
+        let (messages, incoming) = mpsc::channel(1);
+        let (committed, commits) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            let (_, orders) = mpsc::channel(1);
+            let told = |commit: Commit| committed.send(commit.news).unwrap();
+            store.live(incoming, orders, told).unwrap();
+            store
+        });
+        // A time that is hours late, one before another, one that is told again, and one that is none of a trade.
+        for (i, (id, ms)) in [
+            (1, 7_260_000),
+            (2, 7_260_999),
+            (3, 10),
+            (2, 7_260_999),
+            (4, 7_259_000),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let frame = Frame {
+                venue: "binance_usdm".into(),
+                channel: "ws/1".into(),
+                symbol: None,
+                recv_ns: i as i64,
+                payload: format!(
+                    r#"{{"stream":"ethusdt@trade","data":{{"e":"trade","E":{ms},"T":{ms},"s":"ETHUSDT","t":{id},"p":"1","q":"1","X":"MARKET","m":true}}}}"#
+                ),
+            };
+            messages.blocking_send(Message::Frame(frame)).unwrap();
+        }
+        let event = FeedEvent {
+            venue: "binance_usdm".into(),
+            symbol: None,
+            channel: None,
+            at_ns: 5_000_000_000,
+            kind: "connect",
+            ids: None,
+            times_ns: None,
+            detail: String::new(),
+        };
+        messages.blocking_send(Message::Event(event)).unwrap();
+        drop(messages);
+        let store = writer.join().unwrap();
+        let mut heard = BTreeMap::<String, News>::new();
+        for (table, news) in commits.iter().flatten() {
+            heard.entry(table).or_default().add(&news.unwrap());
+        }
+        let tables: Vec<&str> = heard.keys().map(String::as_str).collect();
+        assert_eq!(tables, [FEED_EVENTS, RAW_MESSAGES, TRADES]);
+        let second = Window::of(Duration::from_secs(1));
+        for (table, heard) in &heard {
+            let source = Source {
+                table: table.clone(),
+                voider: None,
+            };
+            let found = modeler.news(&source, Mark::default(), second).unwrap();
+            assert_eq!(*heard, found, "{table}");
+        }
+        assert_eq!(
+            heard[TRADES].touched.iter().collect::<Vec<_>>(),
+            [(0, 1_000_000_000), (7_259_000_000_000, 7_261_000_000_000)]
+        );
+        store.close().unwrap();
     }
 }

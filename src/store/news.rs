@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use duckdb::types::Value;
 use duckdb::{CachedStatement, Connection, params, params_from_iter};
 use tokio::sync::mpsc;
@@ -29,6 +31,8 @@ const LATE_WINDOW_NS: i64 = 60_000_000_000;
 const STATEMENTS: usize = 256;
 /// Plans are made anew after this: whatever changes the catalog makes DuckDB pass them over from then on.
 const PLANS_LAST: Duration = Duration::from_secs(10);
+/// A commit says in which parts of time its rows lie, by windows of this length.
+const HEARD_WINDOW: Duration = Duration::from_secs(1);
 /// Stands for no time at all.
 const NEVER_NS: i64 = i64::MIN;
 /// Before any time that is stored, ns: about the year 1685.
@@ -46,6 +50,16 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// The further of two, in each respect.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            recv_ns: self.recv_ns.max(other.recv_ns),
+            newest_ns: self.newest_ns.max(other.newest_ns),
+        }
+    }
+
     /// Rows without a seq that were received after this may be new, ns.
     fn recv_with_slack_ns(self) -> i64 {
         self.recv_ns.saturating_sub(SLACK_NS).max(EARLIEST_NS)
@@ -63,12 +77,53 @@ impl Default for Mark {
 }
 
 /// What has come since a mark.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct News {
     /// The windows in which rows have come or gone.
     pub touched: Ranges,
     /// How far it is read then.
     pub mark: Mark,
+}
+
+impl News {
+    /// Adds what has come after it.
+    pub fn add(&mut self, other: &Self) {
+        self.touched.extend(other.touched.iter());
+        self.mark = self.mark.max(other.mark);
+    }
+
+    /// Adds the seconds of rows that are written to a table, as looking for them would find them. Returns false if they cannot
+    /// be told from these columns.
+    pub(super) fn add_rows(&mut self, table: &Table, rows: &RecordBatch) -> bool {
+        let times = |column: &str| {
+            let column = rows.column_by_name(column)?;
+            column.as_primitive_opt::<TimestampNanosecondType>()
+        };
+        let seqs = rows.column_by_name("seq");
+        let seqs = seqs.and_then(|seqs| seqs.as_primitive_opt::<UInt64Type>());
+        let (Some(at), Some(received), Some(seqs)) = (times(table.time()), times("recv_ts"), seqs)
+        else {
+            return false;
+        };
+        let second = Window::of(HEARD_WINDOW);
+        let (mut seconds, mut mark) = (Vec::new(), self.mark);
+        for row in (0..rows.num_rows()).filter(|&row| at.is_valid(row)) {
+            let ns = at.value(row);
+            let around = second.around(ns);
+            if seconds.last() != Some(&around) {
+                seconds.push(around);
+            }
+            mark.newest_ns = mark.newest_ns.max(ns);
+            if seqs.is_valid(row) {
+                mark.seq = mark.seq.max(seqs.value(row));
+            } else if received.is_valid(row) {
+                mark.recv_ns = mark.recv_ns.max(received.value(row));
+            }
+        }
+        self.touched.extend(seconds);
+        self.mark = mark;
+        true
+    }
 }
 
 /// A canonical table that models are made from.

@@ -17,6 +17,7 @@ use super::error::{Doing, Error, Result};
 use super::events;
 use super::insert::{self, Inserts};
 use super::keys::Keys;
+use super::news::News;
 use super::normalize::{Derived, Rows};
 use super::raw::{self, LoadMark};
 use super::schema;
@@ -153,6 +154,8 @@ pub(super) struct Writer {
     books: HashMap<String, Books>,
     /// Tables that void rows of others, and venues whose rows were written to them.
     voiding: HashSet<(String, String)>,
+    /// What has come into each table since it was last asked; `None` if that is to be looked for. Kept if it is live.
+    news: BTreeMap<String, Option<News>>,
 }
 
 impl Writer {
@@ -174,6 +177,7 @@ impl Writer {
             keys: HashMap::new(),
             books: HashMap::new(),
             voiding: HashSet::new(),
+            news: BTreeMap::new(),
         }
     }
 
@@ -399,8 +403,14 @@ impl Writer {
         self.side = if self.side == one { other } else { one };
     }
 
+    /// What has come into each table since the last call; `None` if that is to be looked for.
+    pub(super) fn take_news(&mut self) -> BTreeMap<String, Option<News>> {
+        std::mem::take(&mut self.news)
+    }
+
     /// Another one has written rows of a table, up to this time. To be told between two commits.
     pub(super) fn came(&mut self, table: &str, last_ns: i64) {
+        self.news.insert(table.to_owned(), None);
         for ((_, name), keys) in &mut self.keys {
             if name == table {
                 keys.came(last_ns);
@@ -610,6 +620,10 @@ impl Writer {
                 [],
             )
             .doing(doing())?;
+        if new > 0 {
+            // Rows that they replace may have had other times.
+            self.news.insert(name.clone(), None);
+        }
         Ok(RowCount {
             new: new as u64,
             known: (batch.num_rows() - new) as u64,
@@ -621,6 +635,13 @@ impl Writer {
             return Ok(());
         }
         let table = self.catalog.own(table)?;
+        if self.live && batch.num_rows() > 0 {
+            let news = self.news.entry(table.name.clone());
+            let news = news.or_insert_with(|| Some(News::default()));
+            if news.as_mut().is_some_and(|n| !n.add_rows(table, batch)) {
+                *news = None;
+            }
+        }
         self.inserts
             .insert(&self.conn, self.side, table, venue, batch)
     }

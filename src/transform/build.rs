@@ -6,6 +6,7 @@
 //! takes the place of all rows that were there. What it changed waits in `ops.model_pending` for the marts that
 //! read it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use std::time::{Duration, Instant};
 use duckdb::params;
 use tokio::sync::mpsc;
 
+use super::notes::Notes;
 use super::work::{Known, Work};
 use super::{Error, Result, doing};
 use crate::sources::now_ns;
 use crate::sqltree::SqlTree;
-use crate::store::{Kind, Model, Modeler, Order};
+use crate::store::{Kind, Model, Modeler, News, Order};
 
 /// What to build.
 #[derive(Debug, Default, Clone)]
@@ -28,6 +30,9 @@ pub struct Request {
     pub full: bool,
     /// Only these canonical tables have got rows, if that is known.
     pub tables: Option<BTreeSet<String>>,
+    /// What has come into tables since the request before this one, as far as that was heard of. Of others, and by marts for
+    /// which the request before was not done, it is looked for.
+    pub heard: BTreeMap<String, News>,
     /// Of marts that take long only one is built, so that the others stay fresh. `tables` must be asked for again
     /// until none waits.
     pub in_turn: bool,
@@ -36,7 +41,7 @@ pub struct Request {
 /// A mart takes long if it takes more than this part of what all take, …
 const LONG: f64 = 0.2;
 /// … unless all of them take no longer than this.
-const QUICK: Duration = Duration::from_millis(100);
+const QUICK: Duration = Duration::from_millis(700);
 /// What it took longer ago says nothing of it.
 const RECENT: Duration = Duration::from_secs(10);
 /// So many deleted rows are many: 27 MB of bars.
@@ -131,6 +136,8 @@ pub struct Builder {
     modeler: Modeler,
     /// Whether one failed in the last build.
     failing: bool,
+    /// Marts that failed or waited in the last build.
+    behind: BTreeSet<String>,
     /// When marts were last built, and how long it took.
     took: BTreeMap<String, (Instant, Duration)>,
     /// Deleted rows that are in the database file yet, about.
@@ -145,6 +152,7 @@ impl Builder {
         Self {
             modeler,
             failing: false,
+            behind: BTreeSet::new(),
             took: BTreeMap::new(),
             dead: 0,
             swept: None,
@@ -198,6 +206,28 @@ impl Builder {
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
+        let mut outcomes = Vec::new();
+        let built = self.build_all(request, stop, &mut |built| {
+            let is_behind = built.error.is_some() || built.how == How::Waits;
+            outcomes.push((built.model.clone(), is_behind));
+            told(built);
+        });
+        for (model, is_behind) in outcomes {
+            if is_behind {
+                self.behind.insert(model);
+            } else {
+                self.behind.remove(&model);
+            }
+        }
+        built
+    }
+
+    fn build_all(
+        &mut self,
+        request: &Request,
+        stop: &AtomicBool,
+        told: &mut dyn FnMut(Built),
+    ) -> Result<()> {
         // Beside a capture commits are what takes longest: all that is new goes into the marts in one, or a few.
         if request.tables.is_some() && !self.failing {
             match self.by_turns(request, stop, told) {
@@ -246,7 +276,12 @@ impl Builder {
             }
             reads
         });
-        self.together(request, readers, false, stop, told)
+        // They have done what was heard of.
+        let request = Request {
+            heard: BTreeMap::new(),
+            ..request.clone()
+        };
+        self.together(&request, readers, false, stop, told)
     }
 
     /// Builds what is due of these in one transaction, or only the first that is.
@@ -275,6 +310,7 @@ impl Builder {
                 pass.done(&built);
                 all.push(built);
             }
+            pass.notes.borrow().write(&self.modeler)?;
             self.run("COMMIT", whole)
         });
         if done.is_err() {
@@ -337,22 +373,14 @@ impl Builder {
     /// A look at these marts, in their order.
     fn pass<'a>(&self, request: &'a Request, mut left: Vec<String>) -> Result<Pass<'a>> {
         left.reverse();
+        let notes = Notes::read(&self.modeler)?;
         Ok(Pass {
             request,
             left,
-            changed: self.waiting()?,
+            changed: notes.waiting(),
             known: Known::default(),
+            notes: RefCell::new(notes),
         })
-    }
-
-    /// Marts that have been told of a change, and those that were not built as they are defined now.
-    fn waiting(&self) -> Result<BTreeSet<String>> {
-        let waiting = self.modeler.small(
-            "SELECT lower(name) FROM ops.models WHERE built IS DISTINCT FROM defined
-             UNION SELECT lower(model) FROM ops.model_pending",
-        );
-        let waiting = waiting.and_then(|mut s| s.query_map([], |row| row.get(0))?.collect());
-        doing(waiting, || "reading ops.models".to_owned())
     }
 
     /// The marts to build, in order.
@@ -386,8 +414,12 @@ impl Builder {
     fn one(&self, model: &Model, pass: &Pass<'_>, stop: &AtomicBool) -> Result<Built> {
         self.run("BEGIN", || format!("building {}", model.name))?;
         let mut built = Built::of(model);
-        let done = self
-            .within(model, pass, stop, &mut built)
+        let done = Notes::read(&self.modeler)
+            .and_then(|notes| {
+                pass.notes.replace(notes);
+                self.within(model, pass, stop, &mut built)
+            })
+            .and_then(|()| pass.notes.borrow().write(&self.modeler))
             .and_then(|()| self.run("COMMIT", || format!("building {}", model.name)));
         if let Err(error) = done {
             // A transaction that DuckDB itself ended needs no rollback.
@@ -429,8 +461,10 @@ impl Builder {
         Work {
             modeler: &self.modeler,
             known: &pass.known,
+            notes: &pass.notes,
             model,
             request: pass.request,
+            is_behind: self.behind.contains(&model.name),
             stop,
         }
     }
@@ -448,6 +482,8 @@ struct Pass<'a> {
     /// Names in lower case of marts that have changed in this pass, or have something to do whatever has come.
     changed: BTreeSet<String>,
     known: Known,
+    /// What is noted of marts in the transaction under way.
+    notes: RefCell<Notes>,
 }
 
 impl Pass<'_> {

@@ -4,6 +4,7 @@ pub mod build;
 pub mod checks;
 mod due;
 pub mod lineage;
+mod notes;
 pub mod scaffold;
 mod windows;
 mod work;

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use duckdb::types::Value;
 use duckdb::{params, params_from_iter};
 use jiff::Timestamp;
 
 use super::build::{Built, How, Request};
 use super::due::Due;
-use super::{Error, Result, checks, doing, windows};
+use super::notes::Notes;
+use super::{Error, Result, checks, windows};
 use crate::model::sql::identifier;
 use crate::model::window::{Ranges, Window};
 use crate::sources::now_ns;
@@ -22,6 +24,9 @@ const ASIDE: &str = "temp.aside";
 /// Windows that last no longer than this in all are made at once, however many rows they hold.
 const FEW_NS: i64 = 3_600_000_000_000;
 
+/// The rows that a statement puts into a mart.
+const MADE: &str = "mdb_made";
+
 /// What is new since a mark, in windows.
 pub(super) type Known = RefCell<Vec<(Source, Mark, Window, News)>>;
 
@@ -30,9 +35,25 @@ pub(super) struct Work<'a> {
     pub(super) modeler: &'a Modeler,
     /// What is new in canonical tables, as far as it was asked for in this build.
     pub(super) known: &'a Known,
+    /// What is noted of marts in this transaction.
+    pub(super) notes: &'a RefCell<Notes>,
     pub(super) model: &'a Model,
     pub(super) request: &'a Request,
+    /// Whether something of an earlier request is still to be done.
+    pub(super) is_behind: bool,
     pub(super) stop: &'a AtomicBool,
+}
+
+/// What was found of the rows of a mart that were made.
+struct Found {
+    rows: u64,
+    /// Keys that are there more than once.
+    doubles: u64,
+    /// Rows that lie in the windows that they were made for.
+    inside: u64,
+    newest_ns: Option<i64>,
+    /// Rows that fail each test.
+    failing: Vec<u64>,
 }
 
 impl Work<'_> {
@@ -47,25 +68,23 @@ impl Work<'_> {
                 *mark = self.modeler.mark(source)?;
             }
             self.whole(built)?;
-            self.tell_readers(None)?;
+            self.tell_readers(None);
         } else {
             let Kind::Incremental { window, .. } = &self.model.kind else {
-                return self.write_marks(&due);
+                self.note_marks(&due);
+                return Ok(());
             };
-            let kept_ns = self.kept_from_ns(&due, *window)?;
+            let kept_ns = self.kept_from_ns(&due, *window);
             built.late = self.list_late(&due, *window, kept_ns)?;
             let touched = due.touched.from(kept_ns);
             self.windows(&touched, *window, built)?;
             if built.made > 0 || built.late > 0 {
                 built.how = How::Windows;
-                self.tell_readers(Some(&touched))?;
+                self.tell_readers(Some(&touched));
             }
         }
-        self.write_marks(&due)?;
-        self.execute(
-            "DELETE FROM ops.model_pending WHERE model = ?",
-            [&self.model.name],
-        )?;
+        self.note_marks(&due);
+        self.notes.borrow_mut().done(&self.model.name);
         match built.how {
             How::Windows | How::Full => self.note(&due, built, start),
             How::Nothing | How::Waits => Ok(()),
@@ -103,22 +122,22 @@ impl Work<'_> {
         let Kind::Incremental { time, .. } = &model.kind else {
             return Ok(());
         };
-        let removed = self.doing(self.change(
-            &format!(
-                "DELETE FROM {mart} WHERE {}",
-                piece.sql_of_bounds(&identifier(time))
-            ),
-            piece,
-        ))?;
+        let delete = format!(
+            "DELETE FROM {mart} WHERE {}",
+            piece.sql_of_bounds(&identifier(time))
+        );
+        let removed = self.modeler.conn.prepare_cached(&delete);
+        let removed = removed.and_then(|mut s| s.execute(params_from_iter(piece.bounds())));
+        let removed = self.doing(removed)? as u64;
         let made = self.insert(piece, time, built)?;
-        built.made += made.max(removed) as u64;
-        built.removed += removed as u64;
-        built.inserted += made as u64;
+        built.made += made.max(removed);
+        built.removed += removed;
+        built.inserted += made;
         Ok(())
     }
 
     /// Puts the rows of windows into the table, which has none of them, and tests them.
-    fn insert(&self, piece: &Ranges, time: &str, built: &mut Built) -> Result<usize> {
+    fn insert(&self, piece: &Ranges, time: &str, built: &mut Built) -> Result<u64> {
         let reads = self.reads(piece)?;
         // Rows of one instrument together: who asks for its day reads no other's.
         built.ran = self.limited(&reads, |time| piece.sql_of_bounds(time));
@@ -129,10 +148,25 @@ impl Work<'_> {
             built.ran,
             super::list("", &self.model.file.header.key)
         );
-        let made = self.change(&insert, piece);
-        let made = made.map_err(|error| self.in_file(&error))?;
-        if self.check(Some((piece, time)), built)? != made as u64 {
-            let column = identifier(time);
+        let column = identifier(time);
+        let inside = piece.sql_of_bounds(&column);
+        let more = format!("count(*) FILTER ({inside}), epoch_ns(max({column}))");
+        let sql = format!(
+            "WITH {MADE} AS ({insert} RETURNING *) {}",
+            self.asking(MADE, &more)
+        );
+        let found = self.found(&sql, piece).map_err(|error| {
+            // What DuckDB cannot make sense of, though it can of the SELECT, is in a test.
+            let makes_sense = |sql: &str| self.modeler.conn.prepare(sql).is_ok();
+            if makes_sense(&insert) && !makes_sense(&sql) {
+                self.duck(error)
+            } else {
+                self.in_file(&error)
+            }
+        })?;
+        built.newest_ns = built.newest_ns.max(found.newest_ns);
+        let made = found.rows;
+        if found.inside != made {
             let outside = format!(
                 "SELECT coalesce({column}::VARCHAR, 'NULL') FROM ({}) WHERE ({}) IS NOT true LIMIT 1",
                 self.limited(&reads, |time| piece.sql(time)),
@@ -145,6 +179,12 @@ impl Work<'_> {
                 sample: sample.into_iter().next().unwrap_or_default(),
             });
         }
+        let told_of = format!(
+            "(SELECT * FROM {} WHERE {})",
+            self.table(),
+            piece.sql(&column)
+        );
+        self.judge_all(&found, &told_of, built)?;
         Ok(made)
     }
 
@@ -169,7 +209,11 @@ impl Work<'_> {
             let insert = format!("INSERT INTO {mart} BY NAME {}", built.ran);
             let made = self.modeler.conn.execute_batch(&insert);
             made.map_err(|error| self.in_file(&error))?;
-            built.made = self.check(None, built)?;
+            let asking = self.asking(&mart, "0::BIGINT, NULL::BIGINT");
+            let found = self.found(&asking, &Ranges::default());
+            let found = self.doing(found)?;
+            built.made = found.rows;
+            self.judge_all(&found, &mart, built)?;
             return self.check_files(built);
         };
         let days = self.days()?;
@@ -178,7 +222,7 @@ impl Work<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            built.made += self.insert(&piece, time, built)? as u64;
+            built.made += self.insert(&piece, time, built)?;
         }
         if let (Some(_), Some(before)) = (kept_ns, &before) {
             let now = self.modeler.columns(&model.name)?;
@@ -197,7 +241,7 @@ impl Work<'_> {
         let Kind::Incremental { time, .. } = &self.model.kind else {
             return Ok(None);
         };
-        let kept_ns = self.kept_from_ns(&self.all_sources(), window)?;
+        let kept_ns = self.kept_from_ns(&self.all_sources(), window);
         if kept_ns == i64::MIN {
             return Ok(None);
         }
@@ -241,59 +285,52 @@ impl Work<'_> {
         format!("{with}SELECT * FROM (\n{}\n)", self.model.select())
     }
 
-    /// Asks of the rows in these parts, or of all, whether each key is there once, and all tests of rows, in one query: each
-    /// takes longer to plan than to answer. Returns the number of rows.
-    fn check(&self, piece: Option<(&Ranges, &str)>, built: &mut Built) -> Result<u64> {
-        let header = &self.model.file.header;
-        let (mut asked_of, mut told_of) = (self.table(), self.table());
-        let (mut bounds, mut newest) = (Vec::new(), "NULL::BIGINT".to_owned());
-        if let Some((parts, time)) = piece {
-            let inside = |condition| format!("(SELECT * FROM {} WHERE {condition})", self.table());
-            let time = identifier(time);
-            asked_of = inside(parts.sql_of_bounds(&time));
-            told_of = inside(parts.sql(&time));
-            bounds.extend(parts.bounds());
-            newest = format!("epoch_ns(max({time}))");
-        }
-        let mut asked = vec!["count(*)".to_owned()];
-        if !header.key.is_empty() {
-            asked.push(format!(
-                "(SELECT count(*) FROM ({}))",
-                checks::double(&asked_of, &header.key)
-            ));
-        }
-        let first = asked.len();
-        asked.extend(
-            self.tests(&asked_of)
-                .iter()
-                .map(|test| match &test.condition {
-                    Some(fails) => format!("count(*) FILTER ({fails})"),
-                    None => format!("(SELECT count(*) FROM ({}))", test.sql),
-                }),
-        );
-        let answers: Vec<(Vec<u64>, Option<i64>)> = self.answer(
-            &format!("SELECT {}, {newest} FROM {asked_of}", asked.join(", ")),
-            params_from_iter(bounds),
-            |row| {
-                let counts: duckdb::Result<_> = (0..asked.len()).map(|i| row.get(i)).collect();
-                Ok((counts?, row.get(asked.len())?))
-            },
-        )?;
-        let Some((counts, newest_ns)) = answers.into_iter().next() else {
-            return Ok(0);
+    /// The query that asks of the rows in a relation whether each key is there once, and all tests of rows, and `more`: how many
+    /// lie in their windows, and the newest time in ns. Asked by themselves each would take longer to plan than to answer.
+    fn asking(&self, relation: &str, more: &str) -> String {
+        let doubles = match self.model.file.header.key.as_slice() {
+            [] => "0::BIGINT".to_owned(),
+            key => format!("(SELECT count(*) FROM ({}))", checks::double(relation, key)),
         };
-        built.newest_ns = built.newest_ns.max(newest_ns);
-        if counts[1..first].iter().any(|&keys| keys > 0) {
+        let tests = self.tests(relation).into_iter();
+        let failing = tests.map(|test| match test.condition {
+            Some(fails) => format!(", count(*) FILTER ({fails})"),
+            None => format!(", (SELECT count(*) FROM ({}))", test.sql),
+        });
+        let failing: String = failing.collect();
+        format!("SELECT count(*), {doubles}, {more}{failing} FROM {relation}")
+    }
+
+    /// Runs it. Its text is the same at every build: DuckDB only plans it. One that is prepared to be executed once is planned
+    /// twice.
+    fn found(&self, sql: &str, parts: &Ranges) -> duckdb::Result<Found> {
+        let mut statement = self.modeler.conn.prepare_cached(sql)?;
+        statement.query_row(params_from_iter(parts.bounds()), |row| {
+            let failing = (4..row.as_ref().column_count()).map(|column| row.get(column));
+            Ok(Found {
+                rows: row.get(0)?,
+                doubles: row.get(1)?,
+                inside: row.get(2)?,
+                newest_ns: row.get(3)?,
+                failing: failing.collect::<duckdb::Result<_>>()?,
+            })
+        })
+    }
+
+    /// Judges what was found of rows, of which those in `relation` are told.
+    fn judge_all(&self, found: &Found, relation: &str, built: &mut Built) -> Result<()> {
+        let header = &self.model.file.header;
+        if found.doubles > 0 {
             return Err(Error::TwoRows {
                 file: self.model.file.origin.clone(),
                 key: header.key.join(", "),
-                sample: self.sample(&checks::double(&told_of, &header.key))?,
+                sample: self.sample(&checks::double(relation, &header.key))?,
             });
         }
-        for (test, &rows) in self.tests(&told_of).iter().zip(&counts[first..]) {
+        for (test, &rows) in self.tests(relation).iter().zip(&found.failing) {
             self.judge(test, rows, built)?;
         }
-        Ok(counts[0])
+        Ok(())
     }
 
     /// Runs the tests in files of their own that read this mart, which is made anew as a whole, and none after it.
@@ -396,20 +433,17 @@ impl Work<'_> {
                 params![self.model.kind.name(), definition, built.ran, name],
             )?;
         }
-        self.execute("DELETE FROM ops.builds WHERE model = ?", [name])?;
-        self.execute(
-            "INSERT INTO ops.builds VALUES (?, make_timestamp_ns(?), ?, ?, ?, make_timestamp_ns(?), ?::BIGINT[])",
-            params![
-                name,
-                now_ns(),
-                start.elapsed().as_secs_f64() * 1e3,
-                built.how.name(),
-                built.rows,
-                newest_ns,
-                format!("{:?}", built.bounds),
-            ],
-        )
-        .map(|_| ())
+        let noted = [
+            Value::Text(name.clone()),
+            Value::BigInt(now_ns()),
+            Value::Double(start.elapsed().as_secs_f64() * 1e3),
+            Value::Text(built.how.name().to_owned()),
+            Value::UBigInt(built.rows),
+            newest_ns.map_or(Value::Null, Value::BigInt),
+            Value::Text(format!("{:?}", built.bounds)),
+        ];
+        self.notes.borrow_mut().built(name, noted);
+        Ok(())
     }
 
     /// The newest time in it, ns.
@@ -444,24 +478,6 @@ impl Work<'_> {
         self.doing(statement.execute(params))
     }
 
-    /// The rows of a query of mdb's own small tables.
-    pub(super) fn rows<T>(
-        &self,
-        sql: &str,
-        params: impl duckdb::Params,
-        row: impl FnMut(&duckdb::Row<'_>) -> duckdb::Result<T>,
-    ) -> Result<Vec<T>> {
-        let mut statement = self.doing(self.modeler.small(sql))?;
-        self.doing(statement.query_map(params, row).and_then(Iterator::collect))
-    }
-
-    /// Changes rows of these parts, whose bounds are the statement's parameters: so its text is the same at every build, and
-    /// DuckDB only plans it. One that is prepared to be executed once is planned twice.
-    fn change(&self, sql: &str, parts: &Ranges) -> duckdb::Result<usize> {
-        let mut statement = self.modeler.conn.prepare_cached(sql)?;
-        statement.execute(params_from_iter(parts.bounds()))
-    }
-
     /// The rows of a query whose text is the same at every build.
     fn answer<T>(
         &self,
@@ -491,7 +507,12 @@ impl Work<'_> {
         self.doing(statement.query_map([], row).and_then(Iterator::collect))
     }
 
+    fn duck(&self, error: duckdb::Error) -> Error {
+        let doing = format!("building {}", self.model.name);
+        Error::Store(store::Error::Duck { doing, error })
+    }
+
     fn doing<T>(&self, result: duckdb::Result<T>) -> Result<T> {
-        doing(result, || format!("building {}", self.model.name))
+        result.map_err(|error| self.duck(error))
     }
 }

@@ -392,6 +392,35 @@ fn buckets_are_counted_from_where_the_windows_of_marts_are() {
 }
 
 #[test]
+fn windows_of_marts_begin_where_buckets_do() {
+    let db = Db::new();
+    let moments = [
+        i64::MIN / 2,
+        -86_400_000_000_001,
+        -60_000_000_001,
+        -60_000_000_000,
+        -1,
+        0,
+        1_723_161_659_999_999_999,
+        1_723_161_660_000_000_000,
+    ];
+    for ns in moments {
+        for (bucket, length) in [
+            ("1 second", "1_000_000_000"),
+            ("1 minute", "60_000_000_000"),
+            ("1 day", "86_400_000_000_000"),
+        ] {
+            let same = format!(
+                "SELECT window_start(make_timestamp_ns({ns}), {length}) = bucket_start(make_timestamp_ns({ns}), '{bucket}')"
+            );
+            assert_eq!(db.value(&same), "true", "{ns}, {bucket}");
+        }
+    }
+    let none = "SELECT window_start(NULL::TIMESTAMP_NS, 60) IS NULL";
+    assert_eq!(db.value(none), "true");
+}
+
+#[test]
 fn trades_of_one_message_follow_each_other_by_their_ids() {
     let db = six_trades();
     for (trades, order) in [
