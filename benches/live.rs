@@ -345,7 +345,7 @@ const MARTS: [(&str, &str); 2] = [
 ];
 
 /// Asks again and again how many of the trades that were committed the marts have, and notes how long they took: not the
-/// first time, when all of them are made.
+/// first time, when all of them are made, nor of what came meanwhile.
 fn freshness(readers: &Readers, figures: &Figures, over: &AtomicBool) -> [Vec<i64>; 2] {
     let reader = readers.open().unwrap();
     // Without it DuckDB keeps the plans: made anew so often they would take a fifth of a core.
@@ -368,7 +368,7 @@ fn freshness(readers: &Readers, figures: &Figures, over: &AtomicBool) -> [Vec<i6
             let made = made.unwrap().unwrap_or(0);
             let now = now_ns();
             if first[mart].is_none() && made > 0 {
-                waiting.retain(|&(_, rows)| rows > made);
+                waiting.clear();
                 first[mart] = Some(now - start);
             }
             while let Some(&(at, rows)) = waiting.front()

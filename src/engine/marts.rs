@@ -1,6 +1,6 @@
-//! Keeps marts up to date beside a capture: a commit says which tables have got rows, and the marts that read them are built
-//! on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard pressed; those that take
-//! long in turn, after the others. What has changed is tested after that, and what was deleted leaves the file.
+//! Keeps marts up to date beside a capture: a commit says which tables have got rows and in which parts of time, and the marts
+//! that read them are built on a thread of their own: at most five sixths of the time, and two fifths while the capture is hard
+//! pressed; those that take long after the others. What has changed is tested after that, and what was deleted leaves the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -259,10 +259,8 @@ impl Marts {
         // What it was to look at is not done, or not by all.
         if built.is_err() {
             self.state().due = Due::Everything;
-        } else if waits {
-            if let Due::Tables(tables) = &mut self.state().due {
-                tables.extend(request.tables.iter().flatten().cloned());
-            }
+        } else if waits && let Due::Tables(tables) = &mut self.state().due {
+            tables.extend(request.tables.iter().flatten().cloned());
         }
         builder.deleted(std::mem::take(&mut self.state().deleted));
         // Before they are tested: while somebody reads, nothing is swept.

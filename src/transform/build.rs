@@ -33,15 +33,17 @@ pub struct Request {
     /// What has come into tables since the request before this one, as far as that was heard of. Of others, and by marts for
     /// which the request before was not done, it is looked for.
     pub heard: BTreeMap<String, News>,
-    /// Of marts that take long only one is built, so that the others stay fresh. `tables` must be asked for again
-    /// until none waits.
+    /// Marts that take long are built after the others, and if all take too long only one of them, so that the others stay
+    /// fresh. `tables` must be asked for again until none waits.
     pub in_turn: bool,
 }
 
 /// A mart takes long if it takes more than this part of what all take, …
 const LONG: f64 = 0.2;
 /// … unless all of them take no longer than this.
-const QUICK: Duration = Duration::from_millis(700);
+const QUICK: Duration = Duration::from_millis(100);
+/// If all of them take longer than this, of those that take long one is built at a time.
+const TURNS: Duration = Duration::from_millis(700);
 /// What it took longer ago says nothing of it.
 const RECENT: Duration = Duration::from_secs(10);
 /// So many deleted rows are many: 27 MB of bars.
@@ -247,18 +249,18 @@ impl Builder {
         Ok(())
     }
 
-    /// Builds what is due in one transaction, and in others of those that take long the one whose turn it is, and what reads
-    /// that one.
+    /// Builds what is due in one transaction, and in others what takes long, or of that the one whose turn it is, and what reads
+    /// it.
     fn by_turns(
         &mut self,
         request: &Request,
         stop: &AtomicBool,
         told: &mut dyn FnMut(Built),
     ) -> Result<()> {
-        let (quick, long) = self.by_length(request)?;
+        let (quick, long, in_turn) = self.by_length(request)?;
         self.together(request, quick.clone(), false, stop, told)?;
         let mut changed = BTreeSet::new();
-        self.together(request, long, true, stop, &mut |built| {
+        self.together(request, long, in_turn, stop, &mut |built| {
             if built.changed() {
                 changed.insert(built.model.to_lowercase());
             }
@@ -352,12 +354,12 @@ impl Builder {
         Ok(())
     }
 
-    /// The marts to build, in order, and by themselves those that take long, if they are built in turn: the one that has
-    /// waited longest first.
-    fn by_length(&mut self, request: &Request) -> Result<(Vec<String>, Vec<String>)> {
+    /// The marts to build, in order, and by themselves those that take long; and whether these are built in turn: then the one
+    /// that has waited longest is the first.
+    fn by_length(&mut self, request: &Request) -> Result<(Vec<String>, Vec<String>, bool)> {
         let names = self.wanted(&request.names)?;
         if !request.in_turn {
-            return Ok((names, Vec::new()));
+            return Ok((names, Vec::new(), false));
         }
         self.took.retain(|_, (at, _)| at.elapsed() < RECENT);
         let all: Duration = self.took.values().map(|(_, took)| took).sum();
@@ -366,8 +368,11 @@ impl Builder {
             all > QUICK && took.is_some_and(|(_, took)| *took > all.mul_f64(LONG))
         };
         let (mut long, quick): (Vec<_>, Vec<_>) = names.into_iter().partition(is_long);
-        long.sort_by_key(|name| self.took.get(name).map(|(at, _)| *at));
-        Ok((quick, long))
+        let in_turn = all > TURNS;
+        if in_turn {
+            long.sort_by_key(|name| self.took.get(name).map(|(at, _)| *at));
+        }
+        Ok((quick, long, in_turn))
     }
 
     /// A look at these marts, in their order.
