@@ -218,7 +218,9 @@ impl Marts {
             {
                 tracing::error!("marts: {error}");
             }
-            let pace = if self.rest() >= BEHIND { PRESSED } else { PACE };
+            // A look at everything takes long, and is not repeated: what has come meanwhile need not wait as long again.
+            let is_pressed = self.rest() >= BEHIND && request.tables.is_some();
+            let pace = if is_pressed { PRESSED } else { PACE };
             let took = start.elapsed();
             next = start + took.mul_f64(pace).max(WITHIN.saturating_sub(took));
         }
