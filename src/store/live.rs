@@ -788,6 +788,17 @@ mod tests {
     #[test]
     fn commits_say_of_their_rows_what_looking_for_them_finds() {
         let dir = tempfile::tempdir().unwrap();
+        let venue = dir.path().join("sql/venues/v");
+        std::fs::create_dir_all(&venue).unwrap();
+        std::fs::write(
+            venue.join("feed.toml"),
+            "description = \"A venue of a test\"\n",
+        )
+        .unwrap();
+        let trades = "-- Trades.\n\
+                      SELECT seq, recv_ts, venue, 's' AS symbol, make_timestamp_ns((payload->>'ms')::BIGINT * 1000000) AS ts,\n\
+                             payload->>'id' AS trade_id, 1.0 AS price, 1.0 AS size, 'buy' AS side FROM raw\n";
+        std::fs::write(venue.join("trades.sql"), trades).unwrap();
         let mut settings = Settings::new(dir.path());
         settings.store.commit_every = Some(Duration::ZERO);
         let mut store = Store::open(&settings, Purpose::Ingest).unwrap();
@@ -812,18 +823,16 @@ mod tests {
         .enumerate()
         {
             let frame = Frame {
-                venue: "binance_usdm".into(),
+                venue: "v".into(),
                 channel: "ws/1".into(),
                 symbol: None,
                 recv_ns: i as i64,
-                payload: format!(
-                    r#"{{"stream":"ethusdt@trade","data":{{"e":"trade","E":{ms},"T":{ms},"s":"ETHUSDT","t":{id},"p":"1","q":"1","X":"MARKET","m":true}}}}"#
-                ),
+                payload: format!(r#"{{"id":{id},"ms":{ms}}}"#),
             };
             messages.blocking_send(Message::Frame(frame)).unwrap();
         }
         let event = FeedEvent {
-            venue: "binance_usdm".into(),
+            venue: "v".into(),
             symbol: None,
             channel: None,
             at_ns: 5_000_000_000,
