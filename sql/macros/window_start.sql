@@ -1,6 +1,6 @@
 -- The start of the window of so many nanoseconds that a moment falls into, windows counted from 1970-01-01: as
 -- `bucket_start`, for marts, which are planned and made again several times a second. One division is all it takes, and
--- DuckDB plans it in a third of the time.
+-- DuckDB plans it in half the time.
 -- Arguments: ts (TIMESTAMP_NS), ns (a number above 0: 60_000_000_000 is a minute).
 -- Result: TIMESTAMP_NS.
 -- Example: SELECT window_start(ts, 60_000_000_000) AS ts, sum(size) AS volume FROM trades GROUP BY ALL;
