@@ -312,9 +312,47 @@ fn history_corrects_what_was_received_live() {
         [
             ["11:5", "cancel", "10", "2.0"],
             ["11:5", "cancel", "8", "2.0"],
+            // It might have been corrected before.
+            ["11:5:c", "cancel", "10", "2.0"],
+            ["11:5:c", "cancel", "8", "2.0"],
             ["11:6", "correct", "1", ""],
             ["11:6", "correct", "12", "3.0"],
         ]
     );
     assert_eq!(db.count("SELECT count(*) FROM dead_letters"), 0);
+}
+
+/// A trade that was corrected and is cancelled then: what took its place is void, too.
+#[test]
+fn a_trade_that_was_corrected_may_be_cancelled_then() {
+    let db = Db::new();
+    let trade = |correction: u32, price: &str, second: u32| {
+        format!(
+            r#"{{"correction":{correction},"exchange":11,"id":"6","price":{price},"sip_timestamp":16807896{second:02}462979400,"size":10}}"#
+        )
+    };
+    let body = |trades: [String; 2]| {
+        let trades = trades.join(",");
+        format!(r#"{{"results":[{trades}],"status":"OK","request_id":"a"}}"#)
+    };
+    let bodies = [
+        body([trade(1, "3.5", 0), trade(12, "3", 6)]),
+        body([trade(8, "3.5", 0), trade(10, "3.5", 9)]),
+    ];
+    let mut seen = Vec::new();
+    for (n, body) in (0_u64..).zip(&bodies) {
+        let file = db.write(&format!("{n}.txt"), &join_lines([line(20 + n, body)]));
+        db.load("massive_stocks", "AAPL", [file]).ok();
+        seen.push(db.sql(VALID));
+    }
+    assert_eq!(seen[0], [["11:6:c", "3.5", "10.0", "corrected"]]);
+    assert!(seen[1].is_empty(), "{:?}", seen[1]);
+    assert_eq!(
+        db.sql("SELECT DISTINCT trade_id FROM trades_reported ORDER BY ALL"),
+        [["11:6"], ["11:6:c"]]
+    );
+    db.run(["rebuild"]).ok();
+    assert_eq!(db.count("SELECT count(*) FROM trades"), 0);
+    assert_eq!(db.count("SELECT count(*) FROM dead_letters"), 0);
+    db.assert_sound();
 }

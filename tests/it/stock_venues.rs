@@ -176,8 +176,16 @@ fn massive_rest_bodies_are_read() {
     let Some(bodies) = names.map(real_body).into_iter().collect::<Option<Vec<_>>>() else {
         return;
     };
-    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    let db = captured("massive_stocks", "AAPL", &bodies);
+    // The library asked for bars that are adjusted for splits.
+    let [trades, quotes, adjusted] = &bodies[..] else {
+        panic!("{bodies:?}")
+    };
+    let as_traded = adjusted.replace(r#""adjusted": true"#, r#""adjusted": false"#);
+    let db = captured(
+        "massive_stocks",
+        "AAPL",
+        &[trades, quotes, &as_traded, adjusted],
+    );
     // `correction` 1: corrected data under the old id, which is void with it.
     assert_eq!(
         db.sql(TRADES),
@@ -259,7 +267,14 @@ fn massive_rest_bodies_are_read() {
             ],
         ])
     );
-    assert_no_dead_letters(&db);
+    assert_eq!(
+        db.sql(DEAD),
+        rows(&[[
+            "4",
+            "",
+            r#"its bars are adjusted for splits ("adjusted":true), not as traded: ask for them with adjusted=false"#
+        ]])
+    );
 }
 
 #[test]
@@ -667,6 +682,94 @@ fn alpaca_crypto_frames_become_rows_and_a_book() {
     );
     assert_no_dead_letters(&db);
     assert_kept(&db);
+}
+
+/// Bars whose prices the venue has divided by later splits are none as traded; of options it adjusts none.
+#[test]
+fn bars_adjusted_for_splits_are_refused_and_stay_readable() {
+    let body = |said: &str| {
+        format!(
+            r#"{{"ticker":"AAPL","queryCount":2,"resultsCount":2,{said}"results":[{{"v":1,"o":1.5,"c":1.4,"h":1.5,"l":1.4,"t":1112331600000}},{{"v":1,"o":1.4,"c":1.4,"h":1.4,"l":1.4,"t":1112587200000}}],"status":"OK","request_id":"a"}}"#
+        )
+    };
+    let bodies = [r#""adjusted":true,"#, r#""adjusted":false,"#, ""].map(body);
+    let bodies = bodies.each_ref().map(String::as_str);
+    let empty = r#"{"ticker":"AAPL","queryCount":0,"resultsCount":0,"adjusted":true,"status":"OK","request_id":"d"}"#;
+    let [adjusted, raw, unsaid] = bodies;
+    let db = captured("massive_stocks", "AAPL", &[adjusted, empty]);
+    assert_eq!(db.count("SELECT count(*) FROM bars"), 0);
+    assert_eq!(
+        db.sql("SELECT seq, contains(reason, 'adjusted=false'), payload LIKE '%queryCount%' FROM dead_letters"),
+        rows(&[["1", "true", "true"]])
+    );
+    assert_kept(&db);
+    for body in [raw, unsaid] {
+        let db = captured("massive_stocks", "AAPL", &[body]);
+        assert_eq!(db.count("SELECT count(*) FROM bars"), 2, "{body}");
+        assert_no_dead_letters(&db);
+    }
+    let db = captured("massive_options", "O:AAPL", &[adjusted]);
+    assert_eq!(db.count("SELECT count(*) FROM bars"), 2);
+    assert_no_dead_letters(&db);
+}
+
+/// A body that names its one symbol is that one's, whatever was said of the file.
+#[test]
+fn an_alpaca_body_names_its_own_symbol() {
+    let trade = r#"{"t":"2021-02-22T15:51:44.208Z","x":"D","p":3,"s":1,"i":7,"z":"C"}"#;
+    let quote = r#"{"t":"2021-02-22T15:51:45Z","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"c":["R"],"z":"C"}"#;
+    let void = trade.replace(r#""i":7"#, r#""i":8,"u":"canceled""#);
+    let bodies = [
+        format!(r#"{{"trades":[{trade},{void}],"symbol":"AAPL","next_page_token":null}}"#),
+        format!(r#"{{"quotes":[{quote}],"symbol":"AAPL","next_page_token":null}}"#),
+        format!(r#"{{"trades":{{"IBM":[{trade}]}},"next_page_token":null}}"#),
+        format!(r#"{{"trades":[{trade}],"next_page_token":null}}"#),
+    ];
+    let db = captured(
+        "alpaca_stocks",
+        "MSFT",
+        &bodies.each_ref().map(String::as_str),
+    );
+    assert_eq!(
+        db.sql("SELECT seq, symbol FROM trades ORDER BY seq"),
+        rows(&[["1", "AAPL"], ["3", "IBM"], ["4", "MSFT"]])
+    );
+    assert_eq!(
+        db.sql("SELECT symbol, trade_id FROM trade_corrections"),
+        rows(&[["AAPL", "D:8"]])
+    );
+    assert_eq!(db.sql("SELECT symbol FROM quotes"), rows(&[["AAPL"]]));
+    assert_no_dead_letters(&db);
+    assert_kept(&db);
+}
+
+/// What the venue answers where there is nothing, by one symbol or several.
+#[test]
+fn an_alpaca_body_without_records_is_no_dead_letter() {
+    let empty = [
+        r#"{"bars":{"AAPL":null},"next_page_token":null}"#,
+        r#"{"bars":{"AAPL":null}}"#,
+        r#"{"trades":{"AAPL": [], "BTC/USD": null},"next_page_token":null}"#,
+        r#"{"quotes":{},"next_page_token":null}"#,
+        r#"{"trades":null,"symbol":"AAPL","next_page_token":null}"#,
+        r#"{"trades":[],"symbol":"AAPL","next_page_token":null}"#,
+    ];
+    for venue in ["alpaca_stocks", "alpaca_crypto"] {
+        let db = captured(venue, "AAPL", &empty);
+        assert_eq!(db.count("SELECT count(*) FROM raw_messages"), 6);
+        assert_no_dead_letters(&db);
+    }
+    // Records of one symbol beside none of another are read; what is no record is told.
+    let db = captured(
+        "alpaca_stocks",
+        "AAPL",
+        &[
+            r#"{"trades":{"AAPL":null,"IBM":[{"t":"2021-02-22T15:51:44.208Z","x":"D","p":3,"s":1,"i":7}]},"next_page_token":null}"#,
+            r#"{"trades":{"AAPL":[{"t":"2021-02-22T15:51:44.208Z","x":"D","s":1,"i":7}]},"next_page_token":null}"#,
+        ],
+    );
+    assert_eq!(db.sql("SELECT symbol FROM trades"), rows(&[["IBM"]]));
+    assert_eq!(db.sql(DEAD), rows(&[["2", "trades", "'price' is missing"]]));
 }
 
 /// A refusal is no market data, and nothing to pass over either.

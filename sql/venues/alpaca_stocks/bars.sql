@@ -2,7 +2,8 @@
 -- /v2/stocks/bars by REST. ts is the bar's start, of a day New York's midnight. Volume is shares.
 -- A REST body does not name the interval: it is in the name of the request (`rest/bars_1m`); bars of a body that came
 -- otherwise are refused. REST bars are final if their time was over when they were received.
--- A REST body has the records in an object by symbol, or in an array if the request named one symbol in its path.
+-- A REST body has the records in an object by symbol, or, if the request named one symbol in its path, in an array beside
+-- that `symbol`.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"b"
 -- @match : "b"
@@ -31,7 +32,12 @@ FROM (
             FROM (
                 SELECT *, unnest(IF(rest AND json_type(payload, '$.bars') = 'OBJECT',
                                     json_keys(payload, '$.bars'), [NULL])) AS name
-                FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+                FROM (
+                    SELECT * REPLACE (IF(starts_with(payload, '['), symbol,
+                                         coalesce(json_extract_string(payload, '$.symbol'), symbol)) AS symbol),
+                           NOT starts_with(payload, '[') AS rest
+                    FROM raw
+                )
             )
         )
     )

@@ -3,7 +3,8 @@
 -- the few stocks of smaller lots that is too much. A price of 0 stands for no bid, or no ask.
 -- The venue numbers nothing: update_id is a hash of time and content, so that the same quote, received twice or by both
 -- ways, is there once. Two equal quotes of one nanosecond are one, too.
--- A REST body has the records in an object by symbol, or in an array if the request named one symbol in its path.
+-- A REST body has the records in an object by symbol, or, if the request named one symbol in its path, in an array beside
+-- that `symbol`.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"q"
 -- @match : "q"
@@ -29,7 +30,12 @@ FROM (
                 FROM (
                     SELECT *, unnest(IF(rest AND json_type(payload, '$.quotes') = 'OBJECT',
                                         json_keys(payload, '$.quotes'), [NULL])) AS name
-                    FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+                    FROM (
+                        SELECT * REPLACE (IF(starts_with(payload, '['), symbol,
+                                             coalesce(json_extract_string(payload, '$.symbol'), symbol)) AS symbol),
+                               NOT starts_with(payload, '[') AS rest
+                        FROM raw
+                    )
                 )
             )
         )

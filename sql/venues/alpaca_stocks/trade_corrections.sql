@@ -30,7 +30,12 @@ FROM (
             FROM (
                 SELECT *, unnest(IF(rest AND json_type(payload, '$.trades') = 'OBJECT',
                                     json_keys(payload, '$.trades'), [NULL])) AS name
-                FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+                FROM (
+                    SELECT * REPLACE (IF(starts_with(payload, '['), symbol,
+                                         coalesce(json_extract_string(payload, '$.symbol'), symbol)) AS symbol),
+                           NOT starts_with(payload, '[') AS rest
+                    FROM raw
+                )
             )
         )
     )

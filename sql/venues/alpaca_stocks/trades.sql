@@ -3,7 +3,8 @@
 -- aggressor.
 -- An id is unique for a symbol, an exchange and a day: trade_id is <exchange>:<id>, the same by both ways. A corrected
 -- trade has an id of its own; should it ever keep the old one, ':c' is put behind it. What is void: trade_corrections.sql.
--- A REST body has the records in an object by symbol, or in an array if the request named one symbol in its path.
+-- A REST body has the records in an object by symbol, or, if the request named one symbol in its path, in an array beside
+-- that `symbol`.
 -- TRY_CAST: an element that lacks what a trade needs is refused alone, not with all of its array.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"t"
@@ -29,7 +30,12 @@ FROM (
             FROM (
                 SELECT *, unnest(IF(rest AND json_type(payload, '$.trades') = 'OBJECT',
                                     json_keys(payload, '$.trades'), [NULL])) AS name
-                FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+                FROM (
+                    SELECT * REPLACE (IF(starts_with(payload, '['), symbol,
+                                         coalesce(json_extract_string(payload, '$.symbol'), symbol)) AS symbol),
+                           NOT starts_with(payload, '[') AS rest
+                    FROM raw
+                )
             )
         )
     )

@@ -2,7 +2,8 @@
 -- shares; `dv` has the fraction of a share that `v` may cut off.
 -- A REST body does not name the interval: it is in the name of the request (`rest/bars_1m`). In a body that came
 -- otherwise bars a day to four apart that all start at New York's midnight are days; others are refused.
--- REST bars are final if their time was over when they were received.
+-- REST bars are final if their time was over when they were received. A body of prices adjusted for splits is refused: see
+-- control.sql.
 -- unnest([…]) keeps the filter on f above it; pushed down, it would read each element twice.
 -- @match :"AM"
 -- @match : "AM"
@@ -34,6 +35,7 @@ FROM (
                 SELECT *, IF(rest, json_extract(payload, '$.results[*]'), json_extract(payload, '$[*]')) AS elements,
                        IF(rest, [TRY_CAST(t AS BIGINT) FOR t IN json_extract_string(payload, '$.results[*].t')], []) AS starts
                 FROM (SELECT *, NOT starts_with(payload, '[') AS rest FROM raw)
+                WHERE NOT rest OR json_extract_string(payload, '$.adjusted') IS DISTINCT FROM 'true'
             )
         )
     )

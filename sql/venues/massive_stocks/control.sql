@@ -2,6 +2,7 @@
 -- array is that, and REST bodies without results. A refusal (`auth_failed`, `error` …) stays a dead letter.
 -- It is shown every message: an array in which there is a refusal, or an element of a kind that no file here reads, is a
 -- dead letter, too, whatever is made of the others.
+-- Bars are as traded. Those that the venue has adjusted for splits, as /v2/aggs does unless it is told otherwise, say so.
 SELECT seq, unread_kinds(venue, kinds, ['T', 'Q', 'A', 'AM'] || granted) AS refused
 FROM (
     SELECT seq, venue, ['status connected', 'status auth_success', 'status success'] AS granted,
@@ -16,3 +17,8 @@ FROM raw
 WHERE NOT starts_with(payload, '[')
   AND json_extract_string(payload, '$.status') IN ('OK', 'DELAYED') AND json_exists(payload, '$.request_id')
   AND coalesce(json_array_length(payload, '$.results'), 0) = 0
+UNION ALL
+SELECT seq, 'its bars are adjusted for splits ("adjusted":true), not as traded: ask for them with adjusted=false' AS refused
+FROM raw
+WHERE NOT starts_with(payload, '[') AND json_extract_string(payload, '$.adjusted') = 'true'
+  AND json_exists(payload, '$.queryCount') AND json_array_length(payload, '$.results') > 0

@@ -4,10 +4,13 @@
 --   12  the incorrect data of such a trade, at the time of the correction: what the void one was
 --   7, 8    a trade that was later called an error, or cancelled
 --   10, 11  the record of that, at the time it was done
+-- A trade that is called off may have been corrected before: so what took its place, <id>:c, is void, too.
 -- An id comes again on another day: the void trade's own time is known to the ms (its row may be from the WebSocket), or
 -- it lies in the session, which changes at 5 h UTC, when US markets sleep.
 -- @match correction"
-SELECT seq, recv_ts, venue, symbol, ts, trade_id, kind, f[1] AS reason,
+SELECT seq, recv_ts, venue, symbol, ts,
+       unnest(IF(kind = 'cancel' AND trade_id IS NOT NULL, [trade_id, trade_id || ':c'], [trade_id])) AS trade_id,
+       kind, f[1] AS reason,
        make_timestamp_ns(IF(own_time, ns - ns % 1000000, session)) AS from_ts,
        make_timestamp_ns(IF(own_time, ns, session + 86400000000000 - 1)) AS to_ts,
        IF(f[1] = '1', NULL, price) AS price, IF(f[1] = '1', NULL, size) AS size,
