@@ -464,6 +464,55 @@ fn columns_are_told_by_their_names_or_by_the_user() {
     load(&db, Path::new("-"), &["--venue", "w"]).fails_naming(&["--as capture"]);
 }
 
+/// A file that says whether the buyer was the maker says who was the aggressor: the other one.
+#[test]
+fn who_was_the_maker_tells_the_side() {
+    let db = empty();
+    let text = "id,price,qty,quote_qty,time,is_buyer_maker\n\
+                1,2.5,1,2.5,1717113600031,true\n\
+                2,2.5,1,2.5,1717113600032,False\n\
+                3,2.5,1,2.5,1717113600033,\n";
+    let said = ["--venue", "v", "--symbol", "A"];
+    let run = load_text(&db, "maker.csv", text, &said).ok();
+    assert!(run.stdout.contains("is_buyer_maker → side"), "{run}");
+    let sides = "SELECT trade_id, side FROM trades WHERE venue = 'v' ORDER BY ts";
+    assert_eq!(
+        db.sql(sides),
+        [["1", "sell"], ["2", "buy"], ["3", "unknown"]]
+    );
+    // What names the side itself comes first.
+    let both = "id,price,qty,time,is_buyer_maker,side\n4,2.5,1,1717113600034,true,buy\n";
+    load_text(&db, "both.csv", both, &["--venue", "w", "--symbol", "A"]).ok();
+    assert_eq!(db.value("SELECT side FROM trades WHERE venue = 'w'"), "buy");
+}
+
+/// A side of a quote without price and size is not there; a price of 0 at which something stands is one.
+#[test]
+fn a_bid_of_nothing_at_0_is_none() {
+    let db = empty();
+    let text = "ts,symbol,bid,bid_qty,ask,ask_qty\n\
+                2024-01-01 00:00:00,A,0,0,1.5,3\n\
+                2024-01-01 00:00:01,A,1.5,3,0.00,\n\
+                2024-01-01 00:00:02,A,0,5,1.5,0\n";
+    load_text(&db, "quotes.csv", text, &["--venue", "v"]).ok();
+    let quotes =
+        "SELECT bid_price, bid_size, ask_price, ask_size FROM quotes WHERE venue = 'v' ORDER BY ts";
+    assert_eq!(
+        db.sql(quotes),
+        [
+            ["", "", "1.5", "3.0"],
+            ["1.5", "3.0", "", ""],
+            ["0.0", "5.0", "1.5", "0.0"],
+        ]
+    );
+    let bare = "ts,symbol,bid,ask\n2024-01-01 00:00:00,A,0,1.5\n";
+    load_text(&db, "bare.csv", bare, &["--venue", "w"]).ok();
+    assert_eq!(
+        db.row("SELECT bid_price, ask_price FROM quotes WHERE venue = 'w'"),
+        ["", "1.5"]
+    );
+}
+
 /// A venue whose folder says nothing of its instruments: a table of them, and of splits, is loaded like ticks.
 #[test]
 fn instruments_and_corporate_actions_are_loaded_where_that_is_said() {

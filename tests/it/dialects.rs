@@ -157,10 +157,15 @@ const BINANCE_VISION: [Case; 8] = [
         &[
             "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time",
             "1,27077.3,19.35,27077.4,8.6,1684237787209,1684237787214",
+            // No bid, and no ask.
+            "2,0,0,27077.4,8.6,1684237787212,1684237787214",
+            "3,27077.3,19.35,0.00,0.000,1684237787211,1684237787214",
         ],
         "quotes",
         &[
             "binance_usdm|BTCUSDT|2023-05-16 11:49:47.209|2023-05-16 11:49:47.209|27077.3|19.35|27077.4|8.6|1",
+            "binance_usdm|BTCUSDT|2023-05-16 11:49:47.212|2023-05-16 11:49:47.212|||27077.4|8.6|2",
+            "binance_usdm|BTCUSDT|2023-05-16 11:49:47.211|2023-05-16 11:49:47.211|27077.3|19.35|||3",
         ],
     ),
 ];
@@ -169,6 +174,28 @@ const BINANCE_VISION: [Case; 8] = [
 fn binance_vision_is_read_with_and_without_a_header_in_ms_and_us() {
     check("binance_vision", &BINANCE_VISION);
     check("binance_vision", &[COIN_M]);
+}
+
+/// A price that cannot be read is not no bid.
+#[test]
+fn a_quote_of_binance_vision_that_cannot_be_read_is_a_dead_letter() {
+    let db = empty();
+    let lines = [
+        "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time",
+        "1,27077.3,19.35,27077.4,8.6,1684237787209,1684237787214",
+        "2,x,19.35,27077.4,8.6,1684237787210,1684237787214",
+        "3,27077.3,19.35,27077.4,,1684237787211,1684237787214",
+    ];
+    let file = db.write("BTCUSDT-bookTicker-2023-05-16.csv", &join_lines(lines));
+    load(&db, &file, &["--as", "binance_vision"]).ok();
+    assert_eq!(db.sql("SELECT update_id FROM quotes"), [["1"]]);
+    assert_eq!(
+        db.sql("SELECT line, reason FROM dead_letters ORDER BY line"),
+        [
+            ["3", "'bid_price' is out of range"],
+            ["4", "'ask_size' is out of range"],
+        ]
+    );
 }
 
 /// The futures' files call one column `quote_qty` or `base_qty`: that is no change of the vendor's.

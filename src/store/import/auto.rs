@@ -8,14 +8,22 @@ use serde::Deserialize;
 
 use super::dialect::one_field;
 use super::{Import, refused};
-use crate::model::BOOK_DELTAS;
 use crate::model::sql::{identifier, literal};
+use crate::model::{BOOK_DELTAS, TRADES};
 use crate::sources::files::Input;
 use crate::sqltree::SqlTree;
 use crate::store::catalog::{Catalog, Table, VENUE};
 use crate::store::error::{Error, Result};
 
 const FILE: &str = "files/auto.toml";
+
+/// Best bids and asks …
+const QUOTES: &str = "quotes";
+/// … the price and size of each side.
+const SIDES: [[&str; 2]; 2] = [["bid_price", "bid_size"], ["ask_price", "ask_size"]];
+
+/// Who was the aggressor, or whose level it is.
+const SIDE: &str = "side";
 
 /// A column of times of day, if a file has it beside …
 const TIME: &str = "time";
@@ -31,6 +39,9 @@ struct Names {
     /// Tables that a file is only if the user says so.
     #[serde(default)]
     only_into: Vec<String>,
+    /// Columns of trades that say whether the buyer was the maker.
+    #[serde(default)]
+    buyer_is_maker: Vec<String>,
     columns: BTreeMap<String, Vec<String>>,
 }
 
@@ -104,15 +115,7 @@ fn map_to(
     let mut mapping = Vec::new();
     let has_default = |column: &str| import.defaults.iter().any(|(name, _)| *name == column);
     for column in table.columns.iter().filter(|c| c.name != "seq") {
-        let own = [column.name.clone()];
-        let others = names
-            .columns
-            .get(&column.name)
-            .map_or(&[][..], Vec::as_slice);
-        let found = own
-            .iter()
-            .chain(others)
-            .find_map(|alias| columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(alias)));
+        let found = found(&column.name, names, columns);
         let said = match column.name.as_str() {
             VENUE => import.venue.as_ref().map(|_| "given_venue"),
             "symbol" => import.symbol.as_ref().map(|_| "given_symbol"),
@@ -144,7 +147,24 @@ fn map_to(
             {
                 return Err(column.name.clone());
             }
-            (None, None) => continue,
+            (None, None) => {
+                let mut makers = names.buyer_is_maker.iter();
+                let maker = makers.find_map(|name| called(name, columns));
+                let Some((from, _)) = maker.filter(|_| table.name == TRADES && column.name == SIDE)
+                else {
+                    continue;
+                };
+                mapping.push((from.clone(), column.name.clone()));
+                format!(
+                    "CASE TRY_CAST({} AS BOOLEAN) WHEN true THEN 'sell' WHEN false THEN 'buy' ELSE 'unknown' END",
+                    identifier(from)
+                )
+            }
+        };
+        let sql = if table.name == QUOTES {
+            unless_empty(sql, &column.name, names, columns)
+        } else {
+            sql
         };
         list.push(format!("{sql} AS {}", identifier(&column.name)));
     }
@@ -162,6 +182,41 @@ fn map_to(
         sql: format!("SELECT {} FROM file", list.join(",\n       ")),
         mapping,
     })
+}
+
+/// The file's column of this name.
+fn called<'a>(name: &str, columns: &'a [(String, String)]) -> Option<&'a (String, String)> {
+    columns
+        .iter()
+        .find(|(column, _)| column.eq_ignore_ascii_case(name))
+}
+
+/// The file's column that is a table's, by its own name or one that vendors give it.
+fn found<'a>(
+    column: &str,
+    names: &Names,
+    columns: &'a [(String, String)],
+) -> Option<&'a (String, String)> {
+    let others = names.columns.get(column).into_iter().flatten();
+    std::iter::once(column)
+        .chain(others.map(String::as_str))
+        .find_map(|name| called(name, columns))
+}
+
+/// SQL for a column of quotes. Where price and size of a side are both 0, there is no bid, or no ask.
+fn unless_empty(sql: String, column: &str, names: &Names, columns: &[(String, String)]) -> String {
+    let Some([price, size]) = SIDES.iter().find(|side| side.contains(&column)) else {
+        return sql;
+    };
+    let number = |name: &str| {
+        let (from, _) = found(name, names, columns)?;
+        Some(format!("TRY_CAST({} AS DOUBLE)", identifier(from)))
+    };
+    let (Some(price), size) = (number(price), number(size)) else {
+        return sql;
+    };
+    let size = size.unwrap_or_else(|| "0".to_owned());
+    format!("IF({price} = 0 AND coalesce({size}, 0) = 0, NULL, {sql})")
 }
 
 fn expression(
@@ -193,7 +248,7 @@ fn expression(
             None => format!("from_number({quoted})"),
         };
     }
-    if column == "side" {
+    if column == SIDE {
         let [buy, sell, other] = if table.name == BOOK_DELTAS {
             ["'bid'", "'ask'", "NULL"]
         } else {
