@@ -2,6 +2,7 @@
 //! sequencing rules, civil time and its zones, how SQL writes a text and where its statements end. No I/O, no clock.
 
 pub mod frame;
+pub mod interval;
 pub mod sql;
 pub mod statements;
 pub mod time;
@@ -14,6 +15,8 @@ use serde::Deserialize;
 pub const RAW_MESSAGES: &str = "raw_messages";
 /// Trades.
 pub const TRADES: &str = "trades";
+/// Bars.
+pub const BARS: &str = "bars";
 /// Changes of order books: the book engine's input.
 pub const BOOK_DELTAS: &str = "book_deltas";
 /// The best prices after each applied book update: the book engine's output.

@@ -18,6 +18,7 @@ use duckdb::Connection;
 use duckdb::vscalar::{ArrowFunctionSignature, VArrowScalar};
 
 use super::error::{Doing, Result};
+use crate::model::interval::bar_interval;
 use crate::model::zone::{self, Reader, Zone};
 
 /// Makes the database of a connection, and so all clones of it, know the functions.
@@ -28,6 +29,7 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
         .and_then(|()| conn.register_scalar_function::<FromZone>("from_zone_number"))
         .and_then(|()| conn.register_scalar_function::<OffsetNs>("zone_offset_ns"))
         .and_then(|()| conn.register_scalar_function::<SumEnds>("sum_ends"))
+        .and_then(|()| conn.register_scalar_function::<BarInterval>("bar_interval"))
         .doing("preparing the database")
 }
 
@@ -230,6 +232,23 @@ impl VArrowScalar for SumEnds {
             vec![amounts, DataType::Utf8, DataType::Utf8],
             DataType::Struct(ends_and_carried()),
         )]
+    }
+}
+
+/// `bar_interval(text)`: the length of a bar as `bars.interval` has it; NULL of what is none.
+struct BarInterval;
+
+impl VArrowScalar for BarInterval {
+    type State = ();
+
+    fn invoke((): &(), input: RecordBatch) -> Invoked {
+        let texts = input.column(0).as_string::<i32>().iter();
+        let intervals: StringArray = texts.map(|text| bar_interval(text?)).collect();
+        Ok(Arc::new(intervals))
+    }
+
+    fn signatures() -> Vec<ArrowFunctionSignature> {
+        ZoneProblem::signatures()
     }
 }
 

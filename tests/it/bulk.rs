@@ -464,6 +464,66 @@ fn columns_are_told_by_their_names_or_by_the_user() {
     load(&db, Path::new("-"), &["--venue", "w"]).fails_naming(&["--as capture"]);
 }
 
+/// However the length of a bar is written, in the file or by the user, it is stored in the one way that marts know.
+#[test]
+fn the_length_of_a_bar_is_stored_one_way() {
+    let db = empty();
+    let bars = "ts,symbol,open,high,low,close\n2024-01-01,A,1,2,0.5,1.5\n";
+    let all = || db.value("SELECT string_agg(\"interval\", ' ' ORDER BY venue) FROM bars");
+    for (venue, said) in [
+        ("a", "daily"),
+        ("b", "1D"),
+        ("c", "5min"),
+        ("d", "60m"),
+        ("e", "1M"),
+    ] {
+        let set = format!("interval={said}");
+        let name = format!("{venue}.csv");
+        load_text(&db, &name, bars, &["--venue", venue, "--set", &set]).ok();
+    }
+    assert_eq!(all(), "1d 1d 5m 1h 1M");
+    for unclear in ["interval=fortnight", "interval=5", "interval="] {
+        load_text(&db, "f.csv", bars, &["--venue", "f", "--set", unclear]).fails_naming(&[
+            "f.csv",
+            unclear,
+            "e.g. 5m, 1d",
+        ]);
+    }
+    assert_eq!(all(), "1d 1d 5m 1h 1M");
+
+    let of_file = "ts,symbol,timeframe,open,high,low,close\n\
+                   2024-01-01,A,1Day,1,2,0.5,1.5\n\
+                   2024-01-01,A,15 mins,1,2,0.5,1.5\n\
+                   2024-01-01,A,soon,1,2,0.5,1.5\n";
+    load_text(&db, "g.csv", of_file, &["--venue", "g"]).ok();
+    assert_eq!(
+        db.sql("SELECT \"interval\" FROM bars WHERE venue = 'g' ORDER BY 1"),
+        [["15m"], ["1d"]]
+    );
+    let dead = db.row("SELECT line, reason FROM dead_letters");
+    assert_eq!(dead[0], "4");
+    assert!(
+        dead[1].contains("'interval' is missing, or no length of a bar"),
+        "{dead:?}"
+    );
+
+    // A dialect's SQL goes by it: weeks start on Mondays, in New York.
+    let weeks = "timestamp,open,high,low,close,volume\n2025-11-05,1,2,0.5,1.5,9\n";
+    let args = [
+        "--as",
+        "alpha_vantage",
+        "--symbol",
+        "IBM",
+        "--set",
+        "interval=weekly",
+    ];
+    load_text(&db, "IBM.csv", weeks, &args).ok();
+    assert_eq!(
+        db.row("SELECT \"interval\", ts FROM bars WHERE symbol = 'IBM'"),
+        ["1w", "2025-11-03 05:00:00"]
+    );
+}
+
 /// A file that says whether the buyer was the maker says who was the aggressor: the other one.
 #[test]
 fn who_was_the_maker_tells_the_side() {

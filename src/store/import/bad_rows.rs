@@ -10,6 +10,8 @@ use duckdb::Connection;
 use super::dialect::Select;
 use super::refused;
 use super::relation::Relation;
+use crate::model::BARS;
+use crate::model::interval::{INTERVAL, LENGTH};
 use crate::sources::files::Input;
 use crate::store::error::{Doing, Result};
 use crate::store::raw::DeadLetter;
@@ -48,11 +50,15 @@ impl Refused {
             };
             let required = column.required || select.required.contains(name);
             if required && array.null_count() > 0 {
+                let wanted = match name.as_str() {
+                    INTERVAL if table.name == BARS => LENGTH,
+                    _ => column.sql_type.as_str(),
+                };
                 let missing = (0..array.len()).filter(|&row| array.is_null(row));
                 for row in missing {
-                    faults.entry(row).or_insert_with(|| {
-                        format!("'{name}' is missing, or no {}", column.sql_type)
-                    });
+                    faults
+                        .entry(row)
+                        .or_insert_with(|| format!("'{name}' is missing, or no {wanted}"));
                 }
             }
             if let Some(numbers) = array.as_any().downcast_ref::<Float64Array>()

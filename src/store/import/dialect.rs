@@ -7,6 +7,8 @@ use duckdb::Connection;
 
 use super::relation::{self, Relation};
 use super::{Import, auto, refused};
+use crate::model::BARS;
+use crate::model::interval::{INTERVAL, LENGTH, bar_interval};
 use crate::model::sql::{identifier, literal};
 use crate::sources::files::{Csv, Format, Input};
 use crate::sqltree::{SqlFile, SqlTree};
@@ -210,6 +212,21 @@ impl Dialect {
         self.is_unnamed && self.csv.as_ref().is_none_or(|csv| csv.header)
     }
 
+    /// What is said of the file, with the length of its bars as the table has it: the dialect's SQL may go by it.
+    pub(super) fn said(&self, input: &Input, import: &Import) -> Result<Import> {
+        let mut import = import.clone();
+        if self.table.name == BARS {
+            for (column, text) in &mut import.shape.set {
+                if column.eq_ignore_ascii_case(INTERVAL) {
+                    *text = bar_interval(text).ok_or_else(|| {
+                        refused(input, format!("--set {column}={text} is no {LENGTH}"))
+                    })?;
+                }
+            }
+        }
+        Ok(import)
+    }
+
     /// The input as it is read.
     pub(super) fn input_as_read(&self, input: &Input) -> Input {
         let mut input = input.clone();
@@ -278,6 +295,9 @@ impl Dialect {
                     }
                     _ => format!("TRY_CAST({quoted} AS {})", column.sql_type),
                 };
+                if self.table.name == BARS && column.name == INTERVAL {
+                    sql = format!("bar_interval({sql})");
+                }
                 let mut defaults = import.defaults.iter();
                 if let Some((_, text)) = defaults.find(|(name, _)| *name == column.name) {
                     sql = format!("coalesce({sql}, {})", literal(text));

@@ -206,6 +206,7 @@ impl Store {
         }
         let conn = self.clone_connection()?;
         let dialect = Dialect::choose(&conn, &self.tree, &self.catalog, input, import)?;
+        let import = &dialect.said(input, import)?;
         if dialect.table.latest && import.if_exists == IfExists::Fail {
             return Err(refused(
                 input,
