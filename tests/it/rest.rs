@@ -187,6 +187,13 @@ async fn what_may_pass_is_tried_again() {
     for (first, requests, at_least_ms) in [
         (Answer::Later(429, "1"), 2, 1000),
         (Answer::Later(418, "0"), 2, 0),
+        // Of a firewall, which has had too many.
+        (Answer::Later(403, "1"), 2, 1000),
+        (
+            Answer::Says(403, "<html>\n<title>403 Forbidden</title>".to_owned()),
+            2,
+            100,
+        ),
         (Answer::Says(500, String::new()), 2, 100),
         (Answer::Says(503, String::new()), 2, 100),
         (Answer::Breaks, 2, 100),
@@ -218,6 +225,13 @@ async fn what_stays_wrong_is_given_up_and_what_is_refused_is_not_repeated() {
     );
     assert!(!error.is_final() && frames.is_empty());
     assert_eq!(server.asked().len(), 2);
+
+    // A 403 in the venue's own form is about what was asked, or the key.
+    let forbidden = r#"{"message":"forbidden."}"#.to_owned();
+    let server = Server::start(&[Answer::Says(403, forbidden)]).await;
+    let (error, _) = server.fetch(ONE, &of("A")).await;
+    assert!(error.unwrap_err().is_final());
+    assert_eq!(server.asked().len(), 1);
 
     let server = Server::start(&[Answer::Says(404, "x".repeat(300))]).await;
     let (error, frames) = server.fetch(ONE, &of("A")).await;

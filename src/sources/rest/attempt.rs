@@ -19,6 +19,8 @@ const LONGEST_BAN: Duration = Duration::from_hours(7 * 24);
 const ERROR_BYTES: usize = 4096;
 /// … and this much is shown.
 const HEAD_CHARS: usize = 200;
+/// What a body is that a proxy or a firewall has put in the place of the venue's.
+const PAGE: &str = "is a page for people";
 
 /// A body of status 2xx.
 pub(super) struct Body {
@@ -123,11 +125,15 @@ impl Client {
             Ok(Read::Whole(bytes) | Read::Longer(bytes)) => self.head(&bytes),
             Err(_) => String::new(),
         };
-        if too_many || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+        // A venue's own no is in its own form. A page is of the firewall before it, which lets requests through again.
+        let firewall =
+            status == StatusCode::FORBIDDEN && (after.is_some() || no_data(&head) == Some(PAGE));
+        let whole_venue = too_many || firewall;
+        if whole_venue || status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             return Failure::Again {
                 why: format!("status {}: {head}", status.as_u16()),
                 after,
-                whole_venue: too_many,
+                whole_venue,
             };
         }
         Failure::Final {
@@ -174,7 +180,7 @@ fn no_data(text: &str) -> Option<&'static str> {
     let start = text.trim_start();
     match start.chars().next() {
         None => Some("is empty"),
-        Some('<') => (!start.starts_with("<?xml")).then_some("is a page for people"),
+        Some('<') => (!start.starts_with("<?xml")).then_some(PAGE),
         Some('{' | '[') => {
             let read = serde_json::from_str::<serde::de::IgnoredAny>(text);
             read.is_err_and(|error| error.is_eof())
