@@ -612,6 +612,47 @@ fn instruments_and_corporate_actions_are_loaded_where_that_is_said() {
     load_text(&db, "acme.csv", text, &into("raw_messages")).fails_naming(&["by mdb itself"]);
 }
 
+/// A regular and a special dividend of one day are both paid; what a later file says of the day takes their place.
+#[test]
+fn dividends_of_one_day_in_one_file_all_count() {
+    let db = empty();
+    let into = ["--venue", "v", "--into", "corporate_actions"];
+    let load = |name: &str, special: &str| {
+        let text = format!(
+            "symbol,date,kind,ex_date,amount,ratio\n\
+             ACME,2024-01-05,dividend,2024-02-01,0.5,\n\
+             ACME,2024-01-20,dividend,2024-02-01,{special},\n\
+             ACME,2024-01-05,dividend,2024-02-01,0.5,\n\
+             ACME,2024-03-01,split,2024-03-01,,4\n"
+        );
+        load_text(&db, name, &text, &into).ok();
+    };
+    let actions = || db.sql("SELECT ex_date, ratio, amount FROM stock_actions ORDER BY ex_date");
+    load("actions.csv", "2");
+    assert_eq!(
+        actions(),
+        [["2024-02-01", "1.0", "2.5"], ["2024-03-01", "4.0", "0.0"]]
+    );
+    let bars = "ts,symbol,interval,open,high,low,close\n\
+                2024-01-31,ACME,1d,100,100,100,100\n\
+                2024-02-01,ACME,1d,97.5,97.5,97.5,97.5\n";
+    load_text(&db, "bars.csv", bars, &into[..2]).ok();
+    db.run(["build"]).ok();
+    assert_eq!(
+        db.sql("SELECT dividend, round(adjusted_close, 6) FROM fact_adjusted_prices ORDER BY date"),
+        [["0.0", "97.5"], ["2.5", "97.5"]]
+    );
+
+    load("corrected.csv", "1.5");
+    for step in [&["tables"][..], &["seal", "--all"], &["rebuild"]] {
+        db.run(step.iter().copied()).ok();
+        assert_eq!(
+            actions(),
+            [["2024-02-01", "1.0", "2.0"], ["2024-03-01", "4.0", "0.0"]]
+        );
+    }
+}
+
 #[test]
 fn bars_and_splits_are_no_quotes_without_a_price() {
     let db = empty();
