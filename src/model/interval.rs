@@ -12,9 +12,10 @@ pub const LENGTH: &str =
 pub fn bar_interval(text: &str) -> Option<String> {
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let mut number = match digits {
-        "" => 1,
-        _ => digits.parse::<u32>().ok().filter(|number| *number > 0)?,
+    let mut number = if digits.is_empty() {
+        1
+    } else {
+        digits.parse::<u32>().ok().filter(|number| *number > 0)?
     };
     let unit = unit.trim_start_matches([' ', '-', '_']);
     let mut unit = match unit {
