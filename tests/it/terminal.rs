@@ -308,6 +308,24 @@ fn the_book_of_a_moment_is_stepped_through() {
 }
 
 #[test]
+fn a_book_is_repainted_in_its_place_where_its_lines_are_wider_than_the_window() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 40);
+    terminal.keys(&format!(".book {SYMBOL} --at '2024-08-09 00:00:30'\r"));
+    terminal.awaits("q ends");
+    let before = terminal.text();
+    terminal.keys("\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D");
+    terminal.awaits_screen("another moment", |text| {
+        *text != before && text.contains("q ends")
+    });
+    let text = terminal.text();
+    assert_eq!(text.matches(&format!("{SYMBOL} · ")).count(), 1, "{text}");
+    terminal.keys("q");
+    terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
+    terminal.leave();
+}
+
+#[test]
 fn a_book_has_the_time_of_the_last_message_in_it_and_not_of_its_snapshots_receipt() {
     let db = Db::new();
     let file = db.write("capture.txt", &synthetic::capture(7, 60).bytes());
