@@ -376,13 +376,25 @@ fn an_editor_changes_the_last_query_and_a_pager_shows_the_last_result() {
     let db = filled();
     let editor = db.write("editor.sh", b"#!/bin/sh\nsed -i 's/40/41/' \"$1\"\n");
     fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
-    let set = [("EDITOR", editor.to_str().unwrap()), ("PAGER", "cat")];
+    let scratch = db.beside("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let scratch = scratch.to_str().unwrap();
+    let set = [
+        ("EDITOR", editor.to_str().unwrap()),
+        ("PAGER", "cat"),
+        ("TMPDIR", scratch),
+    ];
     let mut terminal = Terminal::start_with(db.command(), 80, &set);
     terminal.awaits("mdb db>");
     terminal.clear();
     terminal.line("select 40 + 1 as sum;");
     terminal.line(".edit");
     terminal.awaits("42");
+    // While it runs, the file that was edited is gone.
+    terminal.line(&format!(
+        ".edit select 'left: ' || (40 + count(*)) as files from glob('{scratch}/*');"
+    ));
+    terminal.awaits("left: 41");
     terminal.line("select 'x' || range as wide from range(100);");
     terminal.awaits("… 69 rows");
     terminal.line(".last");
