@@ -173,6 +173,39 @@ fn the_prompt_shows_an_open_transaction_and_what_is_open() {
 }
 
 #[test]
+fn a_transaction_that_an_error_has_spoilt_says_so_at_its_end_here_and_in_another_process() {
+    let db = filled();
+    let spoil = |terminal: &mut Terminal| {
+        for line in [
+            "create temp table mine (i int not null);",
+            "begin;",
+            "insert into mine values (7);",
+            "insert into mine values (null);",
+        ] {
+            terminal.line(line);
+        }
+        terminal.keys("commit;\r");
+        terminal.awaits("error: nothing was committed");
+        terminal.awaits_screen("the plain prompt", |text| {
+            text.ends_with('>') && !text.ends_with("*>")
+        });
+        terminal.line("select count(*) || ' left' as mine from mine;");
+        terminal.awaits("0 left");
+    };
+    let mut terminal = Terminal::shell(&db, 140);
+    spoil(&mut terminal);
+    terminal.leave();
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    let mut terminal = Terminal::start(db.command(), 140);
+    terminal.awaits("mdb db attached>");
+    spoil(&mut terminal);
+    terminal.leave();
+    drop(stdin);
+    live.finish().ok();
+}
+
+#[test]
 fn a_result_fits_the_window_it_has_now() {
     let db = filled();
     let mut terminal = Terminal::shell(&db, 140);
