@@ -279,7 +279,7 @@ impl Drop for Answer<'_> {
 
 /// How SQL writes a text of JSON, or a list of such.
 fn written(json: &str) -> Option<String> {
-    match serde_json::from_str(json).ok()? {
+    match serde_json::from_str::<Value>(json).ok()? {
         Value::String(text) => Some(literal(&text)),
         Value::Array(values) => {
             let texts = values.iter().map(|value| value.as_str().map(literal));
