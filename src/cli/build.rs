@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::progress::{bar, grouped};
 use super::serving::Serving;
-use super::{Outcome, open_store, outcome, stop_flag};
+use super::{Outcome, open_existing_store, outcome, stop_flag};
 use crate::config::Settings;
 use crate::query;
 use crate::transform::Error;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
         );
     }
     let stop = stop_flag()?;
-    let store = open_store(settings)?;
+    let store = open_existing_store(settings)?;
     // What is built is built by what sql/ was.
     let faulty = store.fault().is_some();
     let serving = Serving::start("build", settings, &store, &stop)?;

@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) import: super::import::Args,
     /// Files, directories or patterns such as 'ticks/*.csv.gz'; of a capture also - for standard input; or job files, which
-    /// end with .toml
+    /// end with .toml, .yaml or .yml
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 }

@@ -45,7 +45,7 @@ use crate::{query, store};
 #[derive(Debug, Parser)]
 #[command(
     name = "mdb", disable_help_subcommand = true,
-    version, about, long_about = None, after_help = "Without a command: the shell.\n\nExamples:\n  mdb demo\n  mdb stream VENUE BTCUSDT,ETHUSDT\n  mdb sql \"FROM latest\"\n  mdb --db /data/market"
+    version, about, long_about = None, after_help = "Without a command: the shell.\n\nExamples:\n  mdb demo\n  mdb stream VENUE BTCUSDT,ETHUSDT\n  mdb sql \"FROM latest\"\n  mdb --db /data/market\n\nThe log goes to stderr: warnings, or what MDB_LOG says (error, warn, info, debug, trace)."
 )]
 struct Cli {
     /// The database's directory.
@@ -368,6 +368,29 @@ fn patiently<T>(
                 thread::sleep(Duration::from_millis(20));
             }
             opened => return opened,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_every_command_and_option() {
+        let readme = include_str!("../../README.md");
+        let cli = Cli::command();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            assert!(readme.contains(&format!("`mdb {name}")), "mdb {name}");
+            let options = command.get_arguments();
+            for option in options.filter(|option| !option.is_positional() && !option.is_hide_set())
+            {
+                let long = option.get_long().map(|long| format!("--{long}"));
+                let short = option.get_short().map(|short| format!("[-{short} "));
+                let said = long.iter().chain(&short).any(|text| readme.contains(text));
+                assert!(said, "mdb {name} {long:?}");
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use super::progress::{bar, grouped};
 use super::{Outcome, open_store, stop_flag};
 use crate::config::Settings;
 use crate::research::replay::{Faults, Options, Range, Replay, Scratch, Speed, Start};
-use crate::store::{Load, Written};
+use crate::store::{self, Load, Written};
 
 /// How often the progress bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -71,7 +71,10 @@ pub(super) fn run(args: Args, settings: &Settings) -> anyhow::Result<Outcome> {
         options.start = Start::Subscriptions(count);
     }
     let scratch = match &args.capture {
-        None => None,
+        None => {
+            store::must_exist(&settings.db)?;
+            None
+        }
         Some(file) => {
             let stop = stop_flag()?;
             let scratch = loaded(settings, &args.venue, args.symbol.as_deref(), file, &stop)?;

@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
 
 /// Shows what a mart's last build ran.
 fn explain(model: &str, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut session = session::open(settings, false)?;
+    let mut session = session::open_existing(settings)?;
     let query = format!(
         "SELECT list_reduce(range(1, len(bounds) + 1)::VARCHAR[],
                     lambda sql, i: replace(sql, format('make_timestamp_ns(${{}})', i), format('make_timestamp_ns({{}})', bounds[i::INTEGER])), ran)

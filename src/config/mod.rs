@@ -97,7 +97,7 @@ fn one() -> usize {
 }
 
 /// `[store]` in `mdb.toml`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
     /// DuckDB's buffer memory, e.g. "2GB"; by default half of the machine's for questions, and 128 MB
@@ -180,7 +180,7 @@ impl SealSettings {
 }
 
 /// `[history]` in `mdb.toml`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HistorySettings {
     /// How long the files of a version of the lake stay after the next one has taken its place: as long it can be asked
@@ -190,7 +190,7 @@ pub struct HistorySettings {
 }
 
 /// `[models]` in `mdb.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSettings {
     /// Whether a capture keeps marts up to date; else only `mdb build` does.
@@ -276,6 +276,18 @@ impl Settings {
             feeds,
             ..Self::of(db, file)
         })
+    }
+
+    /// The sections that differ in `now`, of those that hold for a process as they were when it started.
+    #[must_use]
+    pub fn fixed_changes(&self, now: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("[store]", self.store != now.store),
+            ("[history]", self.history != now.history),
+            ("[models]", self.models != now.models),
+        ];
+        let changed = sections.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| name).collect()
     }
 
     /// Defaults throughout, whatever `mdb.toml` says.
@@ -448,6 +460,19 @@ mod tests {
             let settings = load(&format!("[store]\nmemory_limit = \"{limit}\"\n")).unwrap();
             assert_eq!(settings.store.memory_limit.as_deref(), Some(limit));
         }
+    }
+
+    #[test]
+    fn what_takes_effect_at_the_next_start_is_known() {
+        let started = load("[store]\nthreads = 2\n").unwrap();
+        let edited =
+            load("[store]\nthreads = 3\n[seal]\nlateness = \"2 hours\"\n[models]\nlive = false\n");
+        assert_eq!(
+            started.fixed_changes(&edited.unwrap()),
+            ["[store]", "[models]"]
+        );
+        let live = load("[store]\nthreads = 2\n[[sla]]\nfreshness = \"1 minute\"\n").unwrap();
+        assert!(started.fixed_changes(&live).is_empty());
     }
 
     #[test]

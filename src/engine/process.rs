@@ -265,6 +265,7 @@ impl Process {
         let (done, answer) = oneshot::channel();
         let order = Order::Tree {
             tree,
+            settings: Box::new(self.settings.clone()),
             venues: names,
             done,
         };
@@ -301,6 +302,7 @@ impl Process {
     ) -> Result<(), Error> {
         let mut status = tokio::time::interval(STATUS_EVERY);
         let mut seal = tokio::time::interval(UPKEEP_EVERY);
+        let started = self.settings.clone();
         if watcher.is_some() {
             inbox.look();
         }
@@ -322,16 +324,18 @@ impl Process {
                         inbox.look();
                     }
                     if changes.settings || changes.sql {
-                        self.change(feeds, venues, messages, orders).await;
+                        self.change(&started, feeds, venues, messages, orders).await;
                     }
                 }
             }
         }
     }
 
-    /// Takes up an edit of mdb.toml or sql/. What is wrong with it is told, and everything stays as it was.
+    /// Takes up an edit of mdb.toml or sql/. What is wrong with it is told, and everything stays as it was; told is also what
+    /// goes on as it was when the process `started`.
     async fn change(
         &mut self,
+        started: &Settings,
         feeds: &Feeds,
         venues: &fetch::Venues,
         messages: &mpsc::Sender<Message>,
@@ -345,7 +349,16 @@ impl Process {
         }
         .await;
         let (kind, detail) = match &changed {
-            Ok(()) => ("configured", "mdb.toml and sql/ are taken up".to_owned()),
+            Ok(()) => {
+                let mut detail = "mdb.toml and sql/ are taken up".to_owned();
+                let later = started.fixed_changes(&self.settings).join(", ");
+                if !later.is_empty() {
+                    let later = format!("{later} in mdb.toml takes effect at the next start");
+                    tracing::warn!("{later}");
+                    detail = format!("{detail}; {later}");
+                }
+                ("configured", detail)
+            }
             Err(error) => {
                 self.settings = before;
                 tracing::error!("{error}; everything stays as it was");

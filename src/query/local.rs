@@ -9,11 +9,12 @@ use duckdb::{Connection, InterruptHandle, ProgressHandle, Statement};
 
 use super::Types;
 use super::as_text;
-use super::error::Error;
+use super::error::{Error, SqlError};
 use super::parameters;
 use super::paths;
-use super::shared::{self, Shared};
+use super::shared::{self, After, Shared};
 use super::tokens::Edited;
+use crate::model::statements::first_word;
 use crate::store::{Lease, Reader, history};
 
 /// What a statement has in it that reads past versions of the lake: it must know of all of them.
@@ -83,6 +84,9 @@ impl Local {
     }
 
     pub(super) fn run(&mut self, sql: &str, types: Types) -> Result<LocalRows<'_>, Error> {
+        if matches!(first_word(sql).as_str(), "commit" | "end") {
+            self.refuse_if_spoilt()?;
+        }
         self.set_types(types);
         if sql.contains(AS_OF) {
             // A database that is no market database has no versions: what `as_of` says then is right.
@@ -115,6 +119,28 @@ impl Local {
         let rows = start(&self.connection, admitted.edited.after(looked_up), guard);
         shared.ran(admitted.after, rows.is_ok());
         rows.map_err(|error| shared::explain(error).with_advice(self.write))
+    }
+
+    /// Ends a transaction that an error has spoilt. DuckDB would roll it back as well, and report a success.
+    fn refuse_if_spoilt(&mut self) -> Result<(), Error> {
+        let Err(error) = self.connection.execute_batch("SELECT 1") else {
+            return Ok(());
+        };
+        if !error.to_string().contains("transaction is aborted") {
+            return Ok(());
+        }
+        self.connection
+            .execute_batch("ROLLBACK")
+            .map_err(Error::from_duckdb)?;
+        if let Some((shared, _)) = &mut self.shared {
+            shared.ran(After::Ended, false);
+        }
+        Err(Error::Sql(Box::new(SqlError {
+            message: "nothing was committed: an error in the transaction had spoilt it, and it was rolled back"
+                .to_owned(),
+            at: None,
+            hint: Some("run it again from its BEGIN, without what failed".to_owned()),
+        })))
     }
 
     fn set_types(&mut self, types: Types) {

@@ -527,6 +527,31 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_an_error_has_spoilt_is_not_committed_in_silence() {
+        let mut session = session();
+        let mut run = |sql: &str| {
+            let rows = session.run(sql, Types::Exact)?;
+            rows.finish()
+        };
+        run("create table t (i int not null)").unwrap();
+        for end in ["commit", "END"] {
+            run("begin").unwrap();
+            run("insert into t values (1)").unwrap();
+            assert!(run("insert into t values (null)").is_err());
+            let error = run(end).unwrap_err().to_string();
+            assert!(error.starts_with("nothing was committed"), "{error}");
+            assert_eq!(run("delete from t").unwrap(), Some(0));
+        }
+        // A slip of the pen spoils nothing.
+        run("begin").unwrap();
+        run("insert into t values (2)").unwrap();
+        assert!(run("insert int t values (3)").is_err());
+        run("commit").unwrap();
+        assert_eq!(run("delete from t").unwrap(), Some(1));
+        assert!(!session.in_transaction());
+    }
+
+    #[test]
     fn an_interrupt_stops_a_query_and_the_session_goes_on() {
         let mut session = session();
         let interrupter = session.interrupter();

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use super::Types;
@@ -90,7 +91,7 @@ impl Remote {
     }
 
     /// What the process says of itself; `None` if it is ending.
-    pub(super) fn status(&self, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
+    pub(super) fn status(&self, patience: Duration) -> Result<Option<Value>, Error> {
         status_of(&self.socket, patience)
     }
 
@@ -119,8 +120,8 @@ impl Remote {
         }
         let mut edits = Vec::new();
         for place in paths::computed(sql) {
-            let value = self.value(&format!("SELECT ({})", &sql[place.clone()]))?;
-            edits.extend(value.map(|value| (place, literal(&value))));
+            let value = self.value(&sql[place.clone()])?;
+            edits.extend(value.map(|value| (place, value)));
         }
         let computed = Some(Edited::new(sql, edits));
         let computed = computed.filter(|computed| computed.sql != sql);
@@ -129,9 +130,11 @@ impl Remote {
         Ok(edited.after(computed))
     }
 
-    /// The text that an expression is; `None` if it is none, or fails: then so does the statement that it was taken from.
-    fn value(&mut self, sql: &str) -> Result<Option<String>, Error> {
-        let mut answer = match self.run(sql, Types::Plain) {
+    /// The text, or list of texts, that an expression is, as SQL writes it; `None` if it is none, or fails: then so does the
+    /// statement that it was taken from.
+    fn value(&mut self, expression: &str) -> Result<Option<String>, Error> {
+        let sql = format!("SELECT to_json(({expression}))::VARCHAR");
+        let mut answer = match self.run(&sql, Types::Plain) {
             Ok(answer) => answer,
             Err(error @ (Error::Interrupted | Error::Lost(_))) => return Err(error),
             Err(_) => return Ok(None),
@@ -140,7 +143,7 @@ impl Remote {
         loop {
             match answer.step() {
                 Ok(Some(batch)) => value = value.or_else(|| first_text(&batch)),
-                Ok(None) => return Ok(value),
+                Ok(None) => return Ok(value.as_deref().and_then(written)),
                 Err(error @ (Error::Interrupted | Error::Lost(_))) => return Err(error),
                 Err(_) => return Ok(None),
             }
@@ -189,11 +192,11 @@ impl Remote {
 ///
 /// # Errors
 /// If one does, but not with that.
-pub fn status(db: &Path) -> Result<Option<serde_json::Value>, Error> {
+pub fn status(db: &Path) -> Result<Option<Value>, Error> {
     status_of(&db.join(wire::SOCKET), PATIENCE)
 }
 
-fn status_of(socket: &Path, patience: Duration) -> Result<Option<serde_json::Value>, Error> {
+fn status_of(socket: &Path, patience: Duration) -> Result<Option<Value>, Error> {
     let Some(mut wire) = Wire::open(socket)? else {
         return Ok(None);
     };
@@ -271,6 +274,19 @@ impl Drop for Answer<'_> {
             self.bell.ring();
             let _ = io::copy(self.stream.get_mut(), &mut io::sink());
         }
+    }
+}
+
+/// How SQL writes a text of JSON, or a list of such.
+fn written(json: &str) -> Option<String> {
+    match serde_json::from_str::<Value>(json).ok()? {
+        Value::String(text) => Some(literal(&text)),
+        Value::Array(values) => {
+            let texts = values.iter().map(|value| value.as_str().map(literal));
+            let texts = texts.collect::<Option<Vec<_>>>()?;
+            Some(format!("[{}]", texts.join(", ")))
+        }
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@
 //! leave that transaction, or that concern the whole process, which is busy with something else.
 
 use super::error::{Error, SqlError};
+use super::paths;
 use super::tokens::{Edited, Token, tokens};
 use crate::model::statements::first_word;
 use crate::store;
@@ -77,7 +78,7 @@ impl Shared {
             .first()
             .map_or_else(String::new, |token| first_word(token.text));
         let second = tokens.get(1);
-        if let Some(file) = tokens.iter().find(|token| is_database_file(token)) {
+        if let Some(file) = database_file(sql, &first, &tokens) {
             return Err(refused(
                 Some(file),
                 "this file is the open database itself; its tables can be asked, its file not",
@@ -194,11 +195,25 @@ fn refused(token: Option<&Token<'_>>, message: &str) -> Error {
     }))
 }
 
-/// Reading the file would also drop the lock on it: the system drops a process's locks when it closes the file.
-fn is_database_file(token: &Token<'_>) -> bool {
-    token
-        .value()
-        .is_some_and(|value| value.ends_with(store::FILE))
+/// The text that names the database file where a path stands, or may come to stand. Reading the file would also drop the lock
+/// on it: the system drops a process's locks when it closes the file.
+fn database_file<'t, 's>(sql: &str, first: &str, tokens: &'t [Token<'s>]) -> Option<&'t Token<'s>> {
+    if !sql.contains(store::FILE) {
+        return None;
+    }
+    let names_it = |token: &Token<'_>| {
+        token
+            .value()
+            .is_some_and(|value| value.ends_with(store::FILE))
+    };
+    let computed = paths::computed(sql);
+    let is_part = |token: &Token<'_>| computed.iter().any(|place| place.contains(&token.at));
+    // What a later statement reads.
+    let kept = matches!(first, "execute" | "set");
+    let named = tokens.iter().enumerate().find(|(i, token)| {
+        names_it(token) && (kept || is_part(token) || paths::is_path(tokens, *i))
+    });
+    named.map(|(_, token)| token)
 }
 
 /// The token by which a statement names a table or schema of mdb's own in order to change it. What it only
@@ -326,6 +341,11 @@ mod tests {
             "update extensions",
             "pragma import_database('d')",
             "select * from read_blob('data/market.duckdb')",
+            "select * from read_blob('data/' || 'market.duckdb')",
+            "from 'market.duckdb'",
+            "copy t to 'market.duckdb'",
+            "set variable f = 'market.duckdb'",
+            "execute p('market.duckdb')",
             "commit; drop table t",
             "select 1 --\r; commit; drop table t",
             "\u{a0}attach 'x.db'",
@@ -340,6 +360,12 @@ mod tests {
         }
         assert!(admit("select ';', '\u{a0}attach';", false).is_ok());
         assert!(admit("select checkpoint from t", false).is_ok());
+        for sql in [
+            "select * from t where file like '%market.duckdb'",
+            "select 'market.duckdb' as name from read_text('a')",
+        ] {
+            assert!(admit(sql, false).is_ok(), "{sql}");
+        }
         assert!(admit("update mine set i = 1", true).is_ok());
         assert!(admit("import database 'd'", true).is_ok());
         assert!(admit("import database 'd'", false).is_err());

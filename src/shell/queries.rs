@@ -111,13 +111,14 @@ impl Shell<'_> {
             .prefix("mdb-")
             .suffix(".sql")
             .tempfile()
-            .map_err(cannot)?;
+            .map_err(cannot)?
+            .into_temp_path();
         let before = format!(
             "{}{}",
             text.trim_end().trim_end_matches(';'),
             if text.is_empty() { "" } else { ";\n" }
         );
-        std::fs::write(file.path(), &before).map_err(cannot)?;
+        std::fs::write(&file, &before).map_err(cannot)?;
         let set = |name| {
             std::env::var(name)
                 .ok()
@@ -130,7 +131,7 @@ impl Shell<'_> {
             .arg("-c")
             .arg(format!("{editor} \"$1\""))
             .arg("sh")
-            .arg(file.path())
+            .arg(&file)
             .status()
             .map_err(cannot)?;
         if !ended.success() {
@@ -138,7 +139,9 @@ impl Shell<'_> {
                 "error: {editor} failed; nothing was run\n"
             )));
         }
-        let after = std::fs::read_to_string(file.path()).map_err(cannot)?;
+        let after = std::fs::read_to_string(&file).map_err(cannot)?;
+        // What is in it may run for long, and be killed.
+        file.close().map_err(cannot)?;
         if after.trim().is_empty() {
             return Ok(Next::Go);
         }

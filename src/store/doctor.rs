@@ -13,7 +13,7 @@ use super::history::Version;
 use super::lake::Entry;
 use super::lost::Loss;
 use super::retain::keep_last_seq;
-use super::{FILE, Purpose, duck, history, lake, schema};
+use super::{FILE, Purpose, duck, history, lake, must_exist, schema};
 use crate::config::Settings;
 use crate::model::RAW_MESSAGES;
 use crate::model::sql::literal;
@@ -38,16 +38,8 @@ pub fn doctor(
     mut checked: impl FnMut(usize, usize),
 ) -> Result<Vec<Finding>> {
     let dir = &settings.db;
+    must_exist(dir)?;
     let mut findings = Vec::new();
-    if !dir.join(FILE).exists() {
-        let what = format!("there is no database in {}", dir.display());
-        findings.push(Finding {
-            what,
-            remedy: "--db DIR, or MDB_DB, says where one is; `mdb load` makes one".to_owned(),
-            harmless: false,
-        });
-        return Ok(findings);
-    }
     let purpose = if repair {
         Purpose::Write
     } else {

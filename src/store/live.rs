@@ -18,7 +18,8 @@ use super::news::News;
 use super::normalize::{Derived, Normalizers};
 use super::raw::RawBatch;
 use super::writer::{Writer, Written};
-use super::{Store, load, schema};
+use super::{Store, check_tables, load, schema};
+use crate::config::Settings;
 use crate::model::frame::{Frame, Message};
 use crate::sources::capture::Batch;
 use crate::sqltree::SqlTree;
@@ -40,11 +41,13 @@ const ENOUGH: usize = 64;
 /// What the live writer is asked to do besides.
 #[derive(Debug)]
 pub enum Order {
-    /// Work by this SQL tree from now on, and be ready for these venues. The answer says what is wrong with it;
-    /// everything stays as it was then.
+    /// Work by this SQL tree and these settings from now on, and be ready for these venues. The answer says what is wrong
+    /// with them; everything stays as it was then.
     Tree {
         /// The tree.
         tree: Box<SqlTree>,
+        /// What mdb.toml says.
+        settings: Box<Settings>,
         /// The venues whose messages are to come.
         venues: Vec<String>,
         /// Told once it is taken up.
@@ -331,8 +334,8 @@ impl<T: FnMut(Commit)> Live<T> {
                 order = orders.recv(), if ordering => match order {
                     None => ordering = false,
                     // Nobody may be waiting for the answers any more.
-                    Some(Order::Tree { tree, venues, done }) => {
-                        drop(done.send(self.take_up(*tree, &venues)));
+                    Some(Order::Tree { tree, settings, venues, done }) => {
+                        drop(done.send(self.take_up(*tree, &settings, &venues)));
                     }
                     Some(Order::File(part)) => self.file(*part)?,
                     Some(Order::Stand { standing, until }) => {
@@ -487,13 +490,14 @@ impl<T: FnMut(Commit)> Live<T> {
         Normalizers::new(conns, &venues::load(tree, venue)?, &self.catalog, None)
     }
 
-    fn take_up(&mut self, tree: SqlTree, venues: &[String]) -> Result<()> {
+    fn take_up(&mut self, tree: SqlTree, settings: &Settings, venues: &[String]) -> Result<()> {
         if !tree.same_folder(&self.tree, "tables") {
             return Err(Error::Model {
                 file: "sql/tables".to_owned(),
                 message: "a change of the tables takes effect at the next start".to_owned(),
             });
         }
+        check_tables(&self.catalog, settings)?;
         let new = venues.iter().map(|venue| Arc::from(venue.as_str()));
         let all: BTreeSet<Arc<str>> = self.venues.keys().cloned().chain(new).collect();
         // All that can be wrong with it, before anything is changed.
@@ -508,6 +512,7 @@ impl<T: FnMut(Commit)> Live<T> {
         if tree.hash() != self.tree.hash() {
             schema::apply(&mut self.conn, &tree)?;
         }
+        schema::set_slas(&self.conn, &settings.slas)?;
         self.tree = tree;
         ready
             .into_iter()
@@ -683,7 +688,6 @@ fn note_id(runs: &mut Vec<IdRun>, prefix: &str, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
     use crate::model::frame::FeedEvent;
     use crate::model::window::Window;
     use crate::model::{FEED_EVENTS, RAW_MESSAGES, TRADES};

@@ -35,6 +35,7 @@ mod seal;
 mod slot;
 mod writer;
 
+use std::fmt::Display;
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -101,8 +102,10 @@ impl Store {
         let read = SqlTree::load(&dir);
         let mut conn = duck::open(&dir, purpose, &settings.store)?;
         let (tree, fault) = schema::bring_up(&mut conn, read)?;
+        // What is about to be written may mend it.
+        let _ = fs::remove_file(dir.join(FAULT));
         if let Some(fault) = &fault {
-            tracing::warn!("{fault}; until that is mended, mdb goes by sql/ as it was");
+            warn_of(fault);
         }
         insert::register(&conn)?;
         slot::register(&conn, raw::NAME, raw::schema())?;
@@ -287,6 +290,33 @@ pub fn must_exist(db: &Path) -> Result<()> {
     Err(Error::Missing { db: db.to_owned() })
 }
 
+/// What is wrong with a `sql/` that the database could not be made from, as the last reader has found by trying: which one,
+/// and the fault. Every reader would try in vain otherwise, for half a second.
+const FAULT: &str = ".fault";
+/// So long that is believed: what a file reads may be there meanwhile.
+const FAULT_FOR: Duration = Duration::from_mins(1);
+
+/// What was wrong with this `sql/` just now; `None` if that is to be tried.
+fn known_fault(dir: &Path, source: &str) -> Option<String> {
+    let path = dir.join(FAULT);
+    let noted = fs::metadata(&path).and_then(|file| file.modified()).ok()?;
+    let note = fs::read(&path).ok()?;
+    let (of, fault): (String, String) = serde_json::from_slice(&note).ok()?;
+    let is_new = noted.elapsed().is_ok_and(|ago| ago < FAULT_FOR);
+    (is_new && of == source).then_some(fault)
+}
+
+fn note_fault(dir: &Path, source: &str, fault: &str) {
+    if let Ok(note) = serde_json::to_vec(&(source, fault)) {
+        // Without a note the next reader tries again.
+        let _ = fs::write(dir.join(FAULT), note);
+    }
+}
+
+fn warn_of(fault: &dyn Display) {
+    tracing::warn!("{fault}; until that is mended, mdb goes by sql/ as it was");
+}
+
 /// A connection for questions, with the right to change the database if `write`. A database that does not
 /// exist yet, or whose SQL tree has changed, is made or brought up to date first.
 pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
@@ -294,6 +324,7 @@ pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
         return Ok(Store::open(settings, Purpose::Write)?.conn);
     }
     let dir = &settings.db;
+    let mut tried = None;
     if dir.join(FILE).exists() {
         // A person waits for both.
         let (source, conn) = thread::scope(|scope| {
@@ -303,13 +334,58 @@ pub fn open_reader(settings: &Settings, write: bool) -> Result<Connection> {
             (source, conn)
         });
         let conn = conn?;
-        // What is wrong with the tree is told below.
-        if let Ok(source) = source
-            && schema::is_made_from(&conn, &source)?
+        if let Ok(source) = &source
+            && schema::is_made_from(&conn, source)?
         {
             return Ok(conn);
         }
+        // One that cannot even be read is known by what is wrong with it.
+        let source = source.unwrap_or_else(|error| error.to_string());
+        if let Some(fault) = known_fault(dir, &source) {
+            warn_of(&fault);
+            return Ok(conn);
+        }
+        tried = Some(source);
     }
-    Store::open(settings, Purpose::Write)?.close()?;
+    let store = Store::open(settings, Purpose::Write)?;
+    let fault = store.fault().map(str::to_owned);
+    store.close()?;
+    if let (Some(source), Some(fault)) = (tried, fault) {
+        note_fault(dir, &source, &fault);
+    }
     duck::open(dir, Purpose::Read, &settings.store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_in_sql_is_tried_once_for_all_readers_and_again_after_a_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::new(dir.path());
+        let open = |write| drop(open_reader(&settings, write).unwrap());
+        open(false);
+        let (views, note) = (dir.path().join("sql/views"), dir.path().join(FAULT));
+        fs::create_dir_all(&views).unwrap();
+        // One that DuckDB refuses, and one that cannot be read.
+        for sql in ["SELECT nonsense FROM trades", "-- @nonsense\nSELECT 1 AS a"] {
+            fs::write(views.join("mine.sql"), format!("-- Mine.\n{sql}\n")).unwrap();
+            open(false);
+            let noted = fs::read(&note).unwrap();
+            let (of, fault): (String, String) = serde_json::from_slice(&noted).unwrap();
+            assert!(fault.contains("mine.sql"), "{fault}");
+            note_fault(dir.path(), &of, "as noted");
+            open(false);
+            assert_eq!(known_fault(dir.path(), &of).as_deref(), Some("as noted"));
+            open(true);
+            assert!(!note.exists());
+        }
+        open(false);
+        fs::remove_file(views.join("mine.sql")).unwrap();
+        open(false);
+        fs::write(views.join("mine.sql"), "-- Mine.\nSELECT 1 AS a\n").unwrap();
+        open(false);
+        assert!(!note.exists());
+    }
 }

@@ -653,13 +653,24 @@ fn the_database_is_found_by_flag_variable_and_default() {
 }
 
 #[test]
-fn what_keeps_a_database_makes_none() {
+fn what_keeps_or_looks_at_a_database_makes_none() {
     let db = Db::none();
     for args in [
         &["seal"][..],
         &["compact"],
         &["rebuild"],
         &["retain", "--table", "trades", "--keep", "1 day"],
+        &["build"],
+        &["doctor"],
+        &["doctor", "--repair"],
+        &["export", "trades", "trades.csv"],
+        &["export", "trades", "trades", "--as", "tardis"],
+        &["history"],
+        &["lineage"],
+        &["models"],
+        &["replay", "binance_spot", "--listen", "127.0.0.1:0"],
+        &["sql", "--explain-model", "ohlcv_1m"],
+        &["test"],
     ] {
         db.run(args).exits(3).says(&["no database", "--db DIR"]);
         assert!(!db.dir().exists(), "{args:?}");

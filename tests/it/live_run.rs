@@ -270,6 +270,7 @@ fn a_capture_goes_on_when_nobody_reads_its_log() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one capture, edited again and again")]
 fn edits_take_effect_beside_the_capture() {
     let (btc, eth) = (sample("BTCUSDT"), sample("ETHUSDT"));
     let market = Market::open(
@@ -303,6 +304,20 @@ fn edits_take_effect_beside_the_capture() {
         edited.elapsed().as_secs_f64() * 1e3
     );
 
+    // How fresh it is to be; and what the process holds to as it began.
+    let edited = Instant::now();
+    let feed = market.feed(&["BTCUSDT", "ETHUSDT"]);
+    let sla =
+        "[[sla]]\ntable = \"trades\"\nfreshness = \"77 seconds\"\n[history]\nkeep = \"1 day\"\n";
+    put(&config, &format!("{feed}\n{sla}"));
+    await_configured(&db, "configured", 2, edited);
+    assert_eq!(
+        db.value("SELECT seconds::INTEGER FROM ops.slas WHERE said_in = 'mdb.toml' AND channel = 'trades'"),
+        "77"
+    );
+    let later = "SELECT count(*) FROM feed_events WHERE detail LIKE '%; [history] in mdb.toml takes effect at the next start'";
+    assert_eq!(db.count(later), 1);
+
     // A venue's SQL.
     let stock = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/venues/binance_spot/trades.sql");
     let stock = fs::read_to_string(stock).unwrap();
@@ -311,7 +326,7 @@ fn edits_take_effect_beside_the_capture() {
     let own = db.dir().join("sql/venues/binance_spot/trades.sql");
     let edited = Instant::now();
     put(&own, &changed);
-    await_configured(&db, "configured", 2, edited);
+    await_configured(&db, "configured", 3, edited);
     await_true(
         &db,
         "SELECT count(DISTINCT symbol) = 2 FROM trades WHERE conditions = ['edited']",
@@ -323,6 +338,11 @@ fn edits_take_effect_beside_the_capture() {
             &config,
             "[[feed]]\nvenue = \"binance_spot\"\nsymbls = 1\n",
             "symbls",
+        ),
+        (
+            &config,
+            "[[sla]]\ntable = \"tades\"\nfreshness = \"1 minute\"\n",
+            "tades",
         ),
         (&own, "-- Faulty.\nSELECT nonsense FROM raw", "nonsense"),
     ]
@@ -339,7 +359,7 @@ fn edits_take_effect_beside_the_capture() {
         let before = db.count("SELECT count(*) FROM trades");
         await_true(&db, &format!("SELECT count(*) > {before} FROM trades"));
         put(path, &good);
-        await_configured(&db, "configured", n as u64 + 3, Instant::now());
+        await_configured(&db, "configured", n as u64 + 4, Instant::now());
         assert_eq!(
             crate::live_run::status(&db)["capture"]["configuration"],
             "good"
@@ -349,7 +369,7 @@ fn edits_take_effect_beside_the_capture() {
     // A symbol less.
     let edited = Instant::now();
     put(&config, &market.feed(&["ETHUSDT"]));
-    await_configured(&db, "configured", 5, edited);
+    await_configured(&db, "configured", 7, edited);
     await_true(
         &db,
         "SELECT (SELECT max(recv_ts) FROM trades WHERE symbol = 'ETHUSDT')

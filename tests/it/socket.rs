@@ -680,6 +680,8 @@ fn paths_in_a_statement_are_those_of_who_wrote_it() {
         "FROM read_csv(['five.csv'])",
         "FROM \"five.csv\"",
         "FROM read_csv('five' || '.csv')",
+        "FROM read_csv(['fi' || 've.csv'])",
+        "FROM read_csv(list_transform(['five'], lambda name: name || '.csv'))",
         "SET VARIABLE f = 'five.csv'; FROM read_csv($f)",
     ] {
         assert_eq!(ask(query).ok().stdout, "a\n5\n", "{query}");

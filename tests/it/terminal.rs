@@ -173,6 +173,39 @@ fn the_prompt_shows_an_open_transaction_and_what_is_open() {
 }
 
 #[test]
+fn a_transaction_that_an_error_has_spoilt_says_so_at_its_end_here_and_in_another_process() {
+    let db = filled();
+    let spoil = |terminal: &mut Terminal| {
+        for line in [
+            "create temp table mine (i int not null);",
+            "begin;",
+            "insert into mine values (7);",
+            "insert into mine values (null);",
+        ] {
+            terminal.line(line);
+        }
+        terminal.keys("commit;\r");
+        terminal.awaits("error: nothing was committed");
+        terminal.awaits_screen("the plain prompt", |text| {
+            text.ends_with('>') && !text.ends_with("*>")
+        });
+        terminal.line("select count(*) || ' left' as mine from mine;");
+        terminal.awaits("0 left");
+    };
+    let mut terminal = Terminal::shell(&db, 140);
+    spoil(&mut terminal);
+    terminal.leave();
+    let (live, stdin) = Live::spawn_fed(db.load_command(VENUE, SYMBOL, ["-"]));
+    poll("mdb.sock", || db.dir().join("mdb.sock").exists());
+    let mut terminal = Terminal::start(db.command(), 140);
+    terminal.awaits("mdb db attached>");
+    spoil(&mut terminal);
+    terminal.leave();
+    drop(stdin);
+    live.finish().ok();
+}
+
+#[test]
 fn a_result_fits_the_window_it_has_now() {
     let db = filled();
     let mut terminal = Terminal::shell(&db, 140);
@@ -308,6 +341,24 @@ fn the_book_of_a_moment_is_stepped_through() {
 }
 
 #[test]
+fn a_book_is_repainted_in_its_place_where_its_lines_are_wider_than_the_window() {
+    let db = filled();
+    let mut terminal = Terminal::shell(&db, 40);
+    terminal.keys(&format!(".book {SYMBOL} --at '2024-08-09 00:00:30'\r"));
+    terminal.awaits("q ends");
+    let before = terminal.text();
+    terminal.keys("\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D");
+    terminal.awaits_screen("another moment", |text| {
+        *text != before && text.contains("q ends")
+    });
+    let text = terminal.text();
+    assert_eq!(text.matches(&format!("{SYMBOL} · ")).count(), 1, "{text}");
+    terminal.keys("q");
+    terminal.awaits_screen("the prompt", |text| text.ends_with("mdb db>"));
+    terminal.leave();
+}
+
+#[test]
 fn a_book_has_the_time_of_the_last_message_in_it_and_not_of_its_snapshots_receipt() {
     let db = Db::new();
     let file = db.write("capture.txt", &synthetic::capture(7, 60).bytes());
@@ -358,13 +409,25 @@ fn an_editor_changes_the_last_query_and_a_pager_shows_the_last_result() {
     let db = filled();
     let editor = db.write("editor.sh", b"#!/bin/sh\nsed -i 's/40/41/' \"$1\"\n");
     fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
-    let set = [("EDITOR", editor.to_str().unwrap()), ("PAGER", "cat")];
+    let scratch = db.beside("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let scratch = scratch.to_str().unwrap();
+    let set = [
+        ("EDITOR", editor.to_str().unwrap()),
+        ("PAGER", "cat"),
+        ("TMPDIR", scratch),
+    ];
     let mut terminal = Terminal::start_with(db.command(), 80, &set);
     terminal.awaits("mdb db>");
     terminal.clear();
     terminal.line("select 40 + 1 as sum;");
     terminal.line(".edit");
     terminal.awaits("42");
+    // While it runs, the file that was edited is gone.
+    terminal.line(&format!(
+        ".edit select 'left: ' || (40 + count(*)) as files from glob('{scratch}/*');"
+    ));
+    terminal.awaits("left: 41");
     terminal.line("select 'x' || range as wide from range(100);");
     terminal.awaits("… 69 rows");
     terminal.line(".last");

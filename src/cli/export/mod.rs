@@ -119,11 +119,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     if let Some(tool) = &args.tool {
         return tool::run(args, tool, settings);
     }
-    let mut session = session::open(settings, false)?;
-    session
-        .interrupter()
-        .on_ctrl_c()
-        .context("cannot listen for Ctrl-C")?;
+    let mut session = session::open_existing(settings)?;
     let format = format(args)?;
     let relation = relation(&args.source)?;
     let columns = match columns(&mut session, &relation) {

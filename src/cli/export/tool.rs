@@ -65,11 +65,7 @@ pub(super) fn run(args: &Args, tool: &str, settings: &Settings) -> anyhow::Resul
         file: chosen(&tree, tool, &args.source)?,
         args,
     };
-    let mut session = session::open(settings, false)?;
-    session
-        .interrupter()
-        .on_ctrl_c()
-        .context("cannot listen for Ctrl-C")?;
+    let mut session = session::open_existing(settings)?;
     let target = Target::new(args, true)?;
     let written = export.write(&mut session, &target.temporary);
     match written {

@@ -61,6 +61,12 @@ pub enum Error {
     /// There is nothing in it.
     #[error("the result has no rows with numbers to draw")]
     Empty,
+    /// There is nothing in it but what no axis reaches.
+    #[error(
+        "the result has no rows with numbers to draw but those beyond {:e}",
+        LARGEST
+    )]
+    Beyond,
     /// A column cannot be read.
     #[error(transparent)]
     Column(#[from] super::Error),
@@ -74,6 +80,9 @@ const LINES: usize = 6;
 
 /// Lines whose ranges are further apart than so many times are not drawn over one scale.
 const SCALE: f64 = 8.0;
+
+/// What lies beyond is not drawn: differences and sums of such numbers are none any more.
+const LARGEST: f64 = 1e300;
 
 /// What takes up less than this part of an axis is flat.
 const FLAT: f64 = 1.0 / 20.0;
@@ -146,20 +155,36 @@ impl Chart {
     /// Makes a picture of a result. Its kind is told from the columns' names and types if none is given.
     ///
     /// # Errors
-    /// [`Error::Columns`] if the result lacks what the kind needs; [`Error::Empty`].
+    /// [`Error::Columns`] if the result lacks what the kind needs; [`Error::Empty`], [`Error::Beyond`].
     pub fn new(
         kind: Option<Kind>,
         schema: &Schema,
         batches: &[RecordBatch],
     ) -> Result<Self, Error> {
-        let columns = columns::read(schema, batches)?;
-        match kind.unwrap_or_else(|| choose(&columns)) {
+        let mut columns = columns::read(schema, batches)?;
+        let mut beyond = false;
+        for number in columns.iter_mut().flat_map(|column| &mut column.numbers) {
+            if number.is_finite() && number.abs() > LARGEST {
+                *number = f64::NAN;
+                beyond = true;
+            }
+        }
+        let chart = match kind.unwrap_or_else(|| choose(&columns)) {
             Kind::Line => lines(&columns),
             Kind::Candles => candles(&columns),
             Kind::Histogram => histogram(&columns),
             Kind::Depth => depth(&columns),
             Kind::Heat => heat::heat(&columns),
             Kind::Bar => bars::bars(&columns),
+        };
+        match chart {
+            Ok(mut chart) if beyond => {
+                let note = format!("not drawn: numbers beyond {LARGEST:e}");
+                chart.notes.push(note);
+                Ok(chart)
+            }
+            Err(Error::Empty) if beyond => Err(Error::Beyond),
+            chart => chart,
         }
     }
 
@@ -167,6 +192,19 @@ impl Chart {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// From when to when it is, in UTC, if its horizontal axis is of time: that of bars from the first one to the last one,
+    /// also where the axis is widened around a single one.
+    fn span(&self) -> Option<(String, String)> {
+        let x = match &self.marks {
+            Marks::Candles(bars) => bars
+                .first()
+                .zip(bars.last())
+                .map_or(self.x, |(first, last)| (first.at, last.at)),
+            _ => self.x,
+        };
+        Some(moments::first_and_last(x, self.time?))
     }
 }
 

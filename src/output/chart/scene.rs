@@ -1,7 +1,7 @@
 //! A picture as shapes on a sheet, whatever they are then written as.
 
 use super::heat::Heat;
-use super::{Chart, Marks, axis, bars, moments};
+use super::{Chart, Marks, axis, bars};
 
 pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 480.0;
@@ -273,9 +273,13 @@ fn axes(chart: &Chart, frame: &Frame, shapes: &mut Vec<Shape>) {
             caption(line.name.clone(), COLORS[i % COLORS.len()]);
         }
     }
-    if let Some(origin) = chart.time {
-        let (from, to) = moments::first_and_last(chart.x, origin);
-        caption(format!("{from} – {to} UTC"), INK);
+    if let Some((from, to)) = chart.span() {
+        let span = if from == to {
+            from
+        } else {
+            format!("{from} – {to}")
+        };
+        caption(format!("{span} UTC"), INK);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::heat::Grid;
-use super::{Candle, Chart, Line, Marks, axis, bars, moments};
+use super::{Candle, Chart, Line, Marks, axis, bars};
 
 /// Where a picture is painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,15 +144,16 @@ fn title(chart: &Chart, legend: &str, width: usize, color: bool) -> String {
     if !chart.title.is_empty() {
         parts.insert(0, (chart.title.clone(), 0));
     }
-    if let Some(origin) = chart.time {
-        let (from, to) = moments::first_and_last(chart.x, origin);
+    if let Some((from, to)) = chart.span() {
         let day = |text: &str| text.rsplit_once(' ').map(|(day, _)| day.to_owned());
-        let to = if day(&from) == day(&to) {
-            to.rsplit(' ').next().unwrap_or("").to_owned()
+        let span = if from == to {
+            from
+        } else if day(&from) == day(&to) {
+            format!("{from} – {}", to.rsplit(' ').next().unwrap_or(""))
         } else {
-            to
+            format!("{from} – {to}")
         };
-        parts.push((format!("{from} – {to} UTC"), 0));
+        parts.push((format!("{span} UTC"), 0));
     }
     let mut text = String::from(" ");
     let mut used = 1;

@@ -266,7 +266,7 @@ fn bars_below_zero_lie_on_its_other_side() {
     assert_eq!(length, other, "{text}");
     assert_eq!(down.map(|down| down + other), up, "{text}");
     // Nothing, and nothing but zero, is drawn too.
-    for values in [[0.0, 0.0], [f64::NAN, 1e300], [-1e308, 1e308]] {
+    for values in [[0.0, 0.0], [f64::NAN, 1e300], [-1e300, 1e308]] {
         let odd = chart(Some(Kind::Bar), &by_name(&["a", "b"], &values));
         assert!(terminal(&odd, size).lines().count() >= 2);
         assert!(!svg(&odd).contains("NaN"));
@@ -396,6 +396,42 @@ fn a_single_moment_stands_in_the_middle_of_a_second() {
         "{}",
         painted(&one, 80)
     );
+}
+
+#[test]
+fn a_single_bar_is_of_its_own_moment() {
+    let one = || floats([61_650.0]);
+    let bar = batch(vec![
+        ("ts", times(1, 60)),
+        ("open", one()),
+        ("high", one()),
+        ("low", one()),
+        ("close", one()),
+    ]);
+    let text = painted(&bar, 80);
+    assert_eq!(
+        text.lines().next(),
+        Some("  2024-08-08 00:00:00 UTC"),
+        "{text}"
+    );
+    let document = svg(&chart(None, &bar));
+    assert!(document.contains(">2024-08-08 00:00:00 UTC<"), "{document}");
+}
+
+#[test]
+fn numbers_that_no_axis_reaches_are_left_out_and_told() {
+    let rows = |values: &[f64]| {
+        let numbers = values.iter().copied();
+        batch(vec![("ts", times(values.len(), 1)), ("v", floats(numbers))])
+    };
+    let picture = chart(None, &rows(&[1.0, f64::MAX, -1.7e308, 2.0]));
+    assert_eq!(picture.y, (1.0, 2.0));
+    assert_eq!(picture.notes(), ["not drawn: numbers beyond 1e300"]);
+    for kind in [Kind::Line, Kind::Histogram, Kind::Heat] {
+        let beyond = rows(&[f64::MAX, -f64::MAX]);
+        let error = Chart::new(Some(kind), &beyond.schema(), std::slice::from_ref(&beyond));
+        assert!(matches!(error, Err(Error::Beyond)), "{kind:?}: {error:?}");
+    }
 }
 
 #[test]
