@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use memchr::memchr_iter;
 use tempfile::TempPath;
 
 use super::{Error, unpack};
@@ -323,7 +324,7 @@ impl Input {
             if !line.ends_with(b"\n") {
                 return None;
             }
-            quoted ^= line.iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
+            quoted ^= memchr_iter(b'"', &line).count() % 2 == 1;
             let windows = line.ends_with(b"\r\n");
             // Inside of quotes a line may end as it likes.
             if !quoted && *first.get_or_insert(windows) != windows {
