@@ -21,7 +21,7 @@ use flate2::write::GzEncoder;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::harness::{Db, Live, Rng, Run, gzip, join_lines, poll, walk};
+use crate::harness::{Db, Live, Rng, Run, gzip, join_lines, poll, recorded, walk};
 use crate::synthetic;
 
 const HEADER: &str = "ts,symbol,trade_id,price,size,side";
@@ -1286,6 +1286,147 @@ fn a_json_array_that_is_cut_between_two_values_is_an_error_and_not_fewer_rows() 
     assert_no_trace(&db);
     load_text(&db, "whole.json", &whole, &["--venue", "v"]).ok();
     assert_eq!(figures(&db, "v")[..2], ["2", "2"]);
+}
+
+#[test]
+fn a_dbn_file_that_ends_in_a_record_is_an_error_and_not_fewer_rows() {
+    let db = empty();
+    let Some(packed) = recorded("databento/test_data.trades.v3.dbn.zst") else {
+        return;
+    };
+    let whole = zstd::decode_all(File::open(packed).unwrap()).unwrap();
+    for cut in [1, 20] {
+        let file = db.write("cut.dbn", &whole[..whole.len() - cut]);
+        load(&db, &file, &["--as", "databento"])
+            .fails_naming(&["cut.dbn", "in the middle of a record"]);
+        assert_no_trace(&db);
+    }
+    let file = db.write("whole.dbn", &whole);
+    load(&db, &file, &["--as", "databento"]).ok();
+}
+
+/// DuckDB takes what follows for one field, up to the end of its buffer, and tells one line of it.
+#[test]
+fn lines_below_a_quote_that_is_not_closed_are_not_lost() {
+    let db = empty();
+    let good = trades(20, 1);
+    let quoted = format!("{START_MS},AAA,\"x,1.5,1,buy");
+    let [opened, closed] = [
+        format!("{START_MS},AAA,x,1.5,1,\"buy"),
+        "x\",BBB,y,1.5,1,buy".to_owned(),
+    ];
+    for bad in [
+        vec![(5, &quoted)],
+        vec![(5, &quoted), (9, &quoted)],
+        vec![(5, &opened), (9, &closed)],
+    ] {
+        let mut lines = good.clone();
+        for (at, line) in bad {
+            lines[at].clone_from(line);
+        }
+        let file = db.write("quote.csv", &csv(&lines));
+        load(&db, &file, &["--venue", "v"]).fails_naming(&["quote.csv", "line 7", "quote"]);
+        assert_no_trace(&db);
+    }
+}
+
+#[test]
+fn a_text_of_other_encoding_or_line_ends_is_told_by_its_line() {
+    let db = empty();
+    let header = format!("{HEADER},note");
+    let row = |n: u64, note: &str| format!("{},AAA,{n},1.5,1,buy,{note}", START_MS + n);
+    let mut latin = join_lines([header.clone(), row(1, "a")]);
+    latin.extend(row(2, "caf").bytes());
+    latin.extend(b"\xe9\n");
+    // The note is read of no row but of bad ones: which is which must not depend on it.
+    latin.extend(join_lines([row(3, "b").replace("1.5", "abc"), row(4, "c")]));
+    let latin_symbol = [
+        &join_lines([HEADER])[..],
+        format!("{START_MS},AA").as_bytes(),
+        &b"\xe9,1,1.5,1,buy\n"[..],
+    ]
+    .concat();
+    let mixed = format!("{header}\n{}\r\n{}\n", row(1, "a"), row(2, "b")).into_bytes();
+    for (name, bytes, parts) in [
+        ("latin.csv", &latin, ["line 3", "iconv"]),
+        ("symbol.csv", &latin_symbol, ["line 2", "iconv"]),
+        ("mixed.csv", &mixed, ["line 2", "CR LF"]),
+    ] {
+        let file = db.write(name, bytes);
+        load(&db, &file, &["--venue", "v"]).fails_naming(&[name, parts[0], parts[1]]);
+        if name != "symbol.csv" {
+            load(&db, &file, &["--into", "mine"]).fails_naming(&[name, parts[0], parts[1]]);
+        }
+        assert_no_trace(&db);
+    }
+}
+
+#[test]
+fn a_long_line_is_not_told_as_a_whole() {
+    let db = empty();
+    let rows = "1,2\n".repeat(30_000);
+    let text = format!("a,b\n{rows}1,{}\n", "x,".repeat(500_000));
+    let run = load_text(&db, "long.csv", &text, &["--into", "mine"]).fails_naming(&["long.csv"]);
+    assert!(run.stderr.len() < 2_000, "{} bytes", run.stderr.len());
+}
+
+#[test]
+fn zstd_frames_that_are_to_be_skipped_are() {
+    let db = empty();
+    let lines = trades(2_000, 1);
+    let skipped = [&b"\x50\x2a\x4d\x18\x03\0\0\0"[..], b"any"].concat();
+    let pack = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let text = csv(&lines);
+    let (first, second) = text.split_at(text.len() / 2);
+    let (first, second) = (pack(first), pack(second));
+    let bytes = [
+        &skipped[..],
+        &first[..],
+        &skipped[..],
+        &second[..],
+        &skipped[..],
+    ]
+    .concat();
+    let file = db.write("frames.csv.zst", &bytes);
+    load(&db, &file, &["--venue", "v"]).ok();
+    assert_eq!(figures(&db, "v")[..2], ["2000", "2000"]);
+}
+
+#[test]
+fn zeros_behind_gzip_data_are_told() {
+    let db = empty();
+    let bytes = [gzip(&csv(&trades(20, 1))), vec![0; 512]].concat();
+    let file = db.write("padded.csv.gz", &bytes);
+    load(&db, &file, &["--venue", "v"]).fails_naming(&["padded.csv.gz", "gzip -dc"]);
+    assert_no_trace(&db);
+}
+
+#[test]
+fn whole_numbers_of_json_too_long_for_64_bits_keep_all_digits() {
+    let db = empty();
+    let longest = "1234567890123456789012345678901234567890";
+    let text = format!(
+        "{{\"id\":12345678901234567,\"n\":1,\"p\":1}}\n{{\"id\":123456789012345678901,\"n\":{longest},\"p\":1.5}}\n"
+    );
+    load_text(&db, "ids.ndjson", &text, &["--into", "mine"]).ok();
+    assert_eq!(
+        db.sql("SELECT id, n, p FROM mine ORDER BY p"),
+        [
+            ["12345678901234567", "1", "1.0"],
+            ["123456789012345678901", longest, "1.5"]
+        ]
+    );
+}
+
+#[test]
+fn a_first_line_of_the_names_that_are_said_is_no_row() {
+    let db = empty();
+    let names = "ts,symbol,trade_id,price,size,nan";
+    let text = format!("{names}\n{START_MS},A,1,1.5,2,3\n");
+    let args = ["--venue", "v", "--columns", names];
+    let run = load_text(&db, "nan.csv", &text, &args).ok();
+    assert!(!run.stdout.contains("dead letters"), "{run}");
+    assert_eq!(figures(&db, "v")[0], "1");
 }
 
 // Columns that change.

@@ -1,7 +1,7 @@
 //! Databento's binary encoding, of versions 1 to 3, as columns: those of its records, prices in units, and
 //! `symbol`, `dataset` and `schema` from the file's head.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -98,8 +98,80 @@ where
     (schema, Box::new(std::iter::from_fn(next)))
 }
 
+/// Follows a file that is written to it from length to length, for the decoder takes one for whole that ends in a record.
+#[derive(Default)]
+pub(super) struct Lengths {
+    /// `DBN`, the version, and the length of the metadata.
+    prelude: Vec<u8>,
+    /// Bytes that the metadata, or the record, still has.
+    left: usize,
+}
+
+impl Lengths {
+    /// Bytes before the metadata.
+    const PRELUDE: usize = 8;
+
+    /// Whether the file so far ends in the middle of its metadata or a record.
+    pub(super) fn is_cut(&self) -> bool {
+        self.left > 0
+    }
+}
+
+impl Write for Lengths {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while let Some((&byte, others)) = rest.split_first() {
+            if self.left > 0 {
+                let taken = self.left.min(rest.len());
+                self.left -= taken;
+                rest = &rest[taken..];
+                continue;
+            }
+            rest = others;
+            if self.prelude.len() < Self::PRELUDE {
+                self.prelude.push(byte);
+                if let [_, _, _, _, a, b, c, d] = self.prelude[..] {
+                    self.left = u32::from_le_bytes([a, b, c, d]) as usize;
+                }
+            } else {
+                // A record begins with its length in words of four bytes.
+                self.left = (4 * usize::from(byte)).saturating_sub(1);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn with_head(records: &SchemaRef) -> SchemaRef {
     let mut fields: Vec<Arc<Field>> = records.fields().iter().cloned().collect();
     fields.extend(OF_HEAD.map(|name| Arc::new(Field::new(name, DataType::Utf8, true))));
     Arc::new(Columns::new(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_unless_it_ends_with_a_record() {
+        // Metadata of 100 bytes, and two records of 16 and 56.
+        let mut file = b"DBN\x03\x64\0\0\0".to_vec();
+        file.resize(108, 0);
+        for words in [4_u8, 14] {
+            file.push(words);
+            file.resize(file.len() + 4 * usize::from(words) - 1, 9);
+        }
+        for end in 9..=file.len() {
+            // In pieces, as a reader hands them out.
+            let mut lengths = Lengths::default();
+            for piece in file[..end].chunks(7) {
+                lengths.write_all(piece).unwrap();
+            }
+            assert_eq!(lengths.is_cut(), ![108, 124, 180].contains(&end), "{end}");
+        }
+    }
 }

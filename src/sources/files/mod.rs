@@ -15,12 +15,16 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use memchr::memchr_iter;
 use tempfile::TempPath;
 
 use super::{Error, unpack};
 pub use folders::Folder;
 pub use text::Csv;
 pub use zipped::UNPACKED;
+
+/// What to do with a text in another encoding.
+pub const WRITE_AS_UTF8: &str = "write the file as UTF-8 first, e.g. with iconv -f latin1 -t utf8";
 
 /// So many bytes tell what a file holds.
 const HEAD_BYTES: usize = 64 << 10;
@@ -271,27 +275,69 @@ impl Input {
         }
     }
 
-    /// Reads a file to its end that DuckDB would take for whole if it were cut off: one that is packed, or JSON.
+    /// Reads a file to its end that would be taken for whole if it were cut off: one that is packed, JSON, or DBN.
     ///
     /// # Errors
     /// If it is cut off or changed.
     pub fn verify(&self) -> Result<(), Error> {
-        let is_json = self.format == Format::Json;
-        if self.packing == Packing::None && !is_json {
-            return Ok(());
-        }
         let mut nesting = json::Nesting::default();
+        let mut records = dbn::Lengths::default();
         let mut text = self.unpacked()?;
-        let read = if is_json {
-            io::copy(&mut text, &mut nesting)
-        } else {
-            io::copy(&mut text, &mut io::sink())
+        let read = match self.format {
+            Format::Json => io::copy(&mut text, &mut nesting),
+            Format::Dbn => io::copy(&mut text, &mut records),
+            _ if self.packing == Packing::None => return Ok(()),
+            _ => io::copy(&mut text, &mut io::sink()),
         };
         read.map_err(|why| self.damaged(format!("it is damaged or cut off: {why}")))?;
+        if records.is_cut() {
+            return Err(self.damaged("it ends in the middle of a record: it is cut off"));
+        }
         if nesting.is_cut_array() {
             return Err(self.damaged("it ends in the middle of its JSON array: it is cut off"));
         }
         Ok(())
+    }
+
+    /// What of a text table DuckDB does not read: its first line that is no UTF-8, or ends otherwise than the first.
+    #[must_use]
+    pub fn text_fault(&self) -> Option<String> {
+        const MAX_BYTES: u64 = 16 << 20;
+        let Format::Csv(_) = self.format else {
+            return None;
+        };
+        let mut text = io::BufReader::with_capacity(256 << 10, self.unpacked().ok()?);
+        let (mut number, mut quoted, mut first) = (0_u64, false, None);
+        loop {
+            let mut line = Vec::new();
+            let limited = &mut text.by_ref().take(MAX_BYTES);
+            limited.read_until(b'\n', &mut line).ok()?;
+            number += 1;
+            if let Err(error) = std::str::from_utf8(&line)
+                && (line.len() as u64) < MAX_BYTES
+            {
+                return Some(format!(
+                    "line {number} is no UTF-8 from byte {} on; {WRITE_AS_UTF8}",
+                    error.valid_up_to()
+                ));
+            }
+            if !line.ends_with(b"\n") {
+                return None;
+            }
+            quoted ^= memchr_iter(b'"', &line).count() % 2 == 1;
+            let windows = line.ends_with(b"\r\n");
+            // Inside of quotes a line may end as it likes.
+            if !quoted && *first.get_or_insert(windows) != windows {
+                let [own, others] = if windows {
+                    ["CR LF", "LF"]
+                } else {
+                    ["LF", "CR LF"]
+                };
+                return Some(format!(
+                    "line {number} ends with {own}, and those before it with {others}; let all end alike, e.g. with sed 's/\\r$//'"
+                ));
+            }
+        }
     }
 
     /// The first of a text table's lines that are empty, and so no rows, from 1.
@@ -380,7 +426,8 @@ fn head(path: &Path) -> io::Result<(Packing, Vec<u8>)> {
     let n = File::open(path)?.read(&mut packed)?;
     let packing = match packed[..n] {
         [0x1f, 0x8b, ..] => Packing::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+        // … or a frame to be skipped, which may stand before others.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Packing::Zstd,
         _ => Packing::None,
     };
     let mut head = Vec::with_capacity(HEAD_BYTES);

@@ -1,5 +1,7 @@
 //! Text tables: which character parts the fields, and whether the first line names them.
 
+use super::WRITE_AS_UTF8;
+
 /// No vendor's table has more columns than this.
 const MAX_COLUMNS: usize = 4096;
 /// … nor are its first rows longer.
@@ -42,7 +44,7 @@ impl Csv {
         let line = std::str::from_utf8(line)
             .map_err(|e| {
                 format!(
-                    "its first line is no UTF-8 from byte {} on; write it as UTF-8 first, e.g. with iconv",
+                    "its first line is no UTF-8 from byte {} on; {WRITE_AS_UTF8}",
                     e.valid_up_to()
                 )
             })?

@@ -128,6 +128,7 @@ impl Refused {
             line: Some(line),
         };
         let mut dead = Vec::new();
+        relation.check_text(conn)?;
         let lines = relation.rejected_lines(conn, self.limit)?;
         if (lines.len() + self.reasons.len()) as u64 > self.limit {
             let (line, reason, _) = lines.first().cloned().unwrap_or_default();
@@ -159,7 +160,10 @@ impl Refused {
             let mut no_rows: Vec<u64> = input.empty_lines()?.into_iter().chain(rejected).collect();
             no_rows.sort_unstable();
             let wanted: Vec<u64> = reasons.keys().copied().collect();
-            for (row, payload) in relation.rows(conn, &wanted)? {
+            let rows = relation.rows(conn, &wanted)?;
+            // Only now all columns were looked at.
+            relation.check_text(conn)?;
+            for (row, payload) in rows {
                 let reason = reasons.get(&row).map_or("", String::as_str);
                 dead.push(letter(relation.line_of(row, &no_rows), reason, payload));
             }

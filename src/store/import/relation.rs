@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use duckdb::Connection;
 use duckdb::vtab::arrow::ArrowBatchRegistration;
+use duckdb::{Connection, OptionalExt, Statement};
 
 use super::dialect::Dialect;
 use super::{ColumnCase, Import, Shape, folders, refused};
 use crate::model::sql::{identifier, literal};
-use crate::sources::files::{Batches, Csv, Format, Input, Packing};
+use crate::sources::files::{Batches, Csv, Format, Input, Packing, WRITE_AS_UTF8};
 use crate::store::error::{Doing, Error, Result};
 use crate::store::insert::SCAN;
 
@@ -31,6 +31,8 @@ pub(super) struct Relation {
     /// SQL of `WITH file AS (…)`, without the numbers of its rows, and with them.
     pub(super) with: [String; 2],
     source: Source,
+    /// The file, as it is read.
+    input: Input,
     /// Whether the first line is no row.
     header: bool,
     rejects: bool,
@@ -217,9 +219,9 @@ pub(super) fn csv(input: &Input, shape: &Shape) -> Result<Option<Csv>> {
     let mut both = csv.first.iter().zip(&shape.columns);
     let same =
         csv.first.len() == shape.columns.len() && both.all(|(a, b)| a.eq_ignore_ascii_case(b));
-    if !shape.columns.is_empty() && !same {
-        // The user names the columns: the first line is a row, be it of texts only.
-        csv.header = false;
+    if !shape.columns.is_empty() {
+        // The user names the columns: another first line is a row, be it of texts only.
+        csv.header = same;
     }
     if csv.header {
         let mut names: Vec<String> = csv.first.iter().map(|n| n.to_lowercase()).collect();
@@ -306,6 +308,7 @@ impl Relation {
                 .filter(|(column, _)| !folders::is_folder(input, column))
                 .collect(),
             source,
+            input: dialect.input_as_read(input),
             header: matches!(&dialect.csv, Some(csv) if csv.header),
             rejects: matches!(input.format, Format::Csv(_)),
         };
@@ -341,9 +344,10 @@ impl Relation {
         let doing = "reading the file";
         match &self.source {
             Source::Duck => {
-                let mut statement = conn.prepare(sql).doing(doing)?;
-                for batch in statement.stream_arrow([]).doing(doing)? {
-                    if !take(batch.doing(doing)?)? {
+                let failed = |error: duckdb::Error| unread(&self.input, &error);
+                let mut statement = conn.prepare(sql).map_err(failed)?;
+                for batch in statement.stream_arrow([]).map_err(failed)? {
+                    if !take(batch.map_err(failed)?)? {
                         break;
                     }
                 }
@@ -391,24 +395,61 @@ impl Relation {
         Ok(rows)
     }
 
+    /// Refuses a text of which DuckDB may have passed over more than the lines that it tells: those below a quote that is
+    /// not closed. And one that is no UTF-8, of which each reading has other rows, as it looks at other columns.
+    pub(super) fn check_text(&self, conn: &Connection) -> Result<()> {
+        let sql = "SELECT line, error_type = 'INVALID ENCODING' FROM reject_errors
+             WHERE error_type IN ('INVALID ENCODING', 'UNQUOTED VALUE')
+             OR contains(trim(csv_line, chr(10) || chr(13)), chr(10)) ORDER BY ALL LIMIT 1";
+        let found = match self.rejects(conn, sql)? {
+            Some(mut statement) => statement
+                .query_row([], |row| {
+                    Ok((row.get::<_, u64>(0)?, row.get::<_, bool>(1)?))
+                })
+                .optional()
+                .doing("reading rejected lines")?,
+            None => None,
+        };
+        let message = match found {
+            None => return Ok(()),
+            Some((line, true)) => format!("line {line} is no UTF-8; {WRITE_AS_UTF8}"),
+            Some((line, false)) => format!(
+                "line {line} has a quote (\") that does not begin and end a field there, and lines below it would be lost; mend that line"
+            ),
+        };
+        Err(refused(
+            &self.input,
+            format!("{message}. Nothing of it was loaded"),
+        ))
+    }
+
+    /// A query of what DuckDB took for no rows; `None` if there is nothing of that.
+    fn rejects<'c>(&self, conn: &'c Connection, sql: &str) -> Result<Option<Statement<'c>>> {
+        if !self.rejects {
+            return Ok(None);
+        }
+        match conn.prepare(sql) {
+            Ok(statement) => Ok(Some(statement)),
+            // Nothing was rejected, and so the table was not made.
+            Err(error) if error.to_string().starts_with("Catalog Error") => Ok(None),
+            Err(error) => Err(error).doing("reading rejected lines"),
+        }
+    }
+
     /// Lines that DuckDB took for no rows, and why.
     pub(super) fn rejected_lines(
         &self,
         conn: &Connection,
         limit: u64,
     ) -> Result<Vec<(u64, String, String)>> {
-        if !self.rejects {
-            return Ok(Vec::new());
-        }
-        let found = conn.prepare(
-            "SELECT line, any_value(error_message), coalesce(any_value(csv_line), '') FROM reject_errors
+        let found = self.rejects(
+            conn,
+            "SELECT line, any_value(error_message), coalesce(any_value(trim(csv_line, chr(10) || chr(13))), '')
+             FROM reject_errors
              GROUP BY line ORDER BY line LIMIT ?",
-        );
-        let mut statement = match found {
-            Ok(statement) => statement,
-            // Nothing was rejected, and so the table was not made.
-            Err(error) if error.to_string().starts_with("Catalog Error") => return Ok(Vec::new()),
-            Err(error) => return Err(error).doing("reading rejected lines"),
+        )?;
+        let Some(mut statement) = found else {
+            return Ok(Vec::new());
         };
         statement
             .query_map([limit + 1], |row| {
@@ -460,6 +501,9 @@ pub(super) fn described(
 
 /// What DuckDB says of a file that it cannot read.
 pub(super) fn unread(input: &Input, error: &duckdb::Error) -> Error {
+    if let Some(fault) = input.text_fault() {
+        return refused(input, format!("{fault}. Nothing of it was loaded"));
+    }
     let text = error.to_string();
     if text.contains("Error when sniffing file") {
         return refused(
@@ -467,14 +511,29 @@ pub(super) fn unread(input: &Input, error: &duckdb::Error) -> Error {
             "its lines differ in their numbers of fields, or in how these are quoted; mend those that do, or say --delimiter. Nothing of it was loaded",
         );
     }
+    if text.contains("GZIP stream") {
+        return refused(
+            input,
+            "its gzip data is damaged or cut off, or zeros or something else stand behind it; if gzip -dc reads it, write it anew: gzip -dc FILE | gzip > NEW.gz. Nothing of it was loaded",
+        );
+    }
     // DuckDB's own advice is about options that mdb has not.
     let ragged = text.contains("Expected Number of Columns");
     let mend = if ragged { ". Mend that line" } else { "" };
-    let first: Vec<&str> = text.lines().take(3).collect();
+    let first: Vec<String> = text.lines().take(3).map(shortened).collect();
     refused(
         input,
         format!("{}{mend}. Nothing of it was loaded", first.join(" ")),
     )
+}
+
+/// A line of an error, which may have a whole line of the file in it.
+fn shortened(line: &str) -> String {
+    const SHOWN: usize = 200;
+    match line.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}… ({} characters)", &line[..at], line.chars().count()),
+        None => line.to_owned(),
+    }
 }
 
 /// The columns as the user shapes them: name and SQL.

@@ -239,6 +239,7 @@ impl File<'_> {
                 readings.push(Reading::text(column));
             }
         }
+        readings.extend(self.long_numbers(as_text)?);
         if !readings.is_empty() {
             // Once types are named, DuckDB no longer finds out how dates are written.
             let others: Vec<(&str, &str)> = untold
@@ -250,6 +251,63 @@ impl File<'_> {
             readings.extend(unlike.map(|((column, _), _)| Reading::text(column)));
         }
         Ok(readings)
+    }
+
+    /// Columns of JSON that DuckDB takes for fractions, and rounds, though all are whole numbers: some are too long for it.
+    fn long_numbers(&self, as_text: &[String]) -> Result<Vec<Reading>> {
+        let is_double =
+            |(column, told): &&(String, String)| told == "DOUBLE" && !as_text.contains(column);
+        let columns: Vec<&str> = self
+            .columns
+            .iter()
+            .filter(is_double)
+            .map(|(c, _)| c.as_str())
+            .collect();
+        // Mostly the first rows show that there are fractions.
+        let first = self.whole_types(columns, &format!("LIMIT {SAMPLE_ROWS}"))?;
+        let columns = first.into_iter().map(|(column, _)| column).collect();
+        let whole = self.whole_types(columns, "")?;
+        Ok(whole
+            .into_iter()
+            .map(|(column, sql_type)| Reading::new(column, &sql_type, None))
+            .collect())
+    }
+
+    /// Of these columns those that have whole numbers only, each with a type that holds them.
+    fn whole_types<'c>(
+        &self,
+        columns: Vec<&'c str>,
+        limit: &str,
+    ) -> Result<Vec<(&'c str, String)>> {
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
+        let asked: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                let (text, whole) = (identifier(column), literal(WHOLE));
+                format!(
+                    "CASE WHEN bool_and(regexp_full_match({text}, {whole}))
+                     THEN IF(bool_and(TRY_CAST({text} AS HUGEINT) IS NOT NULL) FILTER ({text} IS NOT NULL), 'HUGEINT', '{TEXT}') END"
+                )
+            })
+            .collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT * FROM {} {limit})",
+            asked.join(", "),
+            self.typed(&texts)
+        );
+        let types: Vec<Option<String>> = self
+            .conn
+            .query_row(&sql, [], |row| {
+                (0..columns.len()).map(|at| row.get(at)).collect()
+            })
+            .map_err(|error| relation::unread(self.input, &error))?;
+        let both = columns.into_iter().zip(types);
+        Ok(both
+            .filter_map(|(column, sql_type)| Some((column, sql_type?)))
+            .collect())
     }
 
     /// Parquet's own types have lost nothing yet.
