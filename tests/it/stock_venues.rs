@@ -167,6 +167,7 @@ fn massive_stocks_frames_become_exactly_these_rows() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of bodies")]
 fn massive_rest_bodies_are_read() {
     let names = [
         "v3_trades_AAPL_limit_2.json",
