@@ -114,6 +114,45 @@ fn files_of_single_dates_become_one_of_the_year_as_soon_as_there_are_enough() {
 }
 
 #[test]
+fn rows_that_no_mart_has_stay_in_a_years_file_out_of_which_others_go() {
+    let db = Db::new();
+    daily(&db, "quotes", "2022-06-01", 600, 3);
+    let seal = || db.run(["seal", "--before", "2024-01-15"]).ok();
+    let retain = |keep: &str| {
+        let args = ["retain", "--table", "quotes", "--keep", keep];
+        db.run(args.iter().chain(&["--downsample", "mart_liquidity"]))
+            .ok()
+    };
+    seal();
+    retain("400 days").shows(&["dropped 200 dates before 2022-12-18", "parts of 1"]);
+    // One of a day that is gone, and one of a day that is there.
+    db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.quotes BY NAME
+         SELECT seq, 'v' AS venue, 'S0' AS symbol, ts::TIMESTAMP_NS AS ts, ts::TIMESTAMP_NS AS recv_ts, seq AS update_id,
+                1.5 AS bid_price
+         FROM (VALUES (1000001, '2022-12-01 18:00:00'), (1000002, '2022-12-20 18:00:00')) r(seq, ts)",
+    ])
+    .ok();
+    seal();
+    db.run(["compact"]).ok();
+    let of_2022 =
+        "SELECT rows FROM ops.manifest WHERE table_name = 'quotes' AND min_ts < '2023-01-01'";
+    assert_eq!(db.sql(of_2022), [["44"]], "one file");
+
+    retain("300 days").shows(&["dropped 100 dates", "0 files", "parts of 2", "kept 1 rows"]);
+    assert_eq!(db.sql(of_2022), [["1"]]);
+    let old = "SELECT seq FROM quotes WHERE ts < '2023-03-28'";
+    assert_eq!(db.sql(old), [["1000001"]]);
+    assert_eq!(db.count("SELECT count(*) FROM quotes"), 901);
+    assert_well(&db);
+    let before = (db.lake(), db.checksums());
+    retain("300 days").shows(&["nothing before 2023-03-28 that may go", "kept 1 rows"]);
+    assert_eq!((db.lake(), db.checksums()), before);
+}
+
+#[test]
 fn retain_cuts_a_years_file_at_the_date() {
     let db = Db::new();
     daily(&db, "quotes", "2022-06-01", 600, 3);
