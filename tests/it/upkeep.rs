@@ -540,21 +540,26 @@ fn a_rebuild_without_old_messages_doubles_nothing_and_keeps_what_books_said() {
 
 #[test]
 fn a_kill_during_retain_drops_all_or_nothing() {
-    let old = ten_dates();
     let retain = ["retain", "--table", "trades", "--keep", "5 days"];
+    assert_all_or_nothing(&ten_dates(), &retain);
+}
+
+/// Whenever a command is killed, it has done all or nothing, and is done when it is run again.
+#[track_caller]
+pub(crate) fn assert_all_or_nothing(old: &Db, args: &[&str]) {
     let before = old.checksums();
     let clean = old.copy();
-    let length = clean.run(retain).ok().elapsed;
+    let length = clean.run(args).ok().elapsed;
     let after = clean.checksums();
     let mut rng = Rng(setting("MDB_CRASH_SEED", 20_240_808));
     for round in 0..4 {
         let db = old.copy();
         let mut command = db.command();
-        command.args(retain);
+        command.args(args);
         Live::spawn(command).kill_after(moment(&mut rng, length));
         let between = db.checksums();
         assert!(between == before || between == after, "round {round}");
-        db.run(retain).ok();
+        db.run(args).ok();
         assert_eq!(db.checksums(), after, "round {round}");
         assert_all_is_well(&db);
     }
