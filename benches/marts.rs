@@ -138,7 +138,6 @@ fn build(builder: &mut Builder, full: bool) {
     let request = Request {
         names: vec!["ohlcv_1m".to_owned()],
         full,
-        tables: None,
         ..Request::default()
     };
     let told =

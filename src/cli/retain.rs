@@ -20,7 +20,8 @@ use crate::transform::build::{Builder, Request};
     after_help = "Age is counted back from the table's newest row: \"30 days\" keeps its 30 newest UTC dates.\n\
                   Without --table and --keep, as mdb.toml says:\n\n    [retain]\n    trades = \"30 days\"\n\n\
                   With `trades = { keep = \"30 days\", downsample = \"ohlcv_1m\" }`, or --downsample, rows go only once they are in\n\
-                  that mart, which is built first and keeps them.\n\
+                  that mart, which is built first and keeps them. What comes for times whose rows were dropped before gets into\n\
+                  no mart: such rows stay, and are told of.\n\
                   Tables that are not named keep everything. What was dropped of a table that is made from raw_messages,\n\
                   `mdb rebuild` makes again as long as those are there.\n\
                   Example: mdb retain --table book_deltas --keep \"2 weeks\" --dry-run"
@@ -74,24 +75,24 @@ pub(super) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Outcome> {
                 Some(mart) => keepers(&store, mart)?,
                 None => Vec::new(),
             };
-            Ok((store.expired(table, keep)?, marts))
+            Ok(store.expired(table, keep, marts)?)
         };
-        let (expired, marts) = match line {
+        let expired = match line {
             Some(line) => looked().with_context(|| format!("{file}:{line}"))?,
             None => looked()?,
         };
         match expired {
-            Some(expired) => all.push((plausible(expired)?, marts)),
+            Some(expired) => all.push(plausible(expired)?),
             None => writeln!(out, "{table:<17} has no rows")?,
         }
     }
-    for (expired, marts) in all {
+    for expired in all {
         if outcome(&stop) == Outcome::Interrupted {
             break;
         }
         if !args.dry_run && expired.dates > 0 {
-            build(&store, &marts, &stop)?;
-            store.drop_expired(&expired, &marts)?;
+            build(&store, &expired.marts, &stop)?;
+            store.drop_expired(&expired)?;
         }
         tell(&expired, args.dry_run, &mut out)?;
     }
@@ -144,20 +145,37 @@ fn tell(expired: &Expired, dry_run: bool, out: &mut impl Write) -> std::io::Resu
         table, first_kept, ..
     } = expired;
     if expired.dates == 0 {
-        return writeln!(out, "{table:<17} has nothing before {first_kept}");
+        let held = match expired.late_rows {
+            0 => "",
+            _ => " that may go",
+        };
+        writeln!(out, "{table:<17} has nothing before {first_kept}{held}")?;
+    } else {
+        let cut = match expired.cut {
+            0 => String::new(),
+            cut => format!(" and parts of {}", grouped(cut)),
+        };
+        writeln!(
+            out,
+            "{table:<17} {} {} dates before {first_kept}: {} files of {} bytes{cut} with {} rows, and {} rows in the database file",
+            if dry_run { "would drop" } else { "dropped" },
+            grouped(expired.dates),
+            grouped(expired.files),
+            grouped(expired.bytes),
+            grouped(expired.sealed_rows),
+            grouped(expired.hot_rows),
+        )?;
     }
-    let cut = match expired.cut {
-        0 => String::new(),
-        cut => format!(" and parts of {}", grouped(cut)),
-    };
+    if expired.late_rows == 0 {
+        return Ok(());
+    }
     writeln!(
         out,
-        "{table:<17} {} {} dates before {first_kept}: {} files of {} bytes{cut} with {} rows, and {} rows in the database file",
-        if dry_run { "would drop" } else { "dropped" },
-        grouped(expired.dates),
-        grouped(expired.files),
-        grouped(expired.bytes),
-        grouped(expired.sealed_rows),
-        grouped(expired.hot_rows),
+        "{table:<17} {} {} rows before {first_kept}: they came when rows of their time had been dropped, so they are not in {}, \
+         and no build puts them there. `mdb rebuild --table {table}` does if all of {table} comes from raw_messages that are still \
+         there; the same without --downsample drops them: mdb retain --table {table} --keep TIME",
+        if dry_run { "would keep" } else { "kept" },
+        grouped(expired.late_rows),
+        expired.marts.last().map_or("a mart", String::as_str),
     )
 }

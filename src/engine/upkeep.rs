@@ -139,7 +139,11 @@ impl Upkeep {
             if !self.goes_on() {
                 break;
             }
-            let Some(expired) = sealer.expired(&retention.table, retention.keep)? else {
+            let marts = match &retention.downsample {
+                Some(mart) => Builder::new(sealer.modeler()?).keepers(mart)?,
+                None => Vec::new(),
+            };
+            let Some(expired) = sealer.expired(&retention.table, retention.keep, marts)? else {
                 continue;
             };
             let (dates, table) = (expired.dates, &expired.table);
@@ -151,37 +155,37 @@ impl Upkeep {
                 tracing::error!("{table} has rows of {newest}: nothing of it is dropped");
                 continue;
             }
-            let marts = match &retention.downsample {
-                Some(mart) => self.downsample(sealer, mart, settings.models.live)?,
-                None => Vec::new(),
-            };
-            match sealer.drop_expired(&expired, &marts) {
+            if !settings.models.live && !expired.marts.is_empty() {
+                self.build_marts(sealer, &expired.marts)?;
+            }
+            match sealer.drop_expired(&expired) {
                 Err(store::Error::NotDownsampled { .. }) if settings.models.live => {
                     waits.push(table.clone());
                 }
                 dropped => {
                     dropped?;
                     tracing::info!("dropped {dates} dates of {table}");
+                    if expired.late_rows > 0 {
+                        tracing::warn!(
+                            "{} older rows of {table} stay: they came when rows of their time had been dropped, and are in no mart",
+                            expired.late_rows
+                        );
+                    }
                 }
             }
         }
         Ok(waits)
     }
 
-    /// The marts that are to hold what is dropped, brought up to date if nobody else does.
-    fn downsample(&self, sealer: &Sealer, mart: &str, live: bool) -> Result<Vec<String>, Error> {
-        let mut builder = Builder::new(sealer.modeler()?);
-        let marts = builder.keepers(mart)?;
-        if !live {
-            let request = Request {
-                names: marts.clone(),
-                ..Request::default()
-            };
-            builder.build(&request, &self.stop, &mut |built| {
-                tell(built.error.map_or(Ok(()), Err));
-            })?;
-        }
-        Ok(marts)
+    /// Brings the marts up to date that are to hold what is dropped; beside a capture that keeps them, nobody has to.
+    fn build_marts(&self, sealer: &Sealer, marts: &[String]) -> Result<(), Error> {
+        let request = Request {
+            names: marts.to_vec(),
+            ..Request::default()
+        };
+        Builder::new(sealer.modeler()?).build(&request, &self.stop, &mut |built| {
+            tell(built.error.map_or(Ok(()), Err));
+        })
     }
 
     fn tidy(&self) {

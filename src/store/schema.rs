@@ -95,8 +95,9 @@ const OPS: &str = "
     CREATE TABLE IF NOT EXISTS ops.tests (
         of VARCHAR NOT NULL, test VARCHAR NOT NULL, declared_in VARCHAR NOT NULL, severity VARCHAR NOT NULL,
         state VARCHAR NOT NULL, failing_rows UBIGINT, example VARCHAR, ran_at TIMESTAMP_NS NOT NULL, took_ms DOUBLE NOT NULL);
-    -- The first UTC date of which a table's rows were kept when older ones were dropped.
+    -- The first UTC date of which a table's rows were kept when older ones were dropped, and how far marts had read then.
     CREATE TABLE IF NOT EXISTS ops.retained (table_name VARCHAR NOT NULL, first_kept DATE NOT NULL);
+    ALTER TABLE ops.retained ADD COLUMN IF NOT EXISTS marks STRUCT(model VARCHAR, source VARCHAR, seq UBIGINT)[];
     -- How old the newest row of a channel may be; NULL is any venue or channel, and the most specific row counts.
     CREATE TABLE IF NOT EXISTS ops.slas (venue VARCHAR, channel VARCHAR, seconds DOUBLE NOT NULL, said_in VARCHAR NOT NULL);
 ";

@@ -1,8 +1,8 @@
 //! Tables with few rows a date: their files are months and years, and whatever counts dates still counts dates
 //! (issue 4, "Upkeep").
 
-use crate::crash::{moment, setting};
-use crate::harness::{Db, Live, Rng};
+use crate::harness::Db;
+use crate::upkeep::{assert_all_is_well, assert_all_or_nothing};
 
 /// Quotes of `symbols` instruments at noon of each of so many days from a date on, in the database file.
 fn daily(db: &Db, table: &str, from: &str, days: u32, symbols: u32) {
@@ -41,12 +41,6 @@ fn days(db: &Db, table: &str) -> (u64, String, String) {
     (row[0].parse().unwrap(), row[1].clone(), row[2].clone())
 }
 
-#[track_caller]
-fn assert_well(db: &Db) {
-    let run = db.run(["doctor"]).ok();
-    assert_eq!(run.stdout.trim(), "all is well", "{run}");
-}
-
 #[test]
 fn ten_years_of_daily_bars_are_sealed_as_ten_files() {
     let db = Db::new();
@@ -58,7 +52,7 @@ fn ten_years_of_daily_bars_are_sealed_as_ten_files() {
     assert_eq!(folders(&db, "bars"), years);
     assert_eq!(db.lake().len(), 10);
     assert_eq!(db.checksums(), before);
-    assert_well(&db);
+    assert_all_is_well(&db);
 
     // One more day is a file, and the next compaction's.
     daily(&db, "bars", "2024-01-01", 1, 20);
@@ -72,7 +66,7 @@ fn ten_years_of_daily_bars_are_sealed_as_ten_files() {
     assert_eq!(db.lake().len(), 11);
     let run = db.run(["compact"]).ok();
     assert_eq!(run.stdout.trim(), "nothing to compact");
-    assert_well(&db);
+    assert_all_is_well(&db);
 }
 
 #[test]
@@ -91,7 +85,7 @@ fn rows_a_date_decide_and_an_unfinished_month_stays_hot() {
     assert_eq!(db.checksums(), before);
     let run = db.run(["tables", "--format", "csv"]).ok();
     assert!(run.stdout.contains("2024-03-31"), "{run}");
-    assert_well(&db);
+    assert_all_is_well(&db);
 }
 
 #[test]
@@ -110,7 +104,46 @@ fn files_of_single_dates_become_one_of_the_year_as_soon_as_there_are_enough() {
     db.run(["compact"]).ok();
     assert_eq!(folders(&db, "quotes"), ["2024-01-01"]);
     assert_eq!((db.lake().len(), db.checksums()), (1, before));
-    assert_well(&db);
+    assert_all_is_well(&db);
+}
+
+#[test]
+fn rows_that_no_mart_has_stay_in_a_years_file_out_of_which_others_go() {
+    let db = Db::new();
+    daily(&db, "quotes", "2022-06-01", 600, 3);
+    let seal = || db.run(["seal", "--before", "2024-01-15"]).ok();
+    let retain = |keep: &str| {
+        let args = ["retain", "--table", "quotes", "--keep", keep];
+        db.run(args.iter().chain(&["--downsample", "mart_liquidity"]))
+            .ok()
+    };
+    seal();
+    retain("400 days").shows(&["dropped 200 dates before 2022-12-18", "parts of 1"]);
+    // One of a day that is gone, and one of a day that is there.
+    db.run([
+        "sql",
+        "--write",
+        "INSERT INTO hot.quotes BY NAME
+         SELECT seq, 'v' AS venue, 'S0' AS symbol, ts::TIMESTAMP_NS AS ts, ts::TIMESTAMP_NS AS recv_ts, seq AS update_id,
+                1.5 AS bid_price
+         FROM (VALUES (1000001, '2022-12-01 18:00:00'), (1000002, '2022-12-20 18:00:00')) r(seq, ts)",
+    ])
+    .ok();
+    seal();
+    db.run(["compact"]).ok();
+    let of_2022 =
+        "SELECT rows FROM ops.manifest WHERE table_name = 'quotes' AND min_ts < '2023-01-01'";
+    assert_eq!(db.sql(of_2022), [["44"]], "one file");
+
+    retain("300 days").shows(&["dropped 100 dates", "0 files", "parts of 2", "kept 1 rows"]);
+    assert_eq!(db.sql(of_2022), [["1"]]);
+    let old = "SELECT seq FROM quotes WHERE ts < '2023-03-28'";
+    assert_eq!(db.sql(old), [["1000001"]]);
+    assert_eq!(db.count("SELECT count(*) FROM quotes"), 901);
+    assert_all_is_well(&db);
+    let before = (db.lake(), db.checksums());
+    retain("300 days").shows(&["nothing before 2023-03-28 that may go", "kept 1 rows"]);
+    assert_eq!((db.lake(), db.checksums()), before);
 }
 
 #[test]
@@ -131,33 +164,20 @@ fn retain_cuts_a_years_file_at_the_date() {
         assert!(dry.stdout.contains(part), "{part}: {dry}");
     }
     let clean = db.copy();
-    let length = clean.run(args).ok().elapsed;
+    clean.run(args).ok();
     let (count, first, last) = days(&clean, "quotes");
     assert_eq!((count, last), (100, newest));
     assert_eq!(clean.count("SELECT count(*) FROM quotes"), 300);
     assert_eq!(folders(&clean, "quotes"), ["2023-01-01", "2024-01-01"]);
     assert_eq!(days(&clean, "trades").0, 600, "not named");
-    assert_well(&clean);
+    assert_all_is_well(&clean);
     let again = clean.run(args).ok();
     assert!(
         again.stdout.contains(&format!("nothing before {first}")),
         "{again}"
     );
 
-    // All or nothing, whenever it is killed.
-    let (before, after) = (db.checksums(), clean.checksums());
-    let mut rng = Rng(setting("MDB_CRASH_SEED", 20_240_808));
-    for round in 0..4 {
-        let db = db.copy();
-        let mut command = db.command();
-        command.args(args);
-        Live::spawn(command).kill_after(moment(&mut rng, length));
-        let between = db.checksums();
-        assert!(between == before || between == after, "round {round}");
-        db.run(args).ok();
-        assert_eq!(db.checksums(), after, "round {round}");
-        assert_well(&db);
-    }
+    assert_all_or_nothing(&db, &args);
 }
 
 #[test]
@@ -180,7 +200,7 @@ fn a_file_with_few_rows_a_date_is_loaded_as_years_in_any_order() {
         db.row("SELECT count(*), count(DISTINCT trade_id), count(DISTINCT ts::DATE) FROM trades"),
         ["30000", "30000", "3000"]
     );
-    assert_well(&db);
+    assert_all_is_well(&db);
     // A file of a year is clustered as one of a date is.
     let unsorted = db.count(
         "SELECT count(*) FROM (SELECT (symbol, ts) < lag((symbol, ts)) OVER (ORDER BY file_row_number) AS wrong
@@ -211,5 +231,5 @@ fn rebuild_leaves_a_months_file_as_it_was() {
     assert_eq!(db.checksums(), before);
     assert_eq!(db.count("SELECT count(*) FROM hot.trades"), 0);
     assert_eq!(folders(&db, "trades"), ["2024-01-01"]);
-    assert_well(&db);
+    assert_all_is_well(&db);
 }

@@ -53,7 +53,7 @@ fn assert_no_dead_letters(db: &Db) {
 }
 
 /// Neither sealing nor a rebuild changes a row.
-fn assert_kept(db: &Db) {
+pub(crate) fn assert_kept(db: &Db) {
     let before = db.checksums();
     for step in [&["seal", "--all"][..], &["rebuild"], &["seal", "--all"]] {
         db.run(step.iter().copied()).ok();

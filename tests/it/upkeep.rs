@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 
 use crate::crash::{moment, setting};
-use crate::harness::{Checksums, Db, Live, Rng, join_lines, parse_csv, poll};
+use crate::harness::{Checksums, Db, Live, Rng, Run, join_lines, parse_csv, poll};
 use crate::synthetic::{self, SYMBOL, VENUE, load, time_ns, trade_line};
 
 /// Two symbols over two dates, and messages that nobody can read, all sealed.
@@ -540,21 +540,26 @@ fn a_rebuild_without_old_messages_doubles_nothing_and_keeps_what_books_said() {
 
 #[test]
 fn a_kill_during_retain_drops_all_or_nothing() {
-    let old = ten_dates();
     let retain = ["retain", "--table", "trades", "--keep", "5 days"];
+    assert_all_or_nothing(&ten_dates(), &retain);
+}
+
+/// Whenever a command is killed, it has done all or nothing, and is done when it is run again.
+#[track_caller]
+pub(crate) fn assert_all_or_nothing(old: &Db, args: &[&str]) {
     let before = old.checksums();
     let clean = old.copy();
-    let length = clean.run(retain).ok().elapsed;
+    let length = clean.run(args).ok().elapsed;
     let after = clean.checksums();
     let mut rng = Rng(setting("MDB_CRASH_SEED", 20_240_808));
     for round in 0..4 {
         let db = old.copy();
         let mut command = db.command();
-        command.args(retain);
+        command.args(args);
         Live::spawn(command).kill_after(moment(&mut rng, length));
         let between = db.checksums();
         assert!(between == before || between == after, "round {round}");
-        db.run(retain).ok();
+        db.run(args).ok();
         assert_eq!(db.checksums(), after, "round {round}");
         assert_all_is_well(&db);
     }
@@ -623,6 +628,121 @@ fn old_trades_go_only_into_bars_that_stay() {
     fs::remove_file(db.dir().join("sql/marts/faulty.sql")).unwrap();
     db.run(["build", "--full"]).ok();
     assert_eq!(db.row(bars), all, "made anew");
+    assert_all_is_well(&db);
+}
+
+fn retain_into(db: &Db, mart: &str, keep: &str) -> Run {
+    let args = ["retain", "--table", "trades", "--keep", keep];
+    db.run(args.iter().chain(&["--downsample", mart])).ok()
+}
+
+/// A trade as a capture stores it.
+fn add_trade(db: &Db, seq: u64, ts: &str) {
+    let insert = format!(
+        "INSERT INTO hot.trades BY NAME
+         SELECT {seq} AS seq, 'v' AS venue, 'S' AS symbol, ts, ts AS recv_ts, 'n{seq}' AS trade_id, 1.5 AS price, 2.0 AS size
+         FROM (SELECT '{ts}'::TIMESTAMP_NS AS ts)"
+    );
+    db.run(["sql", "--write", insert.as_str()]).ok();
+}
+
+#[test]
+fn trades_that_come_for_days_that_were_dropped_stay_for_they_are_in_no_bar() {
+    let db = ten_dates();
+    retain_into(&db, "ohlcv_1m", "5 days");
+    db.run(["seal", "--all"]).ok();
+    let file = db.write(
+        "late.csv",
+        b"venue,symbol,ts,trade_id,price,size,side\n\
+          v,S,2024-01-03 10:30:00,late,9,1,buy\nv,S,2024-01-10 10:30:00,new,9,1,buy\n",
+    );
+    db.run(["load", file.to_str().unwrap()]).ok();
+    add_trade(&db, 900_000_000, "2024-01-02 10:30:00");
+    let late = ["2024-01-02", "2024-01-03"].map(str::to_owned);
+    // Hot and loaded, then sealed, then merged with others: as often as it is run.
+    for (keep, from, then) in [
+        ("4 days", 7, "seal"),
+        ("3 days", 8, "compact"),
+        ("2 days", 9, "compact"),
+    ] {
+        let kept = "kept 2 rows before";
+        retain_into(&db, "ohlcv_1m", keep).shows(&[
+            "dropped 1 dates",
+            kept,
+            "not in ohlcv_1m",
+            "--downsample",
+        ]);
+        assert_eq!(
+            days(&db, "trades"),
+            [&late[..], &january(from)[..]].concat()
+        );
+        db.run([then, "--all"]).ok();
+    }
+    let before = (db.lake(), db.checksums());
+    retain_into(&db, "ohlcv_1m", "2 days")
+        .shows(&["nothing before 2024-01-09 that may go", "kept 2"]);
+    assert_eq!((db.lake(), db.checksums()), before);
+    assert_eq!(db.count("SELECT count(*) FROM ohlcv_1m"), 241);
+    assert_all_is_well(&db);
+
+    db.run(["retain", "--table", "trades", "--keep", "2 days"])
+        .ok()
+        .shows(&["dropped 2 dates"]);
+    assert_eq!(days(&db, "trades"), january(9));
+    assert_all_is_well(&db);
+}
+
+#[test]
+fn trades_stay_that_came_when_another_table_of_their_mart_had_lost_that_time() {
+    let db = ten_dates();
+    let never_built = db.copy();
+    db.run(["build"]).ok();
+    for db in [&db, &never_built] {
+        db.run(["retain", "--table", "quotes", "--keep", "2 days"])
+            .ok();
+    }
+    add_trade(&db, 1_000, "2024-01-07 10:30:00");
+    retain_into(&db, "exchange_health_1m", "3 days").shows(&["dropped 7 dates", "kept 1 rows"]);
+    assert_eq!(
+        db.sql("SELECT seq FROM trades WHERE ts < '2024-01-08'"),
+        [["1000"]]
+    );
+    assert_eq!(days(&db, "trades").len(), 4);
+    assert_all_is_well(&db);
+
+    // It was made when that time was gone: it has none of them.
+    retain_into(&never_built, "exchange_health_1m", "3 days")
+        .shows(&["nothing before 2024-01-08 that may go", "kept 168 rows"]);
+    assert_eq!(days(&never_built, "trades"), january(1));
+}
+
+#[test]
+fn no_week_of_a_mart_is_cut_and_what_comes_for_one_that_is_stays() {
+    let db = ten_dates();
+    fs::create_dir_all(db.dir().join("sql/marts")).unwrap();
+    let weeks = FAULTY
+        .replace("-- @test range n > 1000\n", "")
+        .replace("1 hour", "1 week");
+    fs::write(db.dir().join("sql/marts/weeks.sql"), weeks).unwrap();
+    retain_into(&db, "weeks", "5 days").shows(&["nothing before 2024-01-01"]);
+    retain_into(&db, "weeks", "2 days").shows(&["dropped 7 dates before 2024-01-08"]);
+    assert_eq!(days(&db, "trades"), january(8));
+    add_trade(&db, 1_000, "2024-01-09 10:30:00");
+    db.run(["build"]).ok();
+    let counts = "SELECT n FROM weeks ORDER BY ts";
+    assert_eq!(db.sql(counts), [["168"], ["73"]]);
+
+    // Cut by who does not care for marts. What it had read goes later, what it had not stays.
+    db.run(["retain", "--table", "trades", "--keep", "1 day"])
+        .ok();
+    add_trade(&db, 1_001, "2024-01-10 10:30:00");
+    add_trade(&db, 1_002, "2024-01-20 10:30:00");
+    retain_into(&db, "weeks", "1 day").shows(&["dropped 1 dates before 2024-01-15", "kept 1 rows"]);
+    assert_eq!(db.sql(counts), [["168"], ["73"], ["1"]]);
+    assert_eq!(
+        db.sql("SELECT seq FROM trades ORDER BY ALL"),
+        [["1001"], ["1002"]]
+    );
     assert_all_is_well(&db);
 }
 

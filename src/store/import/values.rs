@@ -3,6 +3,7 @@
 //! it rounds to that.
 
 use duckdb::Connection;
+use duckdb::types::FromSql;
 
 use super::{refused, relation};
 use crate::model::sql::{identifier, literal};
@@ -141,22 +142,8 @@ impl File<'_> {
     }
 
     fn unclear_dates<'c>(&self, columns: Vec<&'c str>, limit: &str) -> Result<Vec<&'c str>> {
-        if columns.is_empty() {
-            return Ok(columns);
-        }
-        let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
         let asked: Vec<String> = columns.iter().map(|c| is_unclear_date(c)).collect();
-        let sql = format!(
-            "SELECT {} FROM (SELECT * FROM {} {limit})",
-            asked.join(", "),
-            self.typed(&texts)
-        );
-        let unclear: Vec<bool> = self
-            .conn
-            .query_row(&sql, [], |row| {
-                (0..columns.len()).map(|at| row.get(at)).collect()
-            })
-            .map_err(|error| relation::unread(self.input, &error))?;
+        let unclear: Vec<bool> = self.of_texts(&columns, &asked, limit)?;
         let both = columns.into_iter().zip(unclear);
         Ok(both
             .filter_map(|(c, unclear)| unclear.then_some(c))
@@ -194,21 +181,8 @@ impl File<'_> {
         let (columns, types): (Vec<_>, Vec<_>) = columns
             .filter_map(|(column, told)| Some(((column, told), type_of_all(column, told)?)))
             .unzip();
-        if columns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let texts: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
-        let sql = format!(
-            "SELECT {} FROM (SELECT * FROM {})",
-            types.join(", "),
-            self.typed(&texts)
-        );
-        let found: Vec<String> = self
-            .conn
-            .query_row(&sql, [], |row| {
-                (0..columns.len()).map(|at| row.get(at)).collect()
-            })
-            .map_err(|error| relation::unread(self.input, &error))?;
+        let names: Vec<&str> = columns.iter().map(|(c, _)| c.as_str()).collect();
+        let found: Vec<String> = self.of_texts(&names, &types, "")?;
         let both = columns.into_iter().zip(found);
         Ok(both
             .filter(|((_, told), found)| *told != found)
@@ -320,13 +294,9 @@ impl File<'_> {
 
     /// Reads columns as texts: column, and the type that it would have.
     fn look(&self, columns: &[(&str, &str)], limit: &str) -> Result<Vec<Look>> {
-        if columns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let as_text: Vec<Reading> = columns.iter().map(|(c, _)| Reading::text(c)).collect();
-        let tests: Vec<String> = columns
+        let asked: Vec<String> = columns
             .iter()
-            .map(|(column, sql_type)| {
+            .flat_map(|(column, sql_type)| {
                 let text = identifier(column);
                 let fits = if sql_type.contains(['(', '[']) {
                     "true".to_owned()
@@ -336,26 +306,39 @@ impl File<'_> {
                 let any = |pattern: &str| {
                     format!("coalesce(bool_or(regexp_matches({text}, '{pattern}')), false)")
                 };
-                let (fine, zoned) = (any(FINE), any(ZONED));
-                format!("{fine}, {zoned}, coalesce(bool_and({fits}), true)")
+                let fits = format!("coalesce(bool_and({fits}), true)");
+                [any(FINE), any(ZONED), fits]
             })
             .collect();
+        let names: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
+        let found: Vec<bool> = self.of_texts(&names, &asked, limit)?;
+        let looks = found.chunks_exact(3).map(|look| Look {
+            fine: look[0],
+            zoned: look[1],
+            fits: look[2],
+        });
+        Ok(looks.collect())
+    }
+
+    /// Asks for aggregates of columns that are read as texts.
+    fn of_texts<T: FromSql>(
+        &self,
+        columns: &[&str],
+        asked: &[String],
+        limit: &str,
+    ) -> Result<Vec<T>> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
         let sql = format!(
             "SELECT {} FROM (SELECT * FROM {} {limit})",
-            tests.join(", "),
-            self.typed(&as_text)
+            asked.join(", "),
+            self.typed(&texts)
         );
         self.conn
             .query_row(&sql, [], |row| {
-                (0..columns.len())
-                    .map(|at| {
-                        Ok(Look {
-                            fine: row.get(3 * at)?,
-                            zoned: row.get(3 * at + 1)?,
-                            fits: row.get(3 * at + 2)?,
-                        })
-                    })
-                    .collect::<duckdb::Result<Vec<Look>>>()
+                (0..asked.len()).map(|at| row.get(at)).collect()
             })
             .map_err(|error| relation::unread(self.input, &error))
     }
