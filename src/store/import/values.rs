@@ -253,10 +253,6 @@ impl File<'_> {
         columns: Vec<&'c str>,
         limit: &str,
     ) -> Result<Vec<(&'c str, String)>> {
-        if columns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let texts: Vec<Reading> = columns.iter().map(|c| Reading::text(c)).collect();
         let asked: Vec<String> = columns
             .iter()
             .map(|column| {
@@ -267,17 +263,7 @@ impl File<'_> {
                 )
             })
             .collect();
-        let sql = format!(
-            "SELECT {} FROM (SELECT * FROM {} {limit})",
-            asked.join(", "),
-            self.typed(&texts)
-        );
-        let types: Vec<Option<String>> = self
-            .conn
-            .query_row(&sql, [], |row| {
-                (0..columns.len()).map(|at| row.get(at)).collect()
-            })
-            .map_err(|error| relation::unread(self.input, &error))?;
+        let types: Vec<Option<String>> = self.of_texts(&columns, &asked, limit)?;
         let both = columns.into_iter().zip(types);
         Ok(both
             .filter_map(|(column, sql_type)| Some((column, sql_type?)))
